@@ -1,0 +1,92 @@
+import type { JsonObject, JsonValue } from '../../../crds/json.ts';
+import type { Condition, Template, TextTemplate } from '../expression/types.ts';
+
+/** Position of a step in `Plan.steps`: main steps first, then `finally`. Stable for a given digest. */
+export type StepIndex = number;
+
+/**
+ * A workflow made ready to run: defaults filled in, expressions compiled, edges resolved. Built from a snapshot and kept in
+ * memory by digest; it holds compiled code and is never stored. Nothing after it looks at the optional fields of the spec.
+ */
+export interface Plan {
+  digest: string;
+  name: string;
+  steps: PlanStep[];
+  /** Number of main steps; `steps[mainCount…]` are `finally`. */
+  mainCount: number;
+  byName: ReadonlyMap<string, StepIndex>;
+  /** Checks a run's inputs and fills in defaults. */
+  checkInputs(inputs: JsonObject): { ok: true; inputs: JsonObject } | { ok: false; problems: string[] };
+  outputs: Record<string, Template>;
+  timeoutMs: number | null;
+  /** All of the files named by `files`: path → sha256 hex of the content. */
+  files: Record<string, string>;
+}
+
+export interface PlanStep {
+  index: StepIndex;
+  name: string;
+  section: 'main' | 'finally';
+  /** Every edge into this step: `needs`, steps its expressions read, `status('x')`. Ascending, no duplicates. */
+  needs: StepIndex[];
+  /** Every edge out of it, ascending. */
+  successors: StepIndex[];
+  condition: Condition | null;
+  /** Longest time of one attempt; null for kinds that have no attempts (assert, decide, wait, approval). */
+  timeoutMs: number | null;
+  deadlineMs: number | null;
+  retry: RetryPolicy;
+  body: StepBody;
+}
+
+export interface RetryPolicy {
+  /** Attempts after the first. */
+  limit: number;
+  initialMs: number;
+  factor: number;
+  maxMs: number;
+  jitter: number;
+  /** Null: error.retryable decides. */
+  condition: Condition | null;
+}
+
+export interface SecretRef {
+  name: string;
+  key: string;
+}
+
+/** Exactly one kind a step; the kind is the discriminant everywhere after the plan. */
+export type StepBody =
+  | {
+      kind: 'run';
+      script: string;
+      shell: string[];
+      env: Record<string, TextTemplate>;
+      secrets: Record<string, SecretRef>;
+      /** Declared outputs and how to read each: undeclared names are refused. */
+      outputs: Record<string, OutputSchema>;
+    }
+  | { kind: 'assert'; assertions: { that: Condition; message: TextTemplate | null }[] }
+  | { kind: 'decide'; cases: { condition: Condition | null; then: Record<string, Template> }[] }
+  | {
+      kind: 'http';
+      method: string;
+      url: TextTemplate;
+      headers: Record<string, TextTemplate>;
+      secretHeaders: Record<string, SecretRef & { prefix: string }>;
+      body: Template | null;
+      expect: string[];
+      requestTimeoutMs: number;
+      /** POST and PATCH retry only if the step itself says `retry`. */
+      retryable: boolean;
+    }
+  | { kind: 'template'; source: { file: string } | { text: string }; vars: Record<string, Template> }
+  | { kind: 'wait'; until: { forMs: number } | { instant: TextTemplate } }
+  | { kind: 'approval'; groups: string[] | null; count: number; timeoutMs: number | null };
+
+/** How a declared output of a script is read from text, and checked. */
+export interface OutputSchema {
+  type: 'string' | 'integer' | 'number' | 'boolean' | 'array' | 'object' | 'any';
+  /** Problems of a value, empty when it fits. */
+  check(value: JsonValue): string[];
+}

@@ -1,0 +1,11 @@
+import type { Instant } from '../core/time.ts';
+
+/** Time, handed in. The real one is runtime/clock.ts; tests turn a virtual one by hand. */
+export interface Clock {
+  /** Wall clock, ms since the epoch. */
+  now(): Instant;
+  /** Monotonic ms, for measuring spans and leases; its zero means nothing. */
+  monotonic(): number;
+  /** Calls `fn` once at or after `at`. The returned function cancels it. */
+  at(at: Instant, fn: () => void): () => void;
+}

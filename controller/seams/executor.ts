@@ -1,0 +1,46 @@
+import type { AttemptKey, AttemptResult, ResolvedBody, RunAction } from '../core/run/types.ts';
+import type { Instant } from '../core/time.ts';
+
+export type StartAction = Extract<RunAction, { type: 'Start' }>;
+
+/** Where executors report. Calls return at once and never throw. */
+export interface ExecutorSink {
+  /** An attempt ended. Reported exactly once per start by one executor instance; again after a restart is harmless. */
+  ended(key: AttemptKey, result: AttemptResult, at: Instant): void;
+  /** Log lines of an attempt. */
+  log: LogSink;
+}
+
+/** Keeps logs by (attempt, position). Writers resume after the last stored position; the longer chunk wins. */
+export interface LogSink {
+  /** `position`: byte offset of `bytes` in the attempt's raw output, so that writing twice is harmless. Waits while the store is slow. */
+  append(key: AttemptKey, position: number, bytes: Uint8Array): Promise<void>;
+  /** First position that is not stored yet; 0 for none. */
+  resumeAt(key: AttemptKey): Promise<number>;
+}
+
+/**
+ * Runs attempts of one or more step kinds. Conformance suite: test/conformance/executor.ts.
+ * `start` is idempotent per key: one that runs is adopted, one that ended is reported again, one that vanished ends with
+ * `infrastructure/lost`. At most one real start per recorded attempt (http: at least once, with an Idempotency-Key).
+ */
+export interface Executor {
+  readonly kinds: readonly ResolvedBody['kind'][];
+  /** Returns once the attempt has begun or was adopted; how it ends goes to the sink. @throws when the world failed: retried. */
+  start(action: StartAction): Promise<void>;
+  /** Ends an attempt: politely, then after `graceMs` for good. Unknown or ended attempts report `Stopped`. */
+  stop(key: AttemptKey, graceMs: number): Promise<void>;
+  /** Lets go of what runs without ending it (processes go on and are adopted by the next start). */
+  close(): Promise<void>;
+}
+
+/** The files of a version, as they must exist at run time. */
+export interface FileStore {
+  /** Contents by path for a version's digest. */
+  files(digest: string): Promise<ReadonlyMap<string, Uint8Array>>;
+}
+
+/** Reads one key of a Secret in a namespace; null when there is none. The value is used and dropped, never stored or logged. */
+export interface SecretReader {
+  read(namespace: string, name: string, key: string): Promise<string | null>;
+}

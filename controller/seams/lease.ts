@@ -1,0 +1,14 @@
+/** The right of this replica to write and to begin things. PGlite has one process and a lease that never ends. */
+export interface Lease {
+  /** Identity of this replica, unique per process start. */
+  readonly replica: string;
+  /** Ms left on the local monotonic clock; Infinity on PGlite. Side effects begin only with ≥2,000 left. */
+  remainingMs(): number;
+  /** Aborted when the lease is lost; in-controller work stops and its result is discarded. */
+  readonly lost: AbortSignal;
+}
+
+/** The commit's fence did not match: another replica owns the run or the leadership now. Drop state and actions. */
+export class FenceLost extends Error {
+  override name = 'FenceLost';
+}

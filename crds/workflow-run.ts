@@ -1,0 +1,87 @@
+import { type Static, Type } from 'typebox';
+import type { KindDefinition, WindlassObject } from './metadata.ts';
+import { Condition, Identifier, MapOf, ObjectName, Strict, Text, Time } from './metadata.ts';
+
+export const Approval = Strict({
+  step: Identifier('The step that waits for approval.'),
+  user: Text('Who decides.', 253),
+  groups: Type.Optional(
+    Type.Array(Text('A group.', 253), { maxItems: 100, description: 'The groups of that person.' }),
+  ),
+  decision: Type.Union([Type.Literal('Approve'), Type.Literal('Reject')], { description: 'What was decided.' }),
+  comment: Type.Optional(Text('Why.')),
+});
+export type Approval = Static<typeof Approval>;
+
+export const WorkflowRunSpec = Strict({
+  workflow: ObjectName('The Workflow, in the same namespace. Immutable.'),
+  inputs: Type.Optional(
+    MapOf(Type.Unsafe<unknown>({ 'x-kubernetes-preserve-unknown-fields': true }), {
+      description: "Inputs, checked against the workflow's when the run leaves the queue. Immutable.",
+    }),
+  ),
+  desired: Type.Optional(
+    Type.Union([Type.Literal('Running'), Type.Literal('Paused'), Type.Literal('Cancelled')], {
+      description: 'What should become of the run. Paused: no attempt begins, running ones end. Default Running.',
+    }),
+  ),
+  reason: Type.Optional(Text('Why it was paused or cancelled.')),
+  approvals: Type.Optional(
+    Type.Array(Approval, { maxItems: 100, description: 'Decisions on steps that wait for approval.' }),
+  ),
+});
+export type WorkflowRunSpec = Static<typeof WorkflowRunSpec>;
+
+export const WorkflowRunStatus = Strict({
+  observedGeneration: Type.Optional(Type.Integer({ description: 'The generation this status was computed from.' })),
+  phase: Type.Optional(Text('Pending, Queued, Running, Finalizing, Succeeded, Failed, Cancelled or TimedOut.', 32)),
+  progress: Type.Optional(Text('Steps ended over steps in all, such as 7/10.', 32)),
+  digest: Type.Optional(Text('Content digest of the version that runs.', 80)),
+  version: Type.Optional(Text('A name of that version: tag or commit.', 253)),
+  environment: Type.Optional(Text('The environment whose version runs, if any.', 253)),
+  revision: Type.Optional(Type.Integer({ description: 'Raised by every recorded decision.' })),
+  startedAt: Type.Optional(Time('When it left the queue.')),
+  finishedAt: Type.Optional(Time('When it ended.')),
+  outputs: Type.Optional(
+    Type.Unsafe<unknown>({
+      description: 'The outputs, when small; whole in the history.',
+      'x-kubernetes-preserve-unknown-fields': true,
+    }),
+  ),
+  failedSteps: Type.Optional(
+    Type.Array(Text('A step.', 40), { maxItems: 10, description: 'The first steps that failed.' }),
+  ),
+  conditions: Type.Optional(
+    Type.Array(Condition, {
+      maxItems: 16,
+      description: 'Succeeded, Finished, Reconciling, Stalled, WaitingForApproval, Paused.',
+    }),
+  ),
+});
+export type WorkflowRunStatus = Static<typeof WorkflowRunStatus>;
+export type WorkflowRun = WindlassObject<'WorkflowRun', WorkflowRunSpec, WorkflowRunStatus>;
+
+export const workflowRunKind: KindDefinition = {
+  kind: 'WorkflowRun',
+  plural: 'workflowruns',
+  singular: 'workflowrun',
+  shortNames: ['wrun'],
+  spec: WorkflowRunSpec,
+  status: WorkflowRunStatus,
+  atomicSpec: false,
+  rules: [
+    { path: 'spec', rule: 'self.workflow == oldSelf.workflow', message: 'workflow is immutable' },
+    {
+      path: 'spec',
+      rule: 'has(self.inputs) == has(oldSelf.inputs) && (!has(self.inputs) || self.inputs == oldSelf.inputs)',
+      message: 'inputs are immutable',
+    },
+  ],
+  printerColumns: [
+    { name: 'Workflow', type: 'string', jsonPath: '.spec.workflow' },
+    { name: 'Phase', type: 'string', jsonPath: '.status.phase' },
+    { name: 'Progress', type: 'string', jsonPath: '.status.progress' },
+    { name: 'Version', type: 'string', jsonPath: '.status.version' },
+    { name: 'Age', type: 'date', jsonPath: '.metadata.creationTimestamp' },
+  ],
+};

@@ -1,0 +1,12 @@
+import { defineConfig } from 'vitest/config';
+
+/** Unit tests stand beside their file; suites over real parts live in test/. Benches are never tests. */
+export default defineConfig({
+  test: {
+    include: ['{crds,controller,api,cli,examples,test,scripts}/**/*.test.ts'],
+    pool: 'forks',
+    maxWorkers: 2,
+    testTimeout: 30_000,
+    hookTimeout: 30_000,
+  },
+});

@@ -1,0 +1,71 @@
+import { describe, expect, test } from 'vitest';
+import { createVirtualClock } from '../../test/fixtures/clock.ts';
+import { createStatusWriter } from './status.ts';
+
+function setup(write?: (status: number) => Promise<void>) {
+  const clock = createVirtualClock();
+  const written: number[] = [];
+  const writer = createStatusWriter<string, number>({
+    clock,
+    id: (key) => key,
+    write: async (_key, status) => {
+      await write?.(status);
+      written.push(status);
+    },
+    onError: () => {},
+  });
+  return { clock, written, writer };
+}
+
+/** Lets promise callbacks run; nothing here waits for time. */
+const settled = () => new Promise<void>((resolve) => setImmediate(resolve));
+
+describe('createStatusWriter', () => {
+  test('the first status goes at once; within a second only the newest waits', async () => {
+    const { clock, written, writer } = setup();
+    for (const status of [1, 2, 3]) writer.offer('a', status);
+    await settled();
+    expect(written).toEqual([1]);
+    clock.advance(1000);
+    await settled();
+    expect(written).toEqual([1, 3]);
+  });
+
+  test('an equal status is not written again', async () => {
+    const { clock, written, writer } = setup();
+    writer.known('a', 7);
+    writer.offer('a', 7);
+    clock.advance(5000);
+    await settled();
+    expect(written).toEqual([]);
+  });
+
+  test('a final status does not wait', async () => {
+    const { written, writer } = setup();
+    writer.offer('a', 1);
+    writer.offer('a', 2, true);
+    await settled();
+    expect(written).toEqual([1, 2]);
+  });
+
+  test('a failed write is tried again with the newest status', async () => {
+    let failures = 2;
+    const { clock, written, writer } = setup(async () => {
+      if (failures-- > 0) throw new Error('down');
+    });
+    writer.offer('a', 1);
+    await settled();
+    writer.offer('a', 2);
+    while (clock.next()) await settled();
+    expect(written).toEqual([2]);
+  });
+
+  test('flush writes what waits', async () => {
+    const { clock, written, writer } = setup();
+    writer.offer('a', 1);
+    await settled();
+    writer.offer('a', 2);
+    await writer.flush();
+    expect({ written, timers: clock.pending() }).toEqual({ written: [1, 2], timers: 0 });
+  });
+});

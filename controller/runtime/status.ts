@@ -1,0 +1,134 @@
+import type { Instant } from '../core/time.ts';
+import type { Clock } from '../seams/clock.ts';
+import { backoffMs } from './loop.ts';
+
+export interface StatusWriterOptions<Key, Status> {
+  clock: Clock;
+  /** Identity of an object; a replaced object (another uid) is another key. */
+  id(key: Key): string;
+  write(key: Key, status: Status): Promise<void>;
+  /** Called when a write failed; it is tried again with the newest status. */
+  onError(key: Key, error: unknown): void;
+  /** Least time between two writes of one object. Default 1,000 ms. */
+  intervalMs?: number;
+}
+
+export interface StatusWriter<Key, Status> {
+  /**
+   * Says what the status of an object is now. Written at once if it differs from the last one and none was written
+   * within the interval, else when the interval is over, the newest only. A `final` status does not wait.
+   */
+  offer(key: Key, status: Status, final?: boolean): void;
+  /** Tells the writer what the object's status is already, so that an equal one is not written again. */
+  known(key: Key, status: Status | undefined): void;
+  /** Drops what is remembered of an object that is gone. */
+  forget(key: Key): void;
+  /** Writes what waits and resolves when all is written or failed once more. */
+  flush(): Promise<void>;
+}
+
+interface Entry<Key, Status> {
+  key: Key;
+  written: string | null;
+  writtenAt: Instant;
+  wanted: { status: Status; json: string } | null;
+  writing: Promise<void> | null;
+  cancelTimer: (() => void) | null;
+  failures: number;
+  final: boolean;
+}
+
+/** Statuses are projections: losing one between two is right, writing each would cost a request per step. */
+export function createStatusWriter<Key, Status>(options: StatusWriterOptions<Key, Status>): StatusWriter<Key, Status> {
+  const { clock } = options;
+  const intervalMs = options.intervalMs ?? 1000;
+  const entries = new Map<string, Entry<Key, Status>>();
+
+  function entryOf(key: Key): Entry<Key, Status> {
+    const id = options.id(key);
+    let entry = entries.get(id);
+    if (!entry) {
+      entry = {
+        key,
+        written: null,
+        writtenAt: Number.NEGATIVE_INFINITY,
+        wanted: null,
+        writing: null,
+        cancelTimer: null,
+        failures: 0,
+        final: false,
+      };
+      entries.set(id, entry);
+    }
+    return entry;
+  }
+
+  function advance(entry: Entry<Key, Status>): void {
+    if (!entry.wanted || entry.writing) return;
+    entry.cancelTimer?.();
+    entry.cancelTimer = null;
+    const now = clock.now();
+    const at =
+      entry.failures > 0
+        ? entry.writtenAt + backoffMs(entry.failures, 0.5)
+        : entry.final
+          ? now
+          : entry.writtenAt + intervalMs;
+    if (at > now) entry.cancelTimer = clock.at(at, () => advance(entry));
+    else entry.writing = write(entry).finally(() => settle(entry));
+  }
+
+  async function write(entry: Entry<Key, Status>): Promise<void> {
+    const wanted = entry.wanted;
+    if (!wanted) return;
+    entry.wanted = null;
+    entry.writtenAt = clock.now();
+    try {
+      await options.write(entry.key, wanted.status);
+      entry.written = wanted.json;
+      entry.failures = 0;
+    } catch (error) {
+      entry.failures++;
+      entry.wanted ??= wanted;
+      options.onError(entry.key, error);
+    }
+  }
+
+  function settle(entry: Entry<Key, Status>): void {
+    entry.writing = null;
+    if (entry.final && !entry.wanted) entries.delete(options.id(entry.key));
+    else advance(entry);
+  }
+
+  return {
+    offer(key, status, final = false) {
+      const entry = entryOf(key);
+      const json = JSON.stringify(status);
+      entry.final = entry.final || final;
+      if (!entry.wanted && !entry.writing && json === entry.written) {
+        if (entry.final) entries.delete(options.id(key));
+        return;
+      }
+      entry.wanted = { status, json };
+      advance(entry);
+    },
+    known(key, status) {
+      const entry = entryOf(key);
+      if (entry.written === null && status !== undefined) entry.written = JSON.stringify(status);
+    },
+    forget(key) {
+      const id = options.id(key);
+      entries.get(id)?.cancelTimer?.();
+      entries.delete(id);
+    },
+    async flush() {
+      for (const entry of entries.values()) {
+        entry.cancelTimer?.();
+        entry.cancelTimer = null;
+        if (entry.wanted && !entry.writing) entry.writing = write(entry).finally(() => settle(entry));
+      }
+      await Promise.all([...entries.values()].map((entry) => entry.writing));
+      for (const entry of entries.values()) entry.cancelTimer?.();
+    },
+  };
+}

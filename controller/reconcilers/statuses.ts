@@ -1,0 +1,71 @@
+import type { Logger } from 'pino';
+import type { Kind, ObjectByKind } from '../../crds/kinds.ts';
+import type { WorkflowRun, WorkflowRunStatus } from '../../crds/workflow-run.ts';
+import { nextConditions } from '../core/conditions.ts';
+import { createStatusWriter } from '../runtime/status.ts';
+import type { Clock } from '../seams/clock.ts';
+import type { ObjectStore } from '../seams/objects.ts';
+
+type StatusOf<K extends Kind> = NonNullable<ObjectByKind[K]['status']>;
+/** The part of `metadata` that names an object. */
+export interface ObjectKey {
+  namespace: string;
+  name: string;
+  uid: string;
+}
+
+/** The only writer of the statuses of one kind. */
+export interface KindStatusWriter<Status> {
+  offer(key: ObjectKey, status: Status, final?: boolean): void;
+  known(key: ObjectKey, status: Status | undefined): void;
+  forgetId(uid: string): void;
+  flush(): Promise<void>;
+}
+
+export function createKindStatusWriter<K extends Kind>(
+  kind: K,
+  deps: { objects: ObjectStore; clock: Clock; log: Logger },
+): KindStatusWriter<StatusOf<K>> {
+  const writer = createStatusWriter<ObjectKey, StatusOf<K>>({
+    clock: deps.clock,
+    id: (key) => key.uid,
+    write: (key, status) => deps.objects.writeStatus(kind, key, status),
+    onError: (key, error) =>
+      deps.log.warn(
+        { err: error, kind, namespace: key.namespace, name: key.name },
+        'a status could not be written; it is tried again',
+      ),
+  });
+  return {
+    offer: ({ namespace, name, uid }, status, final) => writer.offer({ namespace, name, uid }, status, final),
+    known: ({ namespace, name, uid }, status) => writer.known({ namespace, name, uid }, status),
+    forgetId: (uid) => writer.forget({ namespace: '', name: '', uid }),
+    flush: () => writer.flush(),
+  };
+}
+
+export interface RunStatusWriter extends KindStatusWriter<WorkflowRunStatus> {
+  /** Says that a run cannot be decided and stands still until someone looks. */
+  park(object: WorkflowRun, message: string): void;
+}
+
+export function createRunStatusWriter(deps: { objects: ObjectStore; clock: Clock; log: Logger }): RunStatusWriter {
+  const writer = createKindStatusWriter('WorkflowRun', deps);
+  return {
+    ...writer,
+    park(object, message) {
+      const { metadata, status } = object;
+      const conditions = nextConditions(
+        status?.conditions,
+        [
+          { type: 'Succeeded', status: 'Unknown', reason: 'Parked', message },
+          { type: 'Finished', status: 'False', reason: 'Parked', message },
+          { type: 'Stalled', status: 'True', reason: 'Parked', message },
+        ],
+        metadata.generation,
+        deps.clock.now(),
+      );
+      writer.offer(metadata, { ...status, observedGeneration: metadata.generation, conditions });
+    },
+  };
+}

@@ -1,0 +1,253 @@
+import type { Logger } from 'pino';
+import type { WorkflowRun } from '../../crds/workflow-run.ts';
+import type { Plan } from '../core/plan/types.ts';
+import { decideRun } from '../core/run/decide.ts';
+import { hydrate } from '../core/run/hydrate.ts';
+import { projectRunStatus } from '../core/run/project.ts';
+import type { RunState } from '../core/run/state.ts';
+import {
+  isFinished,
+  type RunAction,
+  type RunDecision,
+  type RunObservation,
+  type RunTransition,
+} from '../core/run/types.ts';
+import type { Instant } from '../core/time.ts';
+import { LeaseEnding, TerminalError } from '../runtime/errors.ts';
+import { createLoop, type Loop, type Requeue } from '../runtime/loop.ts';
+import type { Mailbox } from '../runtime/mailbox.ts';
+import type { Clock } from '../seams/clock.ts';
+import type { Executor } from '../seams/executor.ts';
+import { FenceLost } from '../seams/lease.ts';
+import type { Store } from '../store/types.ts';
+import type { Metrics } from './metrics.ts';
+import type { PlanCache } from './plans.ts';
+import { admitRun } from './run-admission.ts';
+import { observeSpec } from './run-observations.ts';
+import type { RunStatusWriter } from './statuses.ts';
+
+export interface RunReconcilerDependencies {
+  store: Store;
+  executor: Executor;
+  plans: PlanCache;
+  statuses: RunStatusWriter;
+  /** Where executors post how attempts ended. */
+  mailbox: Mailbox<RunObservation>;
+  clock: Clock;
+  log: Logger;
+  metrics: Metrics;
+}
+
+/** What this replica knows of a run. Only `loaded` is derived; dropping it and hydrating again is always right. */
+interface Entry {
+  /** The object as last watched; null when it is gone, which means cancel. */
+  object: WorkflowRun | null;
+  /** Set while this replica owns the run. */
+  fence: number | null;
+  loaded: { plan: Plan; state: RunState; at: Instant; generation: number | null } | null;
+  failedDecisions: number;
+}
+
+/** Side effects begin only with this much of the lease left. */
+const leaseMarginMs = 2000;
+const claimIntervalMs = 500;
+const claimLimit = 200;
+/** Memory is right while the fence is ours; this only bounds how long a bug could hide. */
+const rehydrateMs = 600_000;
+const decisionAttempts = 3;
+/** Commits are grouped, so many runs in flight cost little; more only costs memory. */
+const concurrency = 512;
+const nothing: Requeue = { requeueAt: null };
+
+export interface RunReconciler {
+  loop: Loop;
+  /** Watches WorkflowRuns and begins to claim. */
+  start(): Promise<void>;
+  /** Begins nothing more and gives the runs back. */
+  stop(): Promise<void>;
+}
+
+export function createRunReconciler(deps: RunReconcilerDependencies): RunReconciler {
+  const { store, executor, plans, statuses, mailbox, clock, log, metrics } = deps;
+  const entries = new Map<string, Entry>();
+  const loop = createLoop({
+    name: 'workflowrun',
+    clock,
+    concurrency,
+    reconcile,
+    observe: metrics.reconciled('workflowrun', log),
+  });
+  let stopWatch = () => {};
+  let stopClaiming = () => {};
+  let claiming: Promise<void> | null = null;
+  let claimAgain = false;
+
+  async function reconcile(id: string): Promise<Requeue> {
+    const entry = entries.get(id);
+    if (!entry) return nothing;
+    if (entry.fence === null) return await admit(id, entry);
+    const facts = await gather(id, entry);
+    if (!facts) return nothing;
+    try {
+      const decision = decide(entry, facts);
+      if (decision.transition) await commit(id, entry, decision.transition);
+      await perform(decision.actions);
+      writeStatus(entry, decision);
+      if (isFinished(decision.state.run.phase)) return finish(id, entry);
+      return { requeueAt: Math.min(decision.wakeAt ?? Number.POSITIVE_INFINITY, facts.loaded.at + rehydrateMs) };
+    } catch (error) {
+      // What was decided may not be what is recorded: drop it, keep the observations, and hydrate at the next turn.
+      entry.loaded = null;
+      mailbox.putBack(id, facts.posted);
+      if (!(error instanceof FenceLost)) throw error;
+      log.info({ run: id }, 'another replica owns this run now');
+      entry.fence = null;
+      return nothing;
+    }
+  }
+
+  async function admit(id: string, entry: Entry): Promise<Requeue> {
+    if (!entry.object) {
+      entries.delete(id);
+      return nothing;
+    }
+    const admission = await admitRun({ store, plans, clock }, entry.object);
+    if (admission.status) statuses.offer(entry.object.metadata, admission.status, admission.finished);
+    if (admission.finished) forget(id);
+    else if (admission.recorded) claimSoon();
+    return nothing;
+  }
+
+  async function gather(id: string, entry: Entry) {
+    const now = clock.now();
+    if (entry.loaded && now - entry.loaded.at >= rehydrateMs) entry.loaded = null;
+    if (!entry.loaded) {
+      const [rows] = await store.runs.load([id]);
+      if (!rows) throw new TerminalError(`the recorded run ${id} is gone`);
+      const plan = await plans.get(rows.run.digest);
+      entry.loaded = { plan, state: hydrate(plan, rows), at: now, generation: null };
+    }
+    const posted = mailbox.take(id);
+    const spec = observeSpec(entry.object, entry.loaded.generation);
+    entry.loaded.generation = entry.object?.metadata.generation ?? -1;
+    return { loaded: entry.loaded, posted, observations: spec ? [...posted, spec] : posted };
+  }
+
+  function decide(entry: Entry, facts: { loaded: NonNullable<Entry['loaded']>; observations: RunObservation[] }) {
+    try {
+      const decision = decideRun(facts.loaded.plan, facts.loaded.state, facts.observations, clock.now());
+      entry.failedDecisions = 0;
+      return decision;
+    } catch (cause) {
+      entry.failedDecisions++;
+      const message = `deciding failed ${entry.failedDecisions} times: ${String(cause)}`;
+      if (entry.failedDecisions < decisionAttempts) throw new Error(message, { cause });
+      if (entry.object) statuses.park(entry.object, message);
+      throw new TerminalError(`the run is parked; ${message}`, { cause });
+    }
+  }
+
+  async function commit(id: string, entry: Entry, transition: RunTransition): Promise<void> {
+    await store.runs.commit(transition, entry.fence ?? -1);
+    metrics.committed(transition);
+    for (const attempt of transition.attempts) {
+      if (attempt.finishedAt !== null) {
+        const key = { runId: id, step: attempt.step, attempt: attempt.number };
+        executor
+          .forget(key)
+          .catch((error: unknown) => log.warn({ err: error, ...key }, 'the folder of an attempt stays'));
+      }
+    }
+  }
+
+  async function perform(actions: RunAction[]): Promise<void> {
+    if (actions.length === 0) return;
+    if (store.lease.remainingMs() < leaseMarginMs)
+      throw new LeaseEnding('too little of the lease is left to begin anything');
+    await Promise.all(
+      actions.map((action) =>
+        action.type === 'Start' ? executor.start(action) : executor.stop(action.key, action.graceMs),
+      ),
+    );
+  }
+
+  function writeStatus(entry: Entry, decision: RunDecision<RunState>): void {
+    if (!entry.object || !decision.transition) return;
+    const { metadata, status } = entry.object;
+    const next = projectRunStatus(decision.state, metadata.generation, status?.conditions, clock.now());
+    statuses.offer(metadata, next, isFinished(decision.state.run.phase));
+  }
+
+  function finish(id: string, entry: Entry): Requeue {
+    if (!entry.object) statuses.forgetId(id);
+    forget(id);
+    return nothing;
+  }
+
+  function forget(id: string): void {
+    entries.delete(id);
+    mailbox.forget(id);
+    loop.forget(id);
+  }
+
+  /** One claim at a time; a request during one makes one more. */
+  function claimSoon(): void {
+    claimAgain = true;
+    claiming ??= claim().finally(() => {
+      claiming = null;
+    });
+  }
+
+  async function claim(): Promise<void> {
+    while (claimAgain) {
+      claimAgain = false;
+      try {
+        const claimed = await store.runs.claim(claimLimit);
+        for (const { id, fence } of claimed) {
+          const entry = entries.get(id) ?? { object: null, fence, loaded: null, failedDecisions: 0 };
+          entry.fence = fence;
+          entry.loaded = null;
+          entries.set(id, entry);
+          loop.enqueue(id);
+        }
+        if (claimed.length === claimLimit) claimAgain = true;
+      } catch (error) {
+        log.warn({ err: error }, 'looking for runs without an owner failed; it is tried again');
+      }
+    }
+  }
+
+  function claimEvery(): void {
+    claimSoon();
+    stopClaiming = clock.at(clock.now() + claimIntervalMs, claimEvery);
+  }
+
+  return {
+    loop,
+    async start() {
+      mailbox.onPost((id) => loop.enqueue(id));
+      stopWatch = await store.objects.watch('WorkflowRun', ({ type, object }) => {
+        const id = object.metadata.uid;
+        const entry = entries.get(id);
+        if (entry) entry.object = type === 'Deleted' ? null : object;
+        else if (type === 'Applied' && !isFinishedObject(object)) {
+          entries.set(id, { object, fence: null, loaded: null, failedDecisions: 0 });
+        } else return;
+        loop.enqueue(id);
+      });
+      // Only now, so that a claimed run without an object is one whose object is gone.
+      claimEvery();
+    },
+    async stop() {
+      stopWatch();
+      stopClaiming();
+      await claiming;
+      await loop.stop();
+      await store.runs.release([...entries].filter(([, entry]) => entry.fence !== null).map(([id]) => id));
+    },
+  };
+}
+
+function isFinishedObject(object: WorkflowRun): boolean {
+  return object.status?.conditions?.some((c) => c.type === 'Finished' && c.status === 'True') ?? false;
+}

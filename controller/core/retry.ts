@@ -1,0 +1,52 @@
+import type { RetryPolicy } from './plan/types.ts';
+
+/** Retries of attempts lost to the infrastructure; they do not count against `retry.limit`. */
+export const infrastructureBudget = 5;
+
+/** The longest pause another side may ask for (Retry-After): a hostile answer must not park a run for ever. */
+const longestAskedPauseMs = 24 * 3_600_000;
+
+/** True for failures that are the platform's, not the step's. */
+export function isInfrastructure(errorType: string): boolean {
+  return errorType.startsWith('infrastructure/');
+}
+
+/**
+ * Whether the budgets allow one more attempt after a failed one.
+ * @param attempts begun so far, the failed one included
+ * @param infrastructureFailures of them, the failed one included when it is one
+ */
+export function hasRetryLeft(
+  policy: Pick<RetryPolicy, 'limit'>,
+  errorType: string,
+  attempts: number,
+  infrastructureFailures: number,
+): boolean {
+  if (isInfrastructure(errorType)) return infrastructureFailures <= infrastructureBudget;
+  return attempts - infrastructureFailures <= policy.limit;
+}
+
+/**
+ * How long to pause after the failed attempt `key.attempt`, in ms: exponential, at most `maxMs`, and less than that by
+ * a share of up to `jitter` that is fixed for the key, so that replaying a run decides the same instants. A longer pause
+ * that the other side asked for is honoured.
+ */
+export function retryPauseMs(
+  policy: Pick<RetryPolicy, 'initialMs' | 'factor' | 'maxMs' | 'jitter'>,
+  key: { runId: string; step: string; attempt: number },
+  retryAfterMs = 0,
+): number {
+  const full = Math.min(policy.initialMs * policy.factor ** (key.attempt - 1), policy.maxMs);
+  const pause = full * (1 - policy.jitter * hashShare(`${key.runId}/${key.step}/${key.attempt}`));
+  const asked = Number.isNaN(retryAfterMs) ? 0 : Math.min(retryAfterMs, longestAskedPauseMs);
+  return Math.max(0, Math.round(Math.max(pause, asked)));
+}
+
+/** A number in [0, 1) that depends on nothing but the text: FNV-1a, then murmur3's finalizer to spread similar keys. */
+export function hashShare(text: string): number {
+  let hash = 0x811c9dc5;
+  for (let i = 0; i < text.length; i++) hash = Math.imul(hash ^ text.charCodeAt(i), 0x01000193);
+  hash = Math.imul(hash ^ (hash >>> 16), 0x85ebca6b);
+  hash = Math.imul(hash ^ (hash >>> 13), 0xc2b2ae35);
+  return ((hash ^ (hash >>> 16)) >>> 0) / 2 ** 32;
+}

@@ -1,0 +1,60 @@
+import type { ExpressionContext, TextTemplate } from '../expression/types.ts';
+import { ExpressionError } from '../expression/types.ts';
+import type { StepBody } from '../plan/types.ts';
+import type { ResolvedBody, StepError } from './types.ts';
+
+/** The kinds that run as attempts outside of the decision. */
+export type AttemptBody = Extract<StepBody, { kind: ResolvedBody['kind'] }>;
+
+export function isAttemptBody(body: StepBody): body is AttemptBody {
+  return body.kind === 'run' || body.kind === 'http' || body.kind === 'template';
+}
+
+/** A body with every expression evaluated. @throws ExpressionError */
+export function resolveBody(body: AttemptBody, context: ExpressionContext): ResolvedBody {
+  switch (body.kind) {
+    case 'run':
+      return {
+        kind: 'run',
+        script: body.script,
+        shell: body.shell,
+        env: mapValues(body.env, (template: TextTemplate) => template.evaluate(context)),
+        secrets: body.secrets,
+      };
+    case 'http':
+      return {
+        kind: 'http',
+        method: body.method,
+        url: body.url.evaluate(context),
+        headers: mapValues(body.headers, (template: TextTemplate) => template.evaluate(context)),
+        secretHeaders: body.secretHeaders,
+        body: body.body === null ? undefined : body.body.evaluate(context),
+        expect: body.expect,
+        requestTimeoutMs: body.requestTimeoutMs,
+        retryable: body.retryable,
+      };
+    case 'template':
+      return {
+        kind: 'template',
+        source: body.source,
+        vars: mapValues(body.vars, (template) => template.evaluate(context)),
+      };
+  }
+}
+
+/** Evaluates something of the user's: what went wrong in it is a value, anything else is ours and is thrown. */
+export function evaluated<T>(evaluate: () => T): { ok: true; value: T } | { ok: false; error: StepError } {
+  try {
+    return { ok: true, value: evaluate() };
+  } catch (error) {
+    if (!(error instanceof ExpressionError)) throw error;
+    return { ok: false, error: { type: 'expression', message: error.message, retryable: false } };
+  }
+}
+
+/** An object with the same keys and other values. */
+export function mapValues<A, B>(object: Record<string, A>, change: (value: A) => B): Record<string, B> {
+  const changed: Record<string, B> = {};
+  for (const key of Object.keys(object)) changed[key] = change(object[key] as A);
+  return changed;
+}

@@ -115,7 +115,7 @@ export interface PromotionHistory {
   activeIn(
     namespace: string,
     workflow: string,
-  ): Promise<{ environment: string; digest: string | null; ref: string | null } | null>;
+  ): Promise<{ project: string; environment: string; digest: string | null; ref: string | null } | null>;
   upstream(project: string, environment: string): Promise<Omit<UpstreamFact, 'exists'>>;
   get(id: string): Promise<PromotionRow | null>;
   /** All of one environment that have not finished, and the last 100 that have. */

@@ -1,0 +1,20 @@
+/** What is read from the process environment; nothing else of it is used, except by git and ssh on a laptop. */
+export interface Config {
+  /** Postgres to keep history in; null: the embedded one in the data directory. */
+  databaseUrl: string | null;
+  logLevel: string;
+}
+
+const logLevels = ['fatal', 'error', 'warn', 'info', 'debug', 'trace', 'silent'];
+
+/** Reads DATABASE_URL and WINDLASS_LOG_LEVEL. Problems are sentences for the user; empty when all is well. */
+export function readConfig(env: Readonly<Record<string, string | undefined>>): { config: Config; problems: string[] } {
+  const problems: string[] = [];
+  const databaseUrl = env['DATABASE_URL'] || null;
+  if (databaseUrl !== null && !/^postgres(ql)?:\/\//.test(databaseUrl)) {
+    problems.push('DATABASE_URL must begin with postgres:// or postgresql://');
+  }
+  const logLevel = env['WINDLASS_LOG_LEVEL'] || 'info';
+  if (!logLevels.includes(logLevel)) problems.push(`WINDLASS_LOG_LEVEL must be one of ${logLevels.join(', ')}`);
+  return { config: { databaseUrl, logLevel }, problems };
+}

@@ -1,0 +1,180 @@
+import type { Environment } from '../../crds/environment.ts';
+import type { Promotion } from '../../crds/promotion.ts';
+import type { WorkflowSource } from '../../crds/workflow-source.ts';
+import type {
+  Person,
+  PromotionDecision,
+  PromotionFact,
+  PromotionFacts,
+  PromotionRow,
+  RefContent,
+  TagFact,
+  UpstreamFact,
+} from '../core/promotion/types.ts';
+import type { Repository } from '../git/repository.ts';
+import type { Clock } from '../seams/clock.ts';
+import type { RefRow, Store } from '../store/types.ts';
+import { judgeCommit } from './judge-commit.ts';
+import type { Repositories } from './repositories.ts';
+import { tagFacts } from './tags.ts';
+
+/** The facts of one environment, with what is needed to read more of them. */
+export interface PromotionWorld {
+  facts: PromotionFacts & {
+    contents: Map<string, RefContent>;
+    ancestors: Map<string, boolean>;
+  };
+  promotions: (PromotionFact & { object: Promotion | null })[];
+  source: WorkflowSource | null;
+  repository: Repository | null;
+}
+
+export interface FactsDependencies {
+  store: Store;
+  repositories: Repositories;
+  clock: Clock;
+}
+
+const defaultPath = 'workflows';
+
+/** Everything `decidePromotion` reads, as it is now; contents and ancestry only as far as they are asked for later. */
+export async function gatherPromotionFacts(deps: FactsDependencies, environment: Environment): Promise<PromotionWorld> {
+  const { store, repositories } = deps;
+  const { namespace: project, name } = environment.metadata;
+  const { spec } = environment;
+  const source = await store.objects.get('WorkflowSource', project, spec.source.name);
+  const repository = source ? repositories.get(source.metadata.uid) : null;
+  const refs = source ? await store.refs.list(source.metadata.uid) : [];
+  const active = await store.promotions.active(project, name);
+  const promotions = await promotionFacts(deps, environment, repository, active[0]?.commit ?? null);
+  const upstream = new Map<string, UpstreamFact>();
+  for (const before of spec.after ?? []) {
+    const exists = (await store.objects.get('Environment', project, before)) !== null;
+    upstream.set(before, { exists, ...(await store.promotions.upstream(project, before)) });
+  }
+  const facts = {
+    environment: { project, name, namespace: spec.namespace ?? name, spec },
+    source: source ? { branch: source.spec.branch, error: sourceError(source, repository) } : null,
+    branches: refs
+      .filter((row) => row.ref.startsWith('refs/heads/') && !row.deleted)
+      .map((row) => ({ name: row.ref.slice('refs/heads/'.length), commit: row.commit })),
+    tags: repository && source ? await tags(repository, refs, spec.track.tag?.from ?? source.spec.branch) : [],
+    contents: new Map<string, RefContent>(),
+    ancestors: new Map<string, boolean>(),
+    active,
+    upstream,
+    promotions,
+  };
+  return { facts, promotions, source, repository };
+}
+
+async function tags(repository: Repository, refs: RefRow[], branch: string): Promise<TagFact[]> {
+  return await tagFacts(repository, refs, branch);
+}
+
+function sourceError(source: WorkflowSource, repository: Repository | null): string | null {
+  if (!repository) return 'the source has not been fetched yet';
+  const ready = source.status?.conditions?.find((condition) => condition.type === 'Ready');
+  return ready?.status === 'False' ? ready.message : null;
+}
+
+async function promotionFacts(
+  { store, clock }: FactsDependencies,
+  environment: Environment,
+  repository: Repository | null,
+  activeCommit: string | null,
+): Promise<PromotionWorld['promotions']> {
+  const { namespace: project, name } = environment.metadata;
+  const rows = new Map((await store.promotions.ofEnvironment(project, name)).map((row) => [row.id, row]));
+  const objects = await store.objects.list('Promotion', { namespace: project });
+  const byId = new Map(
+    objects.filter(({ spec }) => spec.environment === name).map((object) => [object.metadata.uid, object]),
+  );
+  for (const [id, object] of byId) {
+    // An old one whose row is beyond the last hundred needs no decision any more.
+    if (!rows.has(id) && object.status?.finishedAt === undefined) rows.set(id, firstRow(project, object, clock.now()));
+  }
+  const gates = environment.spec.gates ?? [];
+  return await Promise.all(
+    [...rows.values()].map(async (row) => {
+      const object = byId.get(row.id) ?? null;
+      const asksAuthors = [...gates, ...(row.gatesAtStart ?? [])].some((gate) => gate.approval?.notAuthor);
+      const authors =
+        asksAuthors && repository && row.commit && row.finishedAt === null
+          ? await authorsOf(repository, activeCommit, row)
+          : [];
+      return {
+        row,
+        object,
+        approvals: object?.spec.approvals ?? [],
+        expected: object?.spec.workflows ?? null,
+        deleted: object === null,
+        authors,
+      };
+    }),
+  );
+}
+
+async function authorsOf(repository: Repository, from: string | null, row: PromotionRow): Promise<Person[]> {
+  return await repository.people(from, row.commit ?? '', row.ref === row.commit ? undefined : row.ref);
+}
+
+function firstRow(project: string, object: Promotion, now: number): PromotionRow {
+  return {
+    id: object.metadata.uid,
+    project,
+    name: object.metadata.name,
+    environment: object.spec.environment,
+    ref: object.spec.ref,
+    commit: null,
+    phase: 'Pending',
+    reason: null,
+    message: null,
+    changes: [],
+    gates: [],
+    gatesAtStart: null,
+    diagnostics: [],
+    automatic: object.metadata.labels['windlass.dev/automatic'] === 'true',
+    createdAt: Date.parse(object.metadata.creationTimestamp) || now,
+    finishedAt: null,
+  };
+}
+
+/** Reads what a decision asked for into the facts; false when nothing of it can be read now. */
+export async function supplyFacts(
+  { store, clock }: FactsDependencies,
+  world: PromotionWorld,
+  wanted: Pick<PromotionDecision, 'read' | 'ancestry'>,
+): Promise<boolean> {
+  const { source, repository, facts } = world;
+  let supplied = false;
+  for (const commit of wanted.read) {
+    if (!source) break;
+    const content = await contentOf({ store, clock }, source, repository, commit);
+    if (!content) continue;
+    facts.contents.set(commit, content);
+    supplied = true;
+  }
+  for (const { ancestor, descendant } of wanted.ancestry) {
+    if (!repository) break;
+    facts.ancestors.set(`${ancestor}..${descendant}`, await repository.isAncestor(ancestor, descendant));
+    supplied = true;
+  }
+  return supplied;
+}
+
+async function contentOf(
+  { store, clock }: Omit<FactsDependencies, 'repositories'>,
+  source: WorkflowSource,
+  repository: Repository | null,
+  commit: string,
+): Promise<RefContent | null> {
+  const { uid } = source.metadata;
+  const path = source.spec.path ?? defaultPath;
+  const known = await store.versions.content(uid, commit, path);
+  if (known || !repository) return known;
+  const { content, snapshots, blobs } = await judgeCommit(repository, commit, path);
+  await store.versions.put(snapshots, blobs, clock.now());
+  await store.versions.putContent(uid, commit, path, content);
+  return content;
+}

@@ -1,0 +1,225 @@
+import type { Logger } from 'pino';
+import type { Environment, EnvironmentStatus } from '../../crds/environment.ts';
+import type { PromotionStatus } from '../../crds/promotion.ts';
+import { decidePromotion } from '../core/promotion/decide.ts';
+import { projectEnvironmentStatus, projectPromotionStatus } from '../core/promotion/project.ts';
+import type { PromotionDecision } from '../core/promotion/types.ts';
+import { createLoop, type Loop, type Requeue } from '../runtime/loop.ts';
+import type { Clock } from '../seams/clock.ts';
+import { ObjectConflict } from '../seams/objects.ts';
+import type { Store } from '../store/types.ts';
+import { gatherPromotionFacts, type PromotionWorld, supplyFacts } from './environment-facts.ts';
+import { retireProjections, syncProjections } from './environment-workflows.ts';
+import { keyOf, splitKey } from './keys.ts';
+import type { Metrics } from './metrics.ts';
+import type { Repositories } from './repositories.ts';
+import type { KindStatusWriter } from './statuses.ts';
+
+export interface EnvironmentReconcilerDependencies {
+  store: Store;
+  repositories: Repositories;
+  statuses: KindStatusWriter<EnvironmentStatus>;
+  promotionStatuses: KindStatusWriter<PromotionStatus>;
+  clock: Clock;
+  log: Logger;
+  metrics: Metrics;
+}
+
+export interface EnvironmentReconciler {
+  loop: Loop;
+  start(): Promise<void>;
+  stop(): Promise<void>;
+  /** A source's refs may have changed. */
+  sourceFetched(project: string, source: string): void;
+  /** A run of an environment ended: gates downstream count it. */
+  runFinished(environment: string | null): void;
+}
+
+/** Other replicas' runs are not announced, so waiting promotions are looked at again this often. */
+const waitingIntervalMs = 10_000;
+/** Every round supplies facts that were asked for; more rounds than this is a defect. */
+const factRounds = 50;
+
+/** Promotes versions into environments. A Promotion is decided as part of its Environment, never by itself. */
+export function createEnvironmentReconciler(deps: EnvironmentReconcilerDependencies): EnvironmentReconciler {
+  const { store, statuses, promotionStatuses, clock, log, metrics } = deps;
+  const loop = createLoop({
+    name: 'environment',
+    clock,
+    concurrency: 4,
+    reconcile,
+    observe: metrics.reconciled('environment', log),
+  });
+  const environments = new Map<string, Environment>();
+  const stops: (() => void)[] = [];
+
+  async function reconcile(key: string): Promise<Requeue> {
+    if (!store.isLeader()) return { requeueAt: null };
+    const [project, name] = splitKey(key);
+    const environment = await store.objects.get('Environment', project, name);
+    if (!environment) return await remove(project, name);
+    statuses.known(environment.metadata, environment.status);
+    const namespace = environment.spec.namespace ?? name;
+    if (!(await store.promotions.own(project, name, namespace))) return namespaceTaken(environment, namespace);
+
+    const { world, decision } = await decide(environment);
+    const revision = await commit(environment, decision);
+    await perform(environment, decision);
+    await writeStatuses(environment, world, decision, revision);
+    if (decision.activate.length > 0) enqueueDownstream(name);
+    const waits = world.promotions.some(({ row }) => row.finishedAt === null);
+    return { requeueAt: decision.wakeAt ?? (waits ? clock.now() + waitingIntervalMs : null) };
+  }
+
+  async function decide(environment: Environment): Promise<{ world: PromotionWorld; decision: PromotionDecision }> {
+    const world = await gatherPromotionFacts(deps, environment);
+    let decision = decidePromotion(world.facts, clock.now());
+    for (let round = 0; decision.read.length + decision.ancestry.length > 0; round++) {
+      if (round === factRounds)
+        throw new Error(`deciding about ${environment.metadata.name} asks for facts without end`);
+      if (!(await supplyFacts(deps, world, decision))) break;
+      decision = decidePromotion(world.facts, clock.now());
+    }
+    return { world, decision };
+  }
+
+  async function commit(environment: Environment, decision: PromotionDecision): Promise<number | null> {
+    const { promotions, activate, names, events } = decision;
+    if (promotions.length + activate.length + names.length + events.length === 0) return null;
+    const { namespace, name, uid } = environment.metadata;
+    const { revision } = await store.promotions.commit({ project: namespace, name, uid }, decision, clock.now());
+    metrics.promoted(promotions);
+    return revision;
+  }
+
+  async function perform(environment: Environment, decision: PromotionDecision): Promise<void> {
+    const { namespace, name } = environment.metadata;
+    for (const { name: promotion, ref } of decision.create) {
+      try {
+        await store.objects.create({
+          kind: 'Promotion',
+          metadata: {
+            name: promotion,
+            namespace,
+            labels: { 'windlass.dev/environment': name, 'windlass.dev/automatic': 'true' },
+          },
+          spec: { environment: name, ref },
+        });
+      } catch (error) {
+        // The name is made of the ref and its commit, so whoever has it means the same promotion.
+        if (!(error instanceof ObjectConflict && error.reason === 'AlreadyExists')) throw error;
+      }
+    }
+    await syncProjections(store, environment);
+  }
+
+  async function writeStatuses(
+    environment: Environment,
+    world: PromotionWorld,
+    decision: PromotionDecision,
+    revision: number | null,
+  ): Promise<void> {
+    const now = clock.now();
+    const changed = new Map(decision.promotions.map((row) => [row.id, row]));
+    const rows = world.promotions.map(({ row }) => changed.get(row.id) ?? row);
+    for (const { row, object } of world.promotions) {
+      const next = changed.get(row.id) ?? row;
+      if (!object || (next.finishedAt !== null && !changed.has(row.id) && object.status?.phase === next.phase))
+        continue;
+      promotionStatuses.known(object.metadata, object.status);
+      const status = projectPromotionStatus(next, object.metadata.generation, object.status?.conditions, now);
+      promotionStatuses.offer(object.metadata, status, next.finishedAt !== null);
+    }
+    const active = await store.promotions.active(environment.metadata.namespace, environment.metadata.name);
+    const status = projectEnvironmentStatus(
+      {
+        spec: environment.spec,
+        namespace: environment.spec.namespace ?? environment.metadata.name,
+        active,
+        promotions: rows,
+        decision,
+        sourceError: world.facts.source?.error ?? null,
+        revision: revision ?? environment.status?.revision ?? 0,
+      },
+      environment.metadata.generation,
+      environment.status?.conditions,
+      now,
+    );
+    statuses.offer(environment.metadata, status);
+  }
+
+  function namespaceTaken(environment: Environment, namespace: string): Requeue {
+    const { metadata } = environment;
+    const message = `namespace ${namespace} belongs to another environment; give this one a spec.namespace of its own`;
+    const at = new Date(clock.now()).toISOString();
+    const condition = {
+      reason: 'NamespaceTaken',
+      message,
+      observedGeneration: metadata.generation,
+      lastTransitionTime: at,
+    };
+    statuses.offer(metadata, {
+      observedGeneration: metadata.generation,
+      conditions: [
+        { type: 'Ready', status: 'False', ...condition },
+        { type: 'Stalled', status: 'True', ...condition },
+      ],
+    });
+    // Another environment may let go of it.
+    return { requeueAt: clock.now() + waitingIntervalMs };
+  }
+
+  async function remove(project: string, name: string): Promise<Requeue> {
+    await store.promotions.disown(project, name);
+    await retireProjections(store, name);
+    return { requeueAt: null };
+  }
+
+  function enqueueDownstream(name: string): void {
+    for (const [key, environment] of environments) if (environment.spec.after?.includes(name)) loop.enqueue(key);
+  }
+
+  return {
+    loop,
+    sourceFetched(project, source) {
+      for (const [key, { metadata, spec }] of environments) {
+        if (metadata.namespace === project && spec.source.name === source) loop.enqueue(key);
+      }
+    },
+    runFinished(environment) {
+      if (environment !== null) enqueueDownstream(environment);
+    },
+    async start() {
+      stops.push(
+        await store.objects.watch('Environment', ({ type, object }) => {
+          const key = keyOf(object);
+          const before = environments.get(key)?.metadata;
+          if (type === 'Deleted') {
+            environments.delete(key);
+            statuses.forgetId(object.metadata.uid);
+          } else environments.set(key, object);
+          // Our own status writes come back here; only a new spec is news.
+          if (type === 'Deleted' || before?.generation !== object.metadata.generation) loop.enqueue(key);
+        }),
+        await store.objects.watch('Promotion', ({ object }) => {
+          if (object.status?.observedGeneration !== object.metadata.generation) {
+            loop.enqueue(`${object.metadata.namespace}/${object.spec.environment}`);
+          }
+        }),
+        await store.objects.watch('Workflow', ({ object }) => {
+          // Whoever edits a projection: it is made what was promoted again.
+          for (const [key, { metadata, spec }] of environments) {
+            if ((spec.namespace ?? metadata.name) === object.metadata.namespace) loop.enqueue(key);
+          }
+        }),
+        store.onLeadership((leader) => {
+          if (leader) for (const key of environments.keys()) loop.enqueue(key);
+        }),
+      );
+    },
+    async stop() {
+      for (const stop of stops) stop();
+      await loop.stop();
+    },
+  };
+}

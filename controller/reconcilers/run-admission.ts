@@ -1,0 +1,138 @@
+import type { Environment } from '../../crds/environment.ts';
+import type { JsonObject } from '../../crds/json.ts';
+import type { WorkflowRun, WorkflowRunStatus } from '../../crds/workflow-run.ts';
+import { nextConditions } from '../core/conditions.ts';
+import { newRun } from '../core/run/create.ts';
+import { projectRowStatus } from '../core/run/project.ts';
+import { isFinished, type RunRow } from '../core/run/types.ts';
+import type { Clock } from '../seams/clock.ts';
+import type { Store } from '../store/types.ts';
+import { judgeWorkflow } from './judge-workflow.ts';
+import type { PlanCache } from './plans.ts';
+
+/** What became of a WorkflowRun object that this replica does not own yet. */
+export interface Admission {
+  /** A row exists, to be claimed. */
+  recorded: boolean;
+  /** It has ended, or ended without ever starting. */
+  finished: boolean;
+  status: WorkflowRunStatus | null;
+}
+
+export interface AdmissionDependencies {
+  store: Store;
+  plans: PlanCache;
+  clock: Clock;
+}
+
+/**
+ * Pins the version a new run executes and records the run. In a namespace that an environment owns that is the active
+ * version; elsewhere the Workflow as it stands now, stored as a version. A run whose workflow is not there yet waits.
+ */
+export async function admitRun(deps: AdmissionDependencies, object: WorkflowRun): Promise<Admission> {
+  const { store, plans, clock } = deps;
+  const recorded = await store.runs.get(object.metadata.uid);
+  if (recorded) {
+    const finished = isFinished(recorded.phase);
+    return { recorded: !finished, finished, status: finished ? await statusOf(deps, object, recorded) : null };
+  }
+  const pin = await pinVersion(deps, object);
+  if ('waits' in pin) return { recorded: false, finished: false, status: waiting(deps, object, pin.waits) };
+  const plan = await plans.get(pin.digest);
+  const { metadata, spec } = object;
+  const checked = plan.checkInputs((spec.inputs ?? {}) as JsonObject);
+  const row = newRun({
+    id: metadata.uid,
+    namespace: metadata.namespace,
+    name: metadata.name,
+    workflow: spec.workflow,
+    digest: pin.digest,
+    version: pin.version,
+    environment: pin.environment,
+    values: pin.values,
+    inputs: checked.ok ? checked.inputs : ((spec.inputs ?? {}) as JsonObject),
+    createdAt: Date.parse(metadata.creationTimestamp),
+  });
+  if (!checked.ok) {
+    const refused = refuse(row, `inputs: ${checked.problems.join('; ')}`, clock.now());
+    await store.runs.create(refused);
+    return { recorded: false, finished: true, status: await statusOf(deps, object, refused) };
+  }
+  await store.runs.create(row);
+  return { recorded: true, finished: false, status: null };
+}
+
+type Pin =
+  | { digest: string; version: string | null; environment: string | null; values: JsonObject }
+  | { waits: { reason: string; message: string } };
+
+async function pinVersion({ store, clock }: AdmissionDependencies, object: WorkflowRun): Promise<Pin> {
+  const { namespace } = object.metadata;
+  const { workflow } = object.spec;
+  const active = await store.promotions.activeIn(namespace, workflow);
+  if (active) {
+    if (active.digest === null) {
+      const message = `environment ${active.environment} has no active version of ${workflow}; promote one first`;
+      return { waits: { reason: 'NotPromoted', message } };
+    }
+    const environment = await environmentOf(store, active);
+    const values = (environment?.spec.values ?? {}) as JsonObject;
+    return { digest: active.digest, version: active.ref, environment: active.environment, values };
+  }
+  const applied = await store.objects.get('Workflow', namespace, workflow);
+  if (!applied) {
+    const message = `there is no workflow ${workflow} in namespace ${namespace}; apply it, or correct spec.workflow`;
+    return { waits: { reason: 'WorkflowNotFound', message } };
+  }
+  const judged = judgeWorkflow(applied);
+  if (!judged.ok) return { waits: { reason: 'WorkflowInvalid', message: judged.message } };
+  await store.versions.put([judged.snapshot], new Map(), clock.now());
+  return { digest: judged.snapshot.digest, version: null, environment: null, values: {} };
+}
+
+async function environmentOf(
+  store: Store,
+  active: { project: string; environment: string },
+): Promise<Environment | null> {
+  return await store.objects.get('Environment', active.project, active.environment);
+}
+
+function refuse(row: RunRow, message: string, now: number): RunRow {
+  return {
+    ...row,
+    phase: 'Failed',
+    outcome: 'Failed',
+    error: { type: 'input', message, retryable: false },
+    startedAt: now,
+    finishedAt: now,
+    revision: 1,
+  };
+}
+
+async function statusOf(
+  { plans, clock }: AdmissionDependencies,
+  object: WorkflowRun,
+  row: RunRow,
+): Promise<WorkflowRunStatus> {
+  const plan = await plans.get(row.digest);
+  return projectRowStatus(row, plan.steps.length, object.metadata.generation, object.status?.conditions, clock.now());
+}
+
+function waiting(
+  { clock }: AdmissionDependencies,
+  object: WorkflowRun,
+  { reason, message }: { reason: string; message: string },
+): WorkflowRunStatus {
+  const { generation } = object.metadata;
+  const conditions = nextConditions(
+    object.status?.conditions,
+    [
+      { type: 'Succeeded', status: 'Unknown', reason, message },
+      { type: 'Finished', status: 'False', reason, message },
+      { type: 'Reconciling', status: 'True', reason, message },
+    ],
+    generation,
+    clock.now(),
+  );
+  return { observedGeneration: generation, phase: 'Pending', conditions };
+}

@@ -1,0 +1,217 @@
+import type { Logger } from 'pino';
+import type { Environment } from '../../crds/environment.ts';
+import type { WorkflowSource, WorkflowSourceStatus } from '../../crds/workflow-source.ts';
+import { type Assertion, nextConditions } from '../core/conditions.ts';
+import { formatDiagnostic } from '../core/diagnostic.ts';
+import { parseDuration } from '../core/duration.ts';
+import { refusedTags } from '../core/promotion/candidates.ts';
+import type { Instant } from '../core/time.ts';
+import { BranchMissing, UnsupportedUrl } from '../git/errors.ts';
+import { watchLocal } from '../git/watch.ts';
+import { createLoop, type Loop, type Requeue } from '../runtime/loop.ts';
+import type { Clock } from '../seams/clock.ts';
+import type { RefRow, Store } from '../store/types.ts';
+import { applyEnvironmentFiles } from './environment-files.ts';
+import { keyOf, splitKey } from './keys.ts';
+import type { Metrics } from './metrics.ts';
+import type { Repositories } from './repositories.ts';
+import type { KindStatusWriter } from './statuses.ts';
+import { tagFacts } from './tags.ts';
+
+export interface SourceReconcilerDependencies {
+  store: Store;
+  repositories: Repositories;
+  statuses: KindStatusWriter<WorkflowSourceStatus>;
+  clock: Clock;
+  log: Logger;
+  metrics: Metrics;
+  /** Folder of environment files read from the branch's tip; null where Environments are applied by people. */
+  environmentsPath: string | null;
+  /** Called when what a source holds may have changed. */
+  onFetched(project: string, source: string): void;
+}
+
+export interface SourceReconciler {
+  loop: Loop;
+  start(): Promise<void>;
+  stop(): Promise<void>;
+}
+
+export const requestedAt = 'windlass.dev/requestedAt';
+const defaultInterval = '1m';
+
+/** Fetches every source at its interval, when asked, and when a local repository is pushed to. */
+export function createSourceReconciler(deps: SourceReconcilerDependencies): SourceReconciler {
+  const { store, repositories, statuses, clock, log, metrics } = deps;
+  const loop = createLoop({
+    name: 'workflowsource',
+    clock,
+    concurrency: 4,
+    reconcile,
+    observe: metrics.reconciled('workflowsource', log),
+  });
+  const stops: (() => void)[] = [];
+  /** Watches on local repositories, by source uid. */
+  const watches = new Map<string, { url: string; stop: () => void }>();
+
+  async function reconcile(key: string): Promise<Requeue> {
+    if (!store.isLeader()) return { requeueAt: null };
+    const [namespace, name] = splitKey(key);
+    const source = await store.objects.get('WorkflowSource', namespace, name);
+    if (!source) return { requeueAt: null };
+    statuses.known(source.metadata, source.status);
+    watchPushes(key, source);
+    if (source.spec.suspend) {
+      writeStatus(source, [], null, [
+        ready('Unknown', 'Suspended', 'Fetching is suspended; set suspend to false to go on.'),
+      ]);
+      return { requeueAt: null };
+    }
+    return await fetch(source);
+  }
+
+  async function fetch(source: WorkflowSource): Promise<Requeue> {
+    const { namespace, name, uid } = source.metadata;
+    const begun = clock.monotonic();
+    try {
+      const environments = await environmentsOf(source);
+      const repository = await repositories.open(source, environments.flatMap(trackedBranches));
+      const fetched = await repository.fetch();
+      const refs = await store.refs.record(uid, fetched, clock.now());
+      metrics.fetched(name, (clock.monotonic() - begun) / 1000, true);
+      const problems =
+        deps.environmentsPath === null
+          ? []
+          : await applyEnvironmentFiles(deps, source, deps.environmentsPath, repository);
+      deps.onFetched(namespace, name);
+      const ranges = environments.flatMap(({ spec }) => spec.track.tag?.semver ?? []);
+      const tags = await tagFacts(repository, refs, source.spec.branch);
+      const assertions =
+        problems.length > 0
+          ? [
+              ready('False', 'InvalidEnvironments', problems.map(formatDiagnostic).join('\n')),
+              stalled('InvalidEnvironments', 'The environments stay as they were; correct the files and push.'),
+            ]
+          : [
+              ready(
+                'True',
+                'Fetched',
+                `${source.spec.branch} is at ${tip(refs, source)?.slice(0, 12) ?? 'no commit'}.`,
+              ),
+            ];
+      writeStatus(source, refusedTags(tags, ranges), tip(refs, source), assertions);
+      return { requeueAt: nextFetch(source) };
+    } catch (error) {
+      metrics.fetched(name, (clock.monotonic() - begun) / 1000, false);
+      const reason = error instanceof Error ? error.name : 'Unknown';
+      const message = error instanceof Error ? error.message : String(error);
+      const forUser = error instanceof UnsupportedUrl || error instanceof BranchMissing;
+      writeStatus(source, source.status?.refused ?? [], source.status?.commit ?? null, [
+        ready('False', reason, message),
+        ...(forUser ? [stalled(reason, message)] : []),
+      ]);
+      deps.onFetched(namespace, name);
+      // The user must act: the spec's change or the interval brings it back, not a backoff.
+      if (forUser) return { requeueAt: nextFetch(source) };
+      throw error;
+    }
+  }
+
+  async function environmentsOf(source: WorkflowSource): Promise<Environment[]> {
+    const all = await store.objects.list('Environment', { namespace: source.metadata.namespace });
+    return all.filter((environment) => environment.spec.source.name === source.metadata.name);
+  }
+
+  function nextFetch(source: WorkflowSource): Instant {
+    return clock.now() + parseDuration(source.spec.interval ?? defaultInterval);
+  }
+
+  function writeStatus(
+    source: WorkflowSource,
+    refused: NonNullable<WorkflowSourceStatus['refused']>,
+    commit: string | null,
+    assertions: Assertion[],
+  ): void {
+    const { metadata, status } = source;
+    const handled = metadata.annotations[requestedAt];
+    statuses.offer(metadata, {
+      observedGeneration: metadata.generation,
+      ...(commit ? { commit } : {}),
+      ...(handled ? { lastHandledReconcileAt: handled } : {}),
+      refused: refused.slice(0, 50),
+      conditions: nextConditions(status?.conditions, assertions, metadata.generation, clock.now()),
+    });
+  }
+
+  function watchPushes(key: string, source: WorkflowSource): void {
+    const { uid } = source.metadata;
+    const watch = watches.get(uid);
+    if (watch?.url === source.spec.url) return;
+    watch?.stop();
+    watches.set(uid, { url: source.spec.url, stop: watchLocal(source.spec.url, () => loop.enqueue(key)) });
+  }
+
+  function gone(source: WorkflowSource): void {
+    const { uid } = source.metadata;
+    watches.get(uid)?.stop();
+    watches.delete(uid);
+    statuses.forgetId(uid);
+    repositories.forget(uid).catch((error: unknown) => log.warn({ err: error }, 'closing a repository failed'));
+    deps.onFetched(source.metadata.namespace, source.metadata.name);
+  }
+
+  return {
+    loop,
+    async start() {
+      const generations = new Map<string, string>();
+      stops.push(
+        await store.objects.watch('WorkflowSource', ({ type, object }) => {
+          const key = keyOf(object);
+          if (type === 'Deleted') {
+            generations.delete(key);
+            gone(object);
+            return;
+          }
+          // Our own status writes come back here; only a new spec or a request is news.
+          const seen = `${object.metadata.uid} ${object.metadata.generation} ${object.metadata.annotations[requestedAt] ?? ''}`;
+          if (generations.get(key) === seen) return;
+          generations.set(key, seen);
+          loop.enqueue(key);
+        }),
+        await store.objects.watch('Environment', ({ object }) => {
+          // A new Environment may track a branch that was not fetched yet.
+          const key = `${object.metadata.namespace}/${object.spec.source.name}`;
+          const seen = `${object.metadata.uid} ${object.metadata.generation}`;
+          if (generations.get(`env ${keyOf(object)}`) === seen) return;
+          generations.set(`env ${keyOf(object)}`, seen);
+          loop.enqueue(key);
+        }),
+        store.onLeadership((leader) => {
+          if (leader) for (const key of generations.keys()) if (!key.startsWith('env ')) loop.enqueue(key);
+        }),
+      );
+    },
+    async stop() {
+      for (const stop of stops) stop();
+      for (const { stop } of watches.values()) stop();
+      await loop.stop();
+    },
+  };
+}
+
+function trackedBranches(environment: Environment): string[] {
+  const { branch, tag } = environment.spec.track;
+  return [branch, tag?.from].filter((name) => name !== undefined);
+}
+
+function tip(refs: RefRow[], source: WorkflowSource): string | null {
+  return refs.find((row) => row.ref === `refs/heads/${source.spec.branch}` && !row.deleted)?.commit ?? null;
+}
+
+function ready(status: Assertion['status'], reason: string, message: string): Assertion {
+  return { type: 'Ready', status, reason, message };
+}
+
+function stalled(reason: string, message: string): Assertion {
+  return { type: 'Stalled', status: 'True', reason, message };
+}

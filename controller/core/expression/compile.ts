@@ -1,0 +1,143 @@
+import type { JsonValue } from '../../../crds/json.ts';
+import { type Code, compileNode, type Frame } from './evaluate.ts';
+import { spendBytes, utf8Length } from './limits.ts';
+import { parseExpression } from './parse.ts';
+import { findReferences } from './references.ts';
+import { splitTemplate } from './segments.ts';
+import {
+  type Condition,
+  type ConditionCalls,
+  type ConditionFacts,
+  type ExpressionContext,
+  ExpressionError,
+  type Template,
+  type TextTemplate,
+} from './types.ts';
+import { kindOf, setKey, toJson, toText } from './values.ts';
+
+/**
+ * Compiles a bare CEL expression that yields a boolean. Compile once, evaluate often.
+ * @throws ExpressionError when it does not parse or calls what does not exist; lint says so before, with a position.
+ */
+export function compileCondition(source: string): Condition {
+  const { code, steps, calls } = compileExpression(source, true);
+  return {
+    source,
+    steps,
+    calls,
+    evaluate: (context, facts) => {
+      const frame = newFrame(context, facts);
+      return guarded(source, () => {
+        const value = code(frame);
+        if (typeof value !== 'boolean') throw new ExpressionError(`it is a ${kindOf(value)}, not true or false`);
+        return value;
+      });
+    },
+  };
+}
+
+/**
+ * Compiles a JSON value whose strings, at any depth, may hold `${{ }}`; keys are as they are.
+ * @throws ExpressionError as `compileCondition` does.
+ */
+export function compileTemplate(value: JsonValue): Template {
+  const steps = new Set<string>();
+  const produce = compileValue(value, steps);
+  return { source: value, steps: [...steps], evaluate: (context) => produce(newFrame(context, undefined)) };
+}
+
+/**
+ * Compiles a template that must yield text.
+ * @throws ExpressionError as `compileCondition` does.
+ */
+export function compileText(source: string): TextTemplate {
+  const steps = new Set<string>();
+  const parts = compileParts(source, steps);
+  return { source, steps: [...steps], evaluate: (context) => joinParts(parts, newFrame(context, undefined)) };
+}
+
+type Part = string | { source: string; code: Code };
+type Produce = (frame: Frame) => JsonValue;
+
+function newFrame(context: ExpressionContext, facts: ConditionFacts | undefined): Frame {
+  return { context, facts, slots: [], cost: 0, bytes: 0 };
+}
+
+function compileExpression(source: string, calls: boolean): { code: Code; steps: string[]; calls: ConditionCalls } {
+  const parsed = parseExpression(source);
+  if (!parsed.ok) throw new ExpressionError(`cannot read \`${shorten(source)}\`: ${parsed.message}`);
+  const code = guarded(source, () => compileNode(parsed.ast, { source, variables: [], calls }));
+  return { code, ...findReferences(parsed.ast) };
+}
+
+function compileValue(value: JsonValue, steps: Set<string>): Produce {
+  if (typeof value === 'string') return compileString(value, steps);
+  if (value === null || typeof value !== 'object') return () => value;
+  if (Array.isArray(value)) {
+    const items = value.map((item) => compileValue(item, steps));
+    return (frame) => items.map((item) => item(frame));
+  }
+  const entries = Object.entries(value).map(([key, item]) => [key, compileValue(item, steps)] as const);
+  return (frame) => {
+    const result: { [key: string]: JsonValue } = {};
+    for (const [key, produce] of entries) setKey(result, key, produce(frame));
+    return result;
+  };
+}
+
+function compileString(text: string, steps: Set<string>): Produce {
+  const parts = compileParts(text, steps);
+  const only = parts[0];
+  if (parts.length !== 1 || only === undefined || typeof only === 'string') return (frame) => joinParts(parts, frame);
+  return (frame) => evaluatePart(only, frame, toJson);
+}
+
+function compileParts(text: string, steps: Set<string>): Part[] {
+  const split = splitTemplate(text);
+  if (!split.ok) throw new ExpressionError(`cannot read ${JSON.stringify(shorten(text))}: ${split.message}`);
+  return split.segments.map((segment) => {
+    if ('text' in segment) return segment.text;
+    const { code, steps: read } = compileExpression(segment.source, false);
+    for (const step of read) steps.add(step);
+    return { source: segment.source, code };
+  });
+}
+
+function joinParts(parts: Part[], frame: Frame): string {
+  let text = '';
+  for (const part of parts) {
+    if (typeof part === 'string') {
+      spendBytes(frame, utf8Length(part));
+      text += part;
+    } else text += evaluatePart(part, frame, toText);
+  }
+  return text;
+}
+
+function evaluatePart<T>(
+  part: { source: string; code: Code },
+  frame: Frame,
+  convert: (value: ReturnType<Code>, frame: Frame) => T,
+): T {
+  // Cost is limited for each expression, the size for the whole template.
+  frame.cost = 0;
+  return guarded(part.source, () => convert(part.code(frame), frame));
+}
+
+/** Runs and makes of every failure an ExpressionError that names the expression. */
+function guarded<T>(source: string, run: () => T): T {
+  try {
+    return run();
+  } catch (error) {
+    if (error instanceof ExpressionError)
+      throw new ExpressionError(`\`${shorten(source)}\`: ${error.message}`, { cause: error });
+    if (error instanceof RangeError)
+      throw new ExpressionError(`\`${shorten(source)}\` is nested too deeply`, { cause: error });
+    throw error;
+  }
+}
+
+function shorten(source: string): string {
+  const text = source.trim().replace(/\s+/g, ' ');
+  return text.length > 120 ? `${text.slice(0, 119)}…` : text;
+}

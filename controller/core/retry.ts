@@ -36,7 +36,9 @@ export function retryPauseMs(
   key: { runId: string; step: string; attempt: number },
   retryAfterMs = 0,
 ): number {
-  const full = Math.min(policy.initialMs * policy.factor ** (key.attempt - 1), policy.maxMs);
+  // 0 × ∞ is no number: a pause of nothing stays nothing, however many attempts there were.
+  const grown = policy.initialMs === 0 ? 0 : policy.initialMs * policy.factor ** (key.attempt - 1);
+  const full = Math.min(grown, policy.maxMs);
   const pause = full * (1 - policy.jitter * hashShare(`${key.runId}/${key.step}/${key.attempt}`));
   const asked = Number.isNaN(retryAfterMs) ? 0 : Math.min(retryAfterMs, longestAskedPauseMs);
   return Math.max(0, Math.round(Math.max(pause, asked)));

@@ -82,7 +82,7 @@ function endAttempt(draft: Draft, index: StepIndex, live: AttemptRow, seenAt: nu
   step.live = null;
   live.finishedAt = at;
   draft.attempts.add(live);
-  const verdict = judge(live, planned, at, result, state.outputBytes);
+  const verdict = judge(live, row, planned, at, result, state.outputBytes);
   live.phase = verdict.phase;
   live.error = verdict.error;
   if (verdict.phase === 'Succeeded') {
@@ -91,7 +91,7 @@ function endAttempt(draft: Draft, index: StepIndex, live: AttemptRow, seenAt: nu
   }
   if (verdict.phase === 'Cancelled') return endStep(draft, index, { phase: 'Cancelled', reason: 'RunStopping', at });
   if (isInfrastructure(verdict.error.type)) row.infrastructureFailures++;
-  if (verdict.phase === 'TimedOut' && isPastDeadline(planned, row, now)) return endByDeadline(draft, index, at);
+  if (verdict.phase === 'TimedOut' && now >= deadlineOf(planned, row)) return endByDeadline(draft, index, at);
   failAttempt(draft, index, live.number, verdict.error, at);
 }
 
@@ -101,11 +101,17 @@ type Verdict =
   | { phase: 'Cancelled'; error: null };
 
 /** What an attempt comes to, given what it was told. One that succeeded before its time was up did succeed. */
-function judge(live: AttemptRow, step: PlanStep, at: number, result: AttemptResult, usedBytes: number): Verdict {
-  const limit = step.timeoutMs ?? Number.POSITIVE_INFINITY;
-  const late = live.stopReason === 'timeout' && (result.outcome !== 'Succeeded' || at >= live.startedAt + limit);
-  if (late) {
-    const message = `did not end within ${formatDuration(Math.min(limit, at - live.startedAt))}`;
+function judge(
+  live: AttemptRow,
+  row: StepRow,
+  step: PlanStep,
+  at: number,
+  result: AttemptResult,
+  usedBytes: number,
+): Verdict {
+  const limit = Math.min(live.startedAt + (step.timeoutMs ?? Number.POSITIVE_INFINITY), deadlineOf(step, row));
+  if (live.stopReason === 'timeout' && (result.outcome !== 'Succeeded' || at >= limit)) {
+    const message = `did not end within ${formatDuration(limit - live.startedAt)}`;
     return { phase: 'TimedOut', error: { type: 'timeout', message, retryable: true } };
   }
   if (result.outcome === 'Succeeded') {
@@ -149,8 +155,10 @@ function isStopping(draft: Draft, step: PlanStep): boolean {
   return step.section === 'main' && run.outcome !== null;
 }
 
-function isPastDeadline(step: PlanStep, row: StepRow, now: number): boolean {
-  return step.deadlineMs !== null && row.startedAt !== null && now >= row.startedAt + step.deadlineMs;
+function deadlineOf(step: PlanStep, row: StepRow): number {
+  return step.deadlineMs === null || row.startedAt === null
+    ? Number.POSITIVE_INFINITY
+    : row.startedAt + step.deadlineMs;
 }
 
 /** Ends a step whose own deadline has passed: no retry. */

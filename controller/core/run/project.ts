@@ -1,0 +1,126 @@
+import type { Condition } from '../../../crds/metadata.ts';
+import type { WorkflowRunStatus } from '../../../crds/workflow-run.ts';
+import { type Assertion, nextConditions } from '../conditions.ts';
+import type { Instant } from '../time.ts';
+import { failuresKept, type RunState, stepAt } from './state.ts';
+import { jsonBytes } from './storable.ts';
+import { isFinished, type RunRow } from './types.ts';
+
+/** Outputs up to this many bytes of JSON are shown in the status; larger ones are in the history alone. */
+const shownOutputBytes = 4096;
+/** Longest message of a condition, in bytes of JSON: the whole status stays below 10 KB. */
+const messageBytes = 1000;
+/** How many steps a message names. */
+const namedSteps = 5;
+
+/** The status of a run that this replica owns. Costs a few counters, however large the run is. */
+export function projectRunStatus(
+  state: RunState,
+  generation: number,
+  current: Condition[] | undefined,
+  now: Instant,
+): WorkflowRunStatus {
+  const { run, failures, mainLeft, finallyLeft } = state;
+  const failed = [...failures.main, ...failures.finally].slice(0, failuresKept).map((index) => nameOf(state, index));
+  const waiting = run.outcome === null ? Array.from(state.awaitingApproval).sort((a, b) => a - b) : [];
+  const facts: Facts = {
+    ended: state.steps.length - mainLeft - finallyLeft,
+    total: state.steps.length,
+    failed,
+    awaiting: { count: waiting.length, names: waiting.slice(0, namedSteps).map((index) => nameOf(state, index)) },
+  };
+  return project(run, facts, generation, current, now);
+}
+
+/** The status of a run that has ended, from its row alone. Which steps failed is in the history. */
+export function projectRowStatus(
+  run: RunRow,
+  totalSteps: number,
+  generation: number,
+  current: Condition[] | undefined,
+  now: Instant,
+): WorkflowRunStatus {
+  // A run with refused inputs ended before any step; in every other one each step has ended.
+  const ended = !isFinished(run.phase) || run.error?.type === 'input' ? 0 : totalSteps;
+  const facts: Facts = { ended, total: totalSteps, failed: [], awaiting: { count: 0, names: [] } };
+  return project(run, facts, generation, current, now);
+}
+
+interface Facts {
+  ended: number;
+  total: number;
+  failed: string[];
+  awaiting: { count: number; names: string[] };
+}
+
+function project(
+  run: RunRow,
+  facts: Facts,
+  generation: number,
+  current: Condition[] | undefined,
+  now: Instant,
+): WorkflowRunStatus {
+  return {
+    observedGeneration: generation,
+    phase: run.phase,
+    progress: `${facts.ended}/${facts.total}`,
+    digest: run.digest,
+    revision: run.revision,
+    ...(run.version === null ? {} : { version: run.version }),
+    ...(run.environment === null ? {} : { environment: run.environment }),
+    ...(run.startedAt === null ? {} : { startedAt: new Date(run.startedAt).toISOString() }),
+    ...(run.finishedAt === null ? {} : { finishedAt: new Date(run.finishedAt).toISOString() }),
+    ...(run.outputs !== null && jsonBytes(run.outputs) < shownOutputBytes ? { outputs: run.outputs } : {}),
+    ...(facts.failed.length === 0 ? {} : { failedSteps: facts.failed }),
+    conditions: nextConditions(current, assertions(run, facts), generation, now),
+  };
+}
+
+/** `Reconciling` and `Stalled` are there only while they are true, as kstatus reads them. */
+function assertions(run: RunRow, facts: Facts): Assertion[] {
+  const message = sayPhase(run, facts);
+  if (!isFinished(run.phase)) {
+    const unfinished: Assertion[] = [
+      { type: 'Succeeded', status: 'Unknown', reason: run.phase, message },
+      { type: 'Finished', status: 'False', reason: run.phase, message: 'the run has not ended' },
+      { type: 'Reconciling', status: 'True', reason: run.phase, message },
+    ];
+    const { awaiting } = facts;
+    if (awaiting.count > 0) {
+      const more = awaiting.count > awaiting.names.length ? ` and ${awaiting.count - awaiting.names.length} more` : '';
+      const waits = `waits for approval of ${awaiting.names.join(', ')}${more}`;
+      unfinished.push({ type: 'WaitingForApproval', status: 'True', reason: 'WaitingForApproval', message: waits });
+    }
+    if (run.desired === 'Paused') {
+      const paused = run.reason === null ? 'nothing begins until the run is resumed' : clip(run.reason);
+      unfinished.push({ type: 'Paused', status: 'True', reason: 'Paused', message: paused });
+    }
+    return unfinished;
+  }
+  const succeeded = run.phase === 'Succeeded' ? 'True' : 'False';
+  const ended: Assertion[] = [
+    { type: 'Succeeded', status: succeeded, reason: run.phase, message },
+    { type: 'Finished', status: 'True', reason: run.phase, message: 'the run has ended' },
+  ];
+  if (run.phase === 'Failed' || run.phase === 'TimedOut') {
+    ended.push({ type: 'Stalled', status: 'True', reason: run.phase, message });
+  }
+  return ended;
+}
+
+function sayPhase(run: RunRow, facts: Facts): string {
+  if (run.error !== null) return clip(run.error.message);
+  if (run.phase === 'Queued') return 'recorded, about to start';
+  return `${facts.ended} of ${facts.total} steps have ended`;
+}
+
+function clip(text: string): string {
+  if (jsonBytes(text) <= messageBytes) return text;
+  let end = Math.min(text.length, messageBytes);
+  while (jsonBytes(text.slice(0, end)) > messageBytes) end = Math.floor(end * 0.9);
+  return `${text.slice(0, end).toWellFormed()}…`;
+}
+
+function nameOf(state: RunState, index: number): string {
+  return stepAt(state, index).row?.step ?? '';
+}

@@ -13,7 +13,7 @@ export interface ExecutorSink {
 
 /** Keeps logs by (attempt, position). Writers resume after the last stored position; the longer chunk wins. */
 export interface LogSink {
-  /** `position`: byte offset of `bytes` in the attempt's raw output, so that writing twice is harmless. Waits while the store is slow. */
+  /** `position`: byte offset of `bytes` in the attempt's output as it is shown (secrets masked), so that writing twice is harmless. Waits while the store is slow. */
   append(key: AttemptKey, position: number, bytes: Uint8Array): Promise<void>;
   /** First position that is not stored yet; 0 for none. */
   resumeAt(key: AttemptKey): Promise<number>;
@@ -30,6 +30,8 @@ export interface Executor {
   start(action: StartAction): Promise<void>;
   /** Ends an attempt: politely, then after `graceMs` for good. Unknown or ended attempts report `Stopped`. */
   stop(key: AttemptKey, graceMs: number): Promise<void>;
+  /** Removes what an attempt left behind. Called once its end is committed; does nothing while it runs. Starting it again would run it again. */
+  forget(key: AttemptKey): Promise<void>;
   /** Lets go of what runs without ending it (processes go on and are adopted by the next start). */
   close(): Promise<void>;
 }

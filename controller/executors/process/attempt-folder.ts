@@ -1,0 +1,140 @@
+import { createHash, randomUUID } from 'node:crypto';
+import { constants } from 'node:fs';
+import { chmod, copyFile, mkdir, readFile, rename, rm, stat, writeFile } from 'node:fs/promises';
+import { dirname, join } from 'node:path';
+import type { AttemptKey } from '../../core/run/types.ts';
+import type { Instant } from '../../core/time.ts';
+
+/** Names an attempt's folder and processes: the same on every replica and at every start. */
+export function attemptHash(key: AttemptKey): string {
+  return createHash('sha256')
+    .update(JSON.stringify([key.runId, key.step, key.attempt]))
+    .digest('hex')
+    .slice(0, 40);
+}
+
+/** What the folder says about whoever runs the attempt. */
+export type Launcher =
+  | { is: 'none' }
+  /** Someone has won the right to begin, `since` when; who is not known yet. */
+  | { is: 'beginning'; since: Instant }
+  | { is: 'known'; pid: number; start: string }
+  /** Given up before anything began: nobody may begin it any more. */
+  | { is: 'renounced' };
+
+/** One attempt on disk. The launcher writes `started`, `pid`, `log`, `output` and `exit.json`; see launcher.ts. */
+export class AttemptFolder {
+  readonly path: string;
+  readonly workDirectory: string;
+  readonly log: string;
+  readonly output: string;
+
+  constructor(root: string, hash: string) {
+    this.path = join(root, hash);
+    this.workDirectory = join(this.path, 'work');
+    this.log = join(this.path, 'log');
+    this.output = join(this.path, 'output');
+  }
+
+  /** False when it is there already. */
+  async create(): Promise<boolean> {
+    try {
+      await mkdir(this.path, { mode: 0o700 });
+      return true;
+    } catch (error) {
+      if (codeOf(error) === 'EEXIST') return false;
+      if (codeOf(error) !== 'ENOENT') throw error;
+    }
+    await mkdir(dirname(this.path), { recursive: true, mode: 0o700 });
+    return this.create();
+  }
+
+  /**
+   * Puts what the step needs into place: its work directory with its own copies of the files, and what must not be
+   * shown. The directory appears whole or not at all: a controller killed while copying leaves no half file to run.
+   */
+  async prepare(files: { directory: string; paths: readonly string[] }, secrets: readonly string[]): Promise<void> {
+    if (secrets.length > 0) {
+      await writeFile(join(this.path, 'masks'), JSON.stringify(secrets), { mode: 0o600 });
+    }
+    if (files.paths.length === 0) {
+      await mkdir(this.workDirectory).catch(unless('EEXIST'));
+      return;
+    }
+    const staged = join(this.path, `work.${randomUUID()}`);
+    await mkdir(staged);
+    for (const path of files.paths) {
+      const to = join(staged, path);
+      if (path.includes('/')) await mkdir(dirname(to), { recursive: true });
+      await copyFile(join(files.directory, path), to, constants.COPYFILE_FICLONE);
+      await chmod(to, 0o755);
+    }
+    await rename(staged, this.workDirectory).catch(async (error: unknown) => {
+      if (codeOf(error) !== 'ENOTEMPTY' && codeOf(error) !== 'EEXIST') throw error;
+      await rm(staged, { recursive: true, force: true });
+    });
+  }
+
+  /** The secrets this attempt was started with: they may have been changed since. */
+  async masks(): Promise<string[]> {
+    const text = await readFile(join(this.path, 'masks'), 'utf8').catch(orNull);
+    return text === null ? [] : (JSON.parse(text) as string[]);
+  }
+
+  async launcher(): Promise<Launcher> {
+    const text = await readFile(join(this.path, 'pid'), 'utf8').catch(orNull);
+    if (text?.startsWith('renounced')) return { is: 'renounced' };
+    const written = text === null ? null : /^(\d+) +(\S.*)\n$/.exec(text);
+    if (written) return { is: 'known', pid: Number(written[1]), start: (written[2] ?? '').trim() };
+    const started = await stat(join(this.path, 'started')).catch(orNull);
+    return started ? { is: 'beginning', since: started.mtimeMs } : { is: 'none' };
+  }
+
+  /**
+   * Takes away the right to begin from whoever has not used it yet. False when a launcher has written who it is (or is
+   * just about to): it runs, or ran.
+   */
+  async renounce(): Promise<boolean> {
+    await mkdir(join(this.path, 'started')).catch(unless('EEXIST'));
+    try {
+      await writeFile(join(this.path, 'pid'), 'renounced\n', { flag: 'wx', mode: 0o600 });
+      return true;
+    } catch (error) {
+      if (codeOf(error) === 'EEXIST') return (await this.launcher()).is === 'renounced';
+      throw error;
+    }
+  }
+
+  /** The exit code of the command, null while it has none. */
+  async exitCode(): Promise<number | null> {
+    const text = await readFile(join(this.path, 'exit.json'), 'utf8').catch(orNull);
+    return text === null ? null : (JSON.parse(text) as { exitCode: number }).exitCode;
+  }
+
+  /** Text of $WINDLASS_OUTPUT; null when it is larger than `limit` bytes. */
+  async outputText(limit: number): Promise<string | null> {
+    const found = await stat(this.output).catch(orNull);
+    if (!found?.isFile()) return '';
+    return found.size > limit ? null : readFile(this.output, 'utf8');
+  }
+
+  async remove(): Promise<void> {
+    await rm(this.path, { recursive: true, force: true, maxRetries: 3 });
+  }
+}
+
+function codeOf(error: unknown): string | undefined {
+  return (error as NodeJS.ErrnoException).code;
+}
+
+/** For `catch`: null when the file is not there, any other error goes on. */
+function orNull(error: unknown): null {
+  if (codeOf(error) === 'ENOENT') return null;
+  throw error;
+}
+
+function unless(code: string): (error: unknown) => void {
+  return (error) => {
+    if (codeOf(error) !== code) throw error;
+  };
+}

@@ -1,0 +1,80 @@
+import { spawn } from 'node:child_process';
+
+/** The launcher's exit code when another launcher has begun this attempt, or nobody may begin it any more. */
+const lostTheRace = 121;
+
+/**
+ * Runs in the attempt's work directory, outlives the controller, and leaves everything it knows in the folder above.
+ * Arguments: most bytes of log, then the command. Shell builtins wherever there is one, as every fork costs the step time.
+ * - `mkdir` is what makes an attempt begin at most once; whoever declares it lost must win it too.
+ * - `pid` is written with noclobber: whoever gave this attempt up wrote it first, and the launcher ends.
+ * - exit.json appears when the command has ended, even if something it left behind still holds the log.
+ * - The log passes through `head`, which bounds it even while no controller is alive; `cat` then lets the step run on.
+ *   Both ignore TERM, so that nothing a stopped step still prints is lost.
+ */
+const script = `
+path=$PATH PATH=/usr/bin:/bin:$PATH
+limit=$1
+shift
+mkdir ../started 2>/dev/null || exit ${lostTheRace}
+field() { shift 19; start=$1; }
+if { read -r stat </proc/$$/stat; } 2>/dev/null; then field \${stat##*) }; else start=$(LC_ALL=C TZ=UTC ps -o lstart= -p $$); fi
+set -C
+printf '%s %s\\n' $$ "$start" 2>/dev/null >../pid || exit ${lostTheRace}
+set +C
+trap : TERM INT HUP
+: >../output
+{
+  trap : TERM INT HUP
+  (PATH=$path; unset path limit start stat; exec "$@")
+  printf '{"exitCode":%d}\\n' $? >../exit.tmp && mv ../exit.tmp ../exit.json
+} 2>&1 | {
+  trap '' TERM INT HUP
+  head -c "$limit" >>../log
+  exec cat >/dev/null
+}
+exit 0
+`;
+
+/** `notBegun`: another launcher was first, or nobody may begin any more. */
+export type LaunchEnd = 'gone' | 'notBegun';
+
+/**
+ * Starts a launcher in a session of its own, so that neither Ctrl-C nor the end of the controller reaches it.
+ * Resolves once it was created. @throws as spawn does (E2BIG, EAGAIN, …).
+ */
+export function launch(options: {
+  workDirectory: string;
+  env: Record<string, string>;
+  command: string[];
+  logBytes: number;
+}): Promise<{ pid: number; end: Promise<LaunchEnd> }> {
+  return new Promise((resolve, reject) => {
+    const child = spawn('/bin/sh', ['-c', script, 'windlass', String(options.logBytes), ...options.command], {
+      cwd: options.workDirectory,
+      env: options.env,
+      detached: true,
+      stdio: 'ignore',
+    });
+    const end = new Promise<LaunchEnd>((ended) => {
+      child.once('exit', (code) => ended(code === lostTheRace ? 'notBegun' : 'gone'));
+    });
+    child.once('error', reject);
+    child.once('spawn', () => {
+      child.unref();
+      resolve({ pid: child.pid ?? 0, end });
+    });
+  });
+}
+
+/** What a person must change before this can be started, or null when it was the world that failed. */
+export function refusalOf(error: unknown): string | null {
+  switch ((error as NodeJS.ErrnoException).code) {
+    case 'E2BIG':
+      return 'script, env and secrets are too large: no one of them may exceed 128 KiB; pass large data in files';
+    case 'ERR_INVALID_ARG_VALUE':
+      return 'script, env and secrets must not contain NUL characters';
+    default:
+      return null;
+  }
+}

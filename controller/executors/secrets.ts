@@ -1,0 +1,76 @@
+import { constants } from 'node:fs';
+import { open, realpath } from 'node:fs/promises';
+import { join } from 'node:path';
+import type { SecretReader } from '../seams/executor.ts';
+
+/** A secret is there but must not be used as it is: a mistake of the person who keeps it. The message says what to do. */
+export class SecretRefused extends Error {
+  override name = 'SecretRefused';
+}
+
+const largest = 1024 * 1024;
+const name = /^[a-z0-9]([-a-z0-9.]{0,251}[a-z0-9])?$/;
+const keyName = /^[-._a-zA-Z0-9]{1,253}$/;
+
+/**
+ * Secrets in files: `<directory>/<namespace>/<name>/<key>`, readable by their owner only. One newline at the end is not
+ * part of the value, so that `echo TOKEN > file` does what it looks like.
+ * @throws SecretRefused when the file can be read by others, is a link, not a plain file, or larger than 1 MiB.
+ */
+export class DirectorySecrets implements SecretReader {
+  readonly #directory: string;
+
+  constructor(directory: string) {
+    this.#directory = directory;
+  }
+
+  async read(namespace: string, secret: string, key: string): Promise<string | null> {
+    if (!name.test(namespace) || !name.test(secret) || !keyName.test(key) || key === '.' || key === '..') return null;
+    const path = join(this.#directory, namespace, secret, key);
+    try {
+      const folder = join(await realpath(this.#directory), namespace, secret);
+      if ((await realpath(folder)) !== folder) throw new SecretRefused(`${folder} is a link; put the files there`);
+      await using file = await open(path, constants.O_RDONLY | constants.O_NOFOLLOW | constants.O_NONBLOCK);
+      const { mode, size } = await file.stat();
+      if ((mode & constants.S_IFMT) !== constants.S_IFREG) throw new SecretRefused(`${path} is not a plain file`);
+      if ((mode & 0o077) !== 0) throw new SecretRefused(`${path} can be read by others; run: chmod 600 '${path}'`);
+      if (size > largest) throw new SecretRefused(`${path} is larger than 1 MiB`);
+      return (await file.readFile('utf8')).replace(/\r?\n$/, '');
+    } catch (error) {
+      const code = (error as NodeJS.ErrnoException).code;
+      if (code === 'ENOENT' || code === 'ENOTDIR') return null;
+      if (code === 'ELOOP') throw new SecretRefused(`${path} is a link; put the value there`);
+      if (error instanceof SecretRefused) throw error;
+      throw new Error(`secret ${namespace}/${secret}, key ${key}, cannot be read`, { cause: error });
+    }
+  }
+}
+
+/**
+ * Reads what a step asks for: values by the name the step gives them, or the mistake that keeps it from starting.
+ * @throws when the world failed.
+ */
+export async function readSecrets(
+  secrets: SecretReader,
+  namespace: string,
+  wanted: Record<string, { name: string; key: string }>,
+): Promise<
+  | { values: Record<string, string> }
+  | { error: { type: 'secretMissing' | 'secretRefused'; message: string; retryable: false } }
+> {
+  const values: Record<string, string> = {};
+  for (const [as, ref] of Object.entries(wanted)) {
+    try {
+      const value = await secrets.read(namespace, ref.name, ref.key);
+      if (value === null) {
+        const message = `secret ${ref.name} has no key ${ref.key} in namespace ${namespace}`;
+        return { error: { type: 'secretMissing', message, retryable: false } };
+      }
+      values[as] = value;
+    } catch (error) {
+      if (!(error instanceof SecretRefused)) throw error;
+      return { error: { type: 'secretRefused', message: error.message, retryable: false } };
+    }
+  }
+  return { values };
+}

@@ -1,0 +1,264 @@
+import { afterEach, describe, expect, test } from 'vitest';
+import type { AttemptKey, AttemptResult, ResolvedBody } from '../../controller/core/run/types.ts';
+import type { Executor, ExecutorSink, StartAction } from '../../controller/seams/executor.ts';
+
+/** Keeps what executors report and lets tests await it. */
+export class RecordingSink implements ExecutorSink {
+  readonly ends: { key: AttemptKey; result: AttemptResult }[] = [];
+  readonly chunks: { key: AttemptKey; position: number; bytes: Uint8Array }[] = [];
+  readonly #waiting = new Set<() => void>();
+
+  ended(key: AttemptKey, result: AttemptResult): void {
+    this.ends.push({ key, result });
+    this.#wake();
+  }
+
+  readonly log = {
+    append: async (key: AttemptKey, position: number, bytes: Uint8Array): Promise<void> => {
+      this.chunks.push({ key, position, bytes });
+      this.#wake();
+    },
+    resumeAt: async (key: AttemptKey): Promise<number> =>
+      Math.max(0, ...this.#chunksOf(key).map((c) => c.position + c.bytes.length)),
+  };
+
+  endsOf(key: AttemptKey): AttemptResult[] {
+    return this.ends.filter((e) => same(e.key, key)).map((e) => e.result);
+  }
+
+  /** The first (or `nth`) end of an attempt. */
+  async end(key: AttemptKey, nth = 1): Promise<AttemptResult> {
+    await this.until(() => this.endsOf(key).length >= nth);
+    return this.endsOf(key)[nth - 1] as AttemptResult;
+  }
+
+  /** The log as a reader puts it together: by position, overlap dropped. Throws on a gap. */
+  text(key: AttemptKey): string {
+    let bytes = Buffer.alloc(0);
+    for (const chunk of this.#chunksOf(key).toSorted((a, b) => a.position - b.position)) {
+      if (chunk.position > bytes.length) throw new Error(`gap in the log at ${bytes.length}`);
+      const fresh = chunk.bytes.subarray(bytes.length - chunk.position);
+      bytes = Buffer.concat([bytes, fresh]);
+    }
+    return bytes.toString();
+  }
+
+  /** Resolves as soon as something was reported that makes it true. */
+  async until(holds: () => boolean): Promise<void> {
+    while (!holds()) {
+      await new Promise<void>((resolve) => {
+        const wake = () => {
+          this.#waiting.delete(wake);
+          resolve();
+        };
+        this.#waiting.add(wake);
+      });
+    }
+  }
+
+  #chunksOf(key: AttemptKey) {
+    return this.chunks.filter((c) => same(c.key, key));
+  }
+
+  #wake(): void {
+    for (const wake of [...this.#waiting]) wake();
+  }
+}
+
+function same(a: AttemptKey, b: AttemptKey): boolean {
+  return a.runId === b.runId && a.step === b.step && a.attempt === b.attempt;
+}
+
+/** One implementation, made ready for the suite. */
+export interface ExecutorSetup {
+  executor: Executor;
+  bodies: {
+    /** Succeeds with `outputs`. */
+    succeeds: { body: ResolvedBody; outputs: AttemptResult };
+    /** Yields an output of this many characters `x`. */
+    yieldsText: (characters: number) => { body: ResolvedBody; outputs: AttemptResult };
+    fails: ResolvedBody;
+    /** Runs until it is stopped. Resolves `begun` once its side effect is there. */
+    endless: ResolvedBody;
+  };
+  /** Resolves when the endless body has begun. */
+  endlessBegun(): Promise<void>;
+  /** How often the endless body has begun, in the world. */
+  endlessCount(): Promise<number>;
+  /** Ends what a test left running and removes what it made. */
+  dispose(): Promise<void>;
+}
+
+export type ExecutorTest =
+  | 'reports the end once, with outputs'
+  | 'reports a failure'
+  | 'a second start is the same run'
+  | 'a start after the end reports again or runs anew, once'
+  | 'stops what runs'
+  | 'stops before it has begun'
+  | 'an unknown attempt is Stopped'
+  | 'an ended attempt is Stopped'
+  | 'outputs arrive whole'
+  | 'forgets'
+  | 'close lets go'
+  | 'refuses to start when closed'
+  | 'many at once';
+
+let runs = 0;
+
+/** An action of a run of its own. */
+export function startAction(body: ResolvedBody, key: Partial<AttemptKey> = {}): StartAction {
+  const runId = `run-${process.pid}-${++runs}`;
+  return {
+    type: 'Start',
+    key: { runId, step: 'work', attempt: 1, ...key },
+    namespace: 'dev',
+    runName: 'nightly-1',
+    workflow: 'nightly',
+    digest: 'sha256:0123',
+    body,
+  };
+}
+
+/** What every executor promises. A new implementation calls this with a setup; a skip says why. */
+export function executorConformance(
+  name: string,
+  setUp: (sink: RecordingSink) => Promise<ExecutorSetup>,
+  skip: { reason: string; tests: ExecutorTest[] }[] = [],
+): void {
+  describe(`executor: ${name}`, () => {
+    let disposals: (() => Promise<void>)[] = [];
+    afterEach(async () => {
+      for (const dispose of disposals.toReversed()) await dispose();
+      disposals = [];
+    });
+
+    async function ready() {
+      const sink = new RecordingSink();
+      const setup = await setUp(sink);
+      disposals.push(() => setup.dispose());
+      return { ...setup, sink };
+    }
+
+    function check(title: ExecutorTest, run: () => Promise<void>): void {
+      const skipped = skip.find((s) => s.tests.includes(title));
+      if (skipped) test.skip(`${title} (${skipped.reason})`, run);
+      else test(title, run);
+    }
+
+    check('reports the end once, with outputs', async () => {
+      const { executor, sink, bodies } = await ready();
+      const action = startAction(bodies.succeeds.body);
+      await executor.start(action);
+      expect(await sink.end(action.key)).toEqual(bodies.succeeds.outputs);
+      const marker = startAction(bodies.succeeds.body);
+      await executor.start(marker);
+      await sink.end(marker.key);
+      expect(sink.endsOf(action.key)).toHaveLength(1);
+    });
+
+    check('reports a failure', async () => {
+      const { executor, sink, bodies } = await ready();
+      const action = startAction(bodies.fails);
+      await executor.start(action);
+      const result = await sink.end(action.key);
+      expect(result.outcome).toBe('Failed');
+      if (result.outcome === 'Failed') expect(result.error.message).not.toBe('');
+    });
+
+    check('a second start is the same run', async () => {
+      const { executor, sink, bodies, endlessBegun, endlessCount } = await ready();
+      const action = startAction(bodies.endless);
+      await Promise.all([executor.start(action), executor.start(action)]);
+      await endlessBegun();
+      await executor.start(action);
+      await executor.stop(action.key, 0);
+      await sink.end(action.key);
+      expect(await endlessCount()).toBe(1);
+      expect(sink.endsOf(action.key)).toEqual([{ outcome: 'Stopped' }]);
+    });
+
+    check('a start after the end reports again or runs anew, once', async () => {
+      const { executor, sink, bodies } = await ready();
+      const action = startAction(bodies.succeeds.body);
+      await executor.start(action);
+      await sink.end(action.key);
+      await executor.start(action);
+      expect(await sink.end(action.key, 2)).toEqual(bodies.succeeds.outputs);
+    });
+
+    check('stops what runs', async () => {
+      const { executor, sink, bodies, endlessBegun } = await ready();
+      const action = startAction(bodies.endless);
+      await executor.start(action);
+      await endlessBegun();
+      await executor.stop(action.key, 5000);
+      expect(await sink.end(action.key)).toEqual({ outcome: 'Stopped' });
+    });
+
+    check('stops before it has begun', async () => {
+      const { executor, sink, bodies } = await ready();
+      const action = startAction(bodies.endless);
+      await Promise.all([executor.start(action), executor.stop(action.key, 0)]);
+      expect(await sink.end(action.key)).toEqual({ outcome: 'Stopped' });
+    });
+
+    check('an unknown attempt is Stopped', async () => {
+      const { executor, sink } = await ready();
+      const key = { runId: 'nobody', step: 'work', attempt: 3 };
+      await executor.stop(key, 1000);
+      expect(await sink.end(key)).toEqual({ outcome: 'Stopped' });
+    });
+
+    check('an ended attempt is Stopped', async () => {
+      const { executor, sink, bodies } = await ready();
+      const action = startAction(bodies.succeeds.body);
+      await executor.start(action);
+      await sink.end(action.key);
+      await executor.stop(action.key, 1000);
+      expect(await sink.end(action.key, 2)).toEqual({ outcome: 'Stopped' });
+    });
+
+    check('outputs arrive whole', async () => {
+      const { executor, sink, bodies } = await ready();
+      const { body, outputs } = bodies.yieldsText(1_000_000);
+      const action = startAction(body);
+      await executor.start(action);
+      expect(await sink.end(action.key)).toEqual(outputs);
+    });
+
+    check('forgets', async () => {
+      const { executor, sink, bodies } = await ready();
+      const action = startAction(bodies.succeeds.body);
+      await executor.start(action);
+      await sink.end(action.key);
+      await executor.forget(action.key);
+      await executor.forget(action.key);
+      await executor.forget({ runId: 'nobody', step: 'work', attempt: 1 });
+    });
+
+    check('close lets go', async () => {
+      const { executor, sink, bodies, endlessBegun } = await ready();
+      const action = startAction(bodies.endless);
+      await executor.start(action);
+      await endlessBegun();
+      await executor.close();
+      await executor.close();
+      expect(sink.ends).toEqual([]);
+    });
+
+    check('refuses to start when closed', async () => {
+      const { executor, bodies } = await ready();
+      await executor.close();
+      await expect(executor.start(startAction(bodies.succeeds.body))).rejects.toThrow('closed');
+    });
+
+    check('many at once', async () => {
+      const { executor, sink, bodies } = await ready();
+      const actions = Array.from({ length: 20 }, () => startAction(bodies.succeeds.body));
+      await Promise.all(actions.map((action) => executor.start(action)));
+      for (const action of actions) expect(await sink.end(action.key)).toEqual(bodies.succeeds.outputs);
+      expect(sink.ends).toHaveLength(actions.length);
+    });
+  });
+}

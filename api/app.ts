@@ -1,0 +1,94 @@
+import { randomUUID } from 'node:crypto';
+import { Hono } from 'hono';
+import { bodyLimit } from 'hono/body-limit';
+import { methodNotAllowed } from 'hono/method-not-allowed';
+import { secureHeaders } from 'hono/secure-headers';
+import { checkContentType, checkHost, checkOrigin, checkToken } from './auth.ts';
+import type { AppDependencies } from './dependencies.ts';
+import { docsRoutes } from './docs.ts';
+import { problemResponse, RequestProblem } from './errors.ts';
+import { measureRequests } from './metrics.ts';
+import { type OpenApiDocument, openapiDocument } from './openapi.ts';
+import { apiRoutes } from './routes/index.ts';
+import { probeRoutes } from './routes/server.ts';
+
+const maxBodyBytes = 2 * 1024 * 1024;
+
+/**
+ * The HTTP API. It reads history and objects, and writes objects only: what becomes of them is the reconcilers' matter.
+ *
+ *   GET    /healthz /readyz /metrics /openapi.json /docs                    open; all below needs the token
+ *   GET    /api/v1/server
+ *   GET    /api/v1/environments                 /environments/{name}
+ *   GET    /api/v1/workflows                    /workflows/{namespace}/{name}
+ *   GET    /api/v1/versions                     /versions/{digest}
+ *   GET    /api/v1/promotions                   /promotions/{name}
+ *   POST   /api/v1/promotions                   /promotions/{name}/approve|reject
+ *   GET    /api/v1/runs
+ *   POST   /api/v1/namespaces/{ns}/runs
+ *   GET    /api/v1/namespaces/{ns}/runs/{name}  …/logs (SSE)  …/steps  …/steps/{step}/logs (JSON or SSE)
+ *   POST   /api/v1/namespaces/{ns}/runs/{name}/cancel|pause|resume           …/steps/{step}/approve|reject
+ *   GET    /api/v1/events (JSON or SSE)
+ *   GET    /api/v1/sources
+ *   POST   /api/v1/namespaces/{ns}/workflowsources/{name}/reconcile
+ *   GET    /api/v1/namespaces/{ns}/{plural}     the objects of a kind
+ *   GET, PUT, DELETE /api/v1/namespaces/{ns}/{plural}/{name}
+ */
+export function createApp(deps: AppDependencies): Hono {
+  const app = new Hono();
+  app.onError((error, c) => problemResponse(error, c, deps.log));
+  app.notFound((c) =>
+    problemResponse(new RequestProblem('not-found', `Nothing is served at ${c.req.path}.`), c, deps.log),
+  );
+
+  app.use(measureRequests(deps.registry, deps.clock));
+  app.use(async (c, next) => {
+    c.header('x-request-id', randomUUID());
+    await next();
+  });
+  app.use(
+    secureHeaders({
+      contentSecurityPolicy: { defaultSrc: ["'none'"], frameAncestors: ["'none'"] },
+      // plain HTTP on the loopback; whatever ends TLS in front says this itself
+      strictTransportSecurity: false,
+    }),
+  );
+  app.use(checkHost(deps.allowedHosts));
+  app.use(checkOrigin(deps.allowedHosts));
+  app.use(
+    methodNotAllowed({
+      app,
+      onMethodNotAllowed: (c, methods) => {
+        const allow = methods.join(', ');
+        const problem = new RequestProblem('method-not-allowed', `${c.req.method} is not allowed here, but ${allow}.`, {
+          headers: { allow },
+        });
+        return problemResponse(problem, c, deps.log);
+      },
+    }),
+  );
+
+  probeRoutes(app, deps);
+  docsRoutes(app);
+  let document: Promise<OpenApiDocument> | undefined;
+  app.get('/openapi.json', async (c) => c.json(await (document ??= openapiDocument())));
+
+  if (deps.token !== null) app.use('/api/*', checkToken(deps.token));
+  app.use('/api/*', async (c, next) => {
+    // what one person may see is kept in no cache
+    c.header('cache-control', 'no-store');
+    await next();
+  });
+  app.use('/api/*', checkContentType);
+  app.use(
+    '/api/*',
+    bodyLimit({
+      maxSize: maxBodyBytes,
+      onError: () => {
+        throw new RequestProblem('too-large', 'The body is larger than 2 MiB.');
+      },
+    }),
+  );
+  app.route('/api/v1', apiRoutes(deps));
+  return app;
+}

@@ -1,0 +1,100 @@
+import type { Context } from 'hono';
+import { HTTPException } from 'hono/http-exception';
+import { ObjectConflict } from '../controller/seams/objects.ts';
+import type { RequestLog } from './dependencies.ts';
+import { type InvalidField, type ProblemDetails, type ProblemType, problemTypes, problemUri } from './problem.ts';
+
+/** Thrown by handlers; becomes the problem+json response. For mistakes of the caller, never for failures of the world. */
+export class RequestProblem extends Error {
+  override name = 'RequestProblem';
+  readonly type: ProblemType;
+  readonly problems: InvalidField[] | undefined;
+  readonly headers: Record<string, string>;
+  constructor(
+    type: ProblemType,
+    detail: string,
+    options: { problems?: InvalidField[]; headers?: Record<string, string> } = {},
+  ) {
+    super(detail);
+    this.type = type;
+    this.problems = options.problems;
+    this.headers = options.headers ?? {};
+  }
+}
+
+/** A 404 that says what there is instead. */
+export function notFound(what: string, present?: string[]): RequestProblem {
+  if (!present) return new RequestProblem('not-found', `There is no ${what}.`);
+  const shown = present.slice(0, 20).join(', ');
+  const more = present.length > 20 ? ` and ${present.length - 20} more` : '';
+  return new RequestProblem(
+    'not-found',
+    `There is no ${what}. ${present.length === 0 ? 'There are none at all.' : `There are: ${shown}${more}.`}`,
+  );
+}
+
+/** The one place where whatever a handler threw becomes a response. */
+export function problemResponse(error: unknown, c: Context, log: RequestLog): Response {
+  const problem = toProblem(error);
+  if (problem.type === 'internal' || problem.type === 'unavailable') {
+    log.error(
+      { err: error, method: c.req.method, path: c.req.path, requestId: c.res.headers.get('x-request-id') },
+      problem.type === 'internal' ? 'request failed' : 'request refused: the database cannot be reached',
+    );
+  }
+  const { status, title } = problemTypes[problem.type];
+  const body: ProblemDetails = {
+    type: problemUri(problem.type),
+    title,
+    status,
+    detail: problem.message,
+    instance: c.req.path,
+    ...(problem.problems ? { problems: problem.problems } : {}),
+  };
+  return c.body(JSON.stringify(body), status, { ...problem.headers, 'content-type': 'application/problem+json' });
+}
+
+function toProblem(error: unknown): RequestProblem {
+  if (error instanceof RequestProblem) return error;
+  if (error instanceof ObjectConflict) {
+    return new RequestProblem(error.reason === 'NotFound' ? 'not-found' : 'conflict', error.message);
+  }
+  // hono's validator throws one for JSON that cannot be parsed; nothing else here throws any
+  if (error instanceof HTTPException && error.status === 400) {
+    return new RequestProblem('malformed-request', error.message);
+  }
+  // of the store only types may be imported here, so the name stands for the class
+  if (error instanceof Error && error.name === 'InvalidCursor') {
+    return new RequestProblem('invalid-parameter', '`after` is no cursor of this list; use `next` of the page before.');
+  }
+  if (isUnavailable(error)) {
+    return new RequestProblem('unavailable', 'The database cannot be reached; try again.', {
+      headers: { 'retry-after': '2' },
+    });
+  }
+  return new RequestProblem(
+    'internal',
+    'The controller failed to answer; its log has the cause under this request id.',
+  );
+}
+
+const unavailableCodes = new Set([
+  'ECONNREFUSED',
+  'ECONNRESET',
+  'EPIPE',
+  'ETIMEDOUT',
+  'ENOTFOUND',
+  'CONNECTION_CLOSED',
+  'CONNECTION_ENDED',
+  'CONNECTION_DESTROYED',
+  'CONNECT_TIMEOUT',
+]);
+
+/** True when the cause is that the database is away: connection errors, SQLSTATE 08, 53 (resources) and 57P (shutdown). */
+function isUnavailable(error: unknown): boolean {
+  for (let e: unknown = error, depth = 0; e instanceof Error && depth < 10; e = e.cause, depth++) {
+    const code = (e as { code?: unknown }).code;
+    if (typeof code === 'string' && (unavailableCodes.has(code) || /^(08...|53...|57P..)$/.test(code))) return true;
+  }
+  return false;
+}

@@ -1,0 +1,41 @@
+import type { AddressInfo } from 'node:net';
+import { serve } from '@hono/node-server';
+import type { Hono } from 'hono';
+
+/** A server that answers until it is closed. */
+export interface Listening {
+  /** With the port that was taken, also when 0 was asked for. */
+  url: string;
+  /** Takes no new request, ends idle connections and waits for the answers under way. */
+  close(): Promise<void>;
+}
+
+/** The address cannot be listened on; the message says what to do. */
+export class AddressUnavailable extends Error {
+  override name = 'AddressUnavailable';
+}
+
+/** Serves the app on `host:port`; port 0 takes a free one. @throws AddressUnavailable */
+export function listen(app: Hono, address: { host: string; port: number }): Promise<Listening> {
+  const { host, port } = address;
+  return new Promise((resolve, reject) => {
+    const server = serve({ fetch: app.fetch, hostname: host, port }, (info: AddressInfo) => {
+      const name = info.family === 'IPv6' ? `[${info.address}]` : info.address;
+      resolve({
+        url: `http://${name}:${info.port}`,
+        close: () =>
+          new Promise((closed) => {
+            server.close(() => closed());
+            if ('closeIdleConnections' in server) server.closeIdleConnections();
+          }),
+      });
+    });
+    server.once('error', (cause: NodeJS.ErrnoException) => {
+      const why =
+        cause.code === 'EADDRINUSE'
+          ? 'the port is taken by another program; stop it, or choose another with --port'
+          : cause.message;
+      reject(new AddressUnavailable(`Cannot listen on ${host}:${port}: ${why}.`, { cause }));
+    });
+  });
+}

@@ -1,0 +1,104 @@
+import type { Context } from 'hono';
+import { isFinished } from '../controller/core/run/types.ts';
+import type { AppDependencies } from './dependencies.ts';
+import { RequestProblem } from './errors.ts';
+import type { KnownRun } from './runs.ts';
+import { type EventStream, eventStream } from './sse.ts';
+
+/** Output announces itself; the end of an attempt does not, so it is looked for this often. */
+const pollMs = 500;
+/** Most output in one event. */
+const eventBytes = 64 * 1024;
+
+/** How far each step was sent: everything before this attempt, and of it what lies before `position`. */
+export type LogCursor = Map<string, { attempt: number; position: number }>;
+
+/** `step.attempt.position,…`, numbers in base 36: it travels as an event's id and must stay short. */
+export function formatCursor(cursor: LogCursor): string {
+  return [...cursor].map(([step, at]) => `${step}.${at.attempt.toString(36)}.${at.position.toString(36)}`).join(',');
+}
+
+/** @throws RequestProblem 400 when it is none of ours. */
+export function parseCursor(text: string | undefined): LogCursor {
+  const cursor: LogCursor = new Map();
+  if (text === undefined || text === '') return cursor;
+  for (const part of text.split(',')) {
+    const [, step, attempt, position] = /^([a-z][a-z0-9_]{0,39})\.([0-9a-z]{1,8})\.([0-9a-z]{1,10})$/.exec(part) ?? [];
+    if (step === undefined || attempt === undefined || position === undefined) {
+      throw new RequestProblem('invalid-parameter', 'Last-Event-ID is no cursor of a log.');
+    }
+    cursor.set(step, { attempt: Number.parseInt(attempt, 36), position: Number.parseInt(position, 36) });
+  }
+  return cursor;
+}
+
+/** Sends output of a run (of one step, of one attempt) as it grows, until there can be no more. */
+export function followLogs(
+  c: Context,
+  deps: AppDependencies,
+  run: KnownRun,
+  only: { step?: string; attempt?: number },
+  cursor: LogCursor,
+): Response {
+  const id = run.row?.id ?? run.object?.metadata.uid ?? '';
+  return eventStream(
+    c,
+    deps,
+    (ring) => [deps.store.logs.onAppend(id, ring), deps.store.events.onAppend(ring)],
+    async (stream) => {
+      for (;;) {
+        // looked at before the output is read: what is over now can have no output after that read
+        const over = await phaseWhenOver(deps, id, only);
+        const sent = await sendNews(deps, stream, id, only, cursor);
+        if (sent) continue;
+        if (over !== null) return stream.send('end', undefined, { phase: over });
+        if (!(await stream.wait(pollMs))) return;
+      }
+    },
+  );
+}
+
+/** The phase of what is followed once it has ended, else null. A run that was deleted before it began is Cancelled. */
+async function phaseWhenOver(
+  deps: AppDependencies,
+  id: string,
+  only: { step?: string; attempt?: number },
+): Promise<string | null> {
+  const run = await deps.store.runs.get(id);
+  if (!run) return null;
+  if (isFinished(run.phase) && only.step === undefined) return run.phase;
+  if (only.step === undefined) return null;
+  if (only.attempt !== undefined) {
+    const attempt = (await deps.store.runs.attempts(id, only.step)).find((a) => a.number === only.attempt);
+    if (attempt) return attempt.finishedAt === null ? null : attempt.phase;
+  }
+  const step = (await deps.store.runs.steps(id)).find((s) => s.step === only.step);
+  if (step && step.finishedAt !== null) return step.phase;
+  return isFinished(run.phase) ? run.phase : null;
+}
+
+/** Sends what is there beyond the cursor; false when there is nothing. */
+async function sendNews(
+  deps: AppDependencies,
+  stream: EventStream,
+  id: string,
+  only: { step?: string; attempt?: number },
+  cursor: LogCursor,
+): Promise<boolean> {
+  const attempts = (await deps.store.runs.attempts(id, only.step))
+    .filter((a) => only.attempt === undefined || a.number === only.attempt)
+    .toSorted((a, b) => a.startedAt - b.startedAt || a.number - b.number);
+  let sent = false;
+  for (const { step, number } of attempts) {
+    const at = cursor.get(step);
+    if (at && at.attempt > number) continue;
+    const position = at?.attempt === number ? at.position : 0;
+    const lines = await deps.store.logs.read(id, step, number, position, eventBytes);
+    const last = lines.at(-1);
+    if (!last) continue;
+    cursor.set(step, { attempt: number, position: last.position });
+    await stream.send('log', formatCursor(cursor), { step, attempt: number, lines });
+    sent = true;
+  }
+  return sent;
+}

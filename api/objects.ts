@@ -1,0 +1,52 @@
+import { isDeepStrictEqual } from 'node:util';
+import type { Kind, ObjectByKind } from '../crds/kinds.ts';
+import { apiVersion } from '../crds/metadata.ts';
+import type { AppDependencies } from './dependencies.ts';
+import { notFound, RequestProblem } from './errors.ts';
+import type { InvalidField } from './problem.ts';
+
+/** Fields of `spec` that never change once the object exists; a test holds them equal to the kinds' CEL rules. */
+export const immutableFields: Partial<Record<Kind, readonly string[]>> = {
+  WorkflowRun: ['workflow', 'inputs'],
+  Promotion: ['environment', 'ref', 'workflows'],
+};
+
+/** @throws RequestProblem 404 that lists what there is in the namespace. */
+export async function getObject<K extends Kind>(
+  deps: AppDependencies,
+  kind: K,
+  namespace: string,
+  name: string,
+): Promise<ObjectByKind[K]> {
+  const object = await deps.store.objects.get(kind, namespace, name);
+  if (object) return object;
+  const present = await deps.store.objects.list(kind, { namespace });
+  throw notFound(
+    `${kind} ${name} in namespace ${namespace}`,
+    present.map((o) => o.metadata.name),
+  );
+}
+
+/** @throws RequestProblem 422 with every problem. */
+export function demandValid(deps: AppDependencies, kind: Kind, draft: Record<string, unknown>): void {
+  const problems = deps.validate(kind, { ...draft, apiVersion, kind });
+  if (problems.length > 0) throw invalid(kind, problems);
+}
+
+/** @throws RequestProblem 422 when a field that must not change would. */
+export function demandUnchanged(kind: Kind, before: unknown, after: unknown): void {
+  const [was, is] = [before as Record<string, unknown>, after as Record<string, unknown>];
+  const problems = (immutableFields[kind] ?? [])
+    .filter((field) => !isDeepStrictEqual(was[field], is[field]))
+    .map((field) => ({
+      path: `spec.${field}`,
+      message: `${field} cannot be changed; make a new ${kind}`,
+      rule: 'immutable',
+    }));
+  if (problems.length > 0) throw invalid(kind, problems);
+}
+
+function invalid(kind: Kind, problems: InvalidField[]): RequestProblem {
+  const list = problems.map((p) => (p.path ? `${p.path}: ${p.message}` : p.message)).join('; ');
+  return new RequestProblem('invalid', `The ${kind} is not valid: ${list}.`, { problems });
+}

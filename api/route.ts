@@ -1,0 +1,145 @@
+import type { Context, Hono } from 'hono';
+import { type DescribeRouteOptions, describeRoute, resolver, validator } from 'hono-openapi';
+import { type Static, type TObject, type TSchema, Type } from 'typebox';
+import { RequestProblem } from './errors.ts';
+import { type InvalidField, ProblemDetails, type ProblemType, problemTypes } from './problem.ts';
+import { apiSchema } from './schema.ts';
+
+export type Tag =
+  | 'environments'
+  | 'workflows'
+  | 'versions'
+  | 'promotions'
+  | 'runs'
+  | 'steps'
+  | 'logs'
+  | 'objects'
+  | 'events'
+  | 'sources'
+  | 'server';
+
+/** One operation: what the OpenAPI document says, what is checked, and the types the handler gets. */
+export interface Operation<P extends TObject, Q extends TObject, B extends TSchema> {
+  method: 'GET' | 'POST' | 'PUT' | 'DELETE';
+  /** Hono's form: `/runs/:name`. */
+  path: string;
+  id: string;
+  tag: Tag;
+  summary: string;
+  description?: string;
+  params?: P;
+  query?: Q;
+  body?: B;
+  /** For the document, where it says more than what is checked here. */
+  documentedBody?: TSchema;
+  /** The response when all is well; without a schema it has no body. */
+  response: { status: number; description: string; schema?: TSchema; stream?: string; text?: true };
+  /** Another response that is no problem+json. */
+  otherwise?: { status: number; description: string; schema: TSchema };
+  /** Problems beside those every operation may have (400, 401, 403, 421, 500, 503). */
+  problems?: ProblemType[];
+  /** False for the few that need no token. */
+  secured?: boolean;
+}
+
+export interface Checked<P extends TObject, Q extends TObject, B extends TSchema> {
+  params: Static<P>;
+  query: Static<Q>;
+  body: Static<B>;
+}
+
+const none = Type.Object({}, { additionalProperties: false });
+type None = typeof none;
+
+/**
+ * Registers an operation: documented, its parameters and body checked, unknown query parameters refused. The handler gets
+ * only what was checked.
+ */
+export function addRoute<P extends TObject = None, Q extends TObject = None, B extends TSchema = None>(
+  app: Hono,
+  operation: Operation<P, Q, B>,
+  handle: (input: Checked<P, Q, B>, c: Context) => Promise<Response> | Response,
+): void {
+  const params = (operation.params ?? none) as P;
+  const query = (operation.query ?? none) as Q;
+  const handlers = [
+    describeRoute(describe(operation)),
+    validator('param', apiSchema(params, 'text'), refuse('invalid-parameter', 'The path')),
+    validator('query', apiSchema(query, 'text'), refuse('invalid-parameter', 'The query')),
+    ...(operation.body
+      ? [validator('json', apiSchema(operation.body, 'json', operation.documentedBody), refuse('invalid', 'The body'))]
+      : []),
+  ];
+  app.on(operation.method, [operation.path], ...handlers, (c: Context) => {
+    const checked = (target: string) => (c.req.valid as (t: string) => unknown)(target);
+    return handle({ params: checked('param'), query: checked('query'), body: checked('json') } as Checked<P, Q, B>, c);
+  });
+}
+
+/** An object schema that refuses fields it does not know; for parameters and bodies. */
+export function only<T extends Record<string, TSchema>>(properties: T, options: Record<string, unknown> = {}) {
+  return Type.Object(properties, { additionalProperties: false, ...options });
+}
+
+type CheckResult = { success: boolean; error?: readonly unknown[] };
+
+function refuse(type: 'invalid-parameter' | 'invalid', what: string) {
+  return (result: CheckResult): undefined => {
+    if (result.success) return undefined;
+    const issues = (result.error ?? []) as { path: [string]; message: string; rule: string }[];
+    const problems: InvalidField[] = issues.map(({ path, message, rule }) => ({ path: path[0], message, rule }));
+    const first = problems.map((p) => (p.path ? `${p.path}: ${p.message}` : p.message)).join('; ');
+    throw new RequestProblem(type, `${what} is wrong: ${first}.`, { problems });
+  };
+}
+
+function describe(operation: Operation<TObject, TObject, TSchema>): DescribeRouteOptions {
+  const { status, description, schema, stream, text } = operation.response;
+  const { otherwise } = operation;
+  const always: ProblemType[] = [
+    'invalid-parameter',
+    'misdirected-request',
+    'forbidden-origin',
+    'internal',
+    'unavailable',
+  ];
+  const secured = operation.secured !== false;
+  const types = [
+    ...always,
+    ...(secured ? (['unauthorized'] as const) : []),
+    ...(operation.body ? (['malformed-request', 'unsupported-media-type', 'too-large', 'invalid'] as const) : []),
+    ...(operation.problems ?? []),
+  ];
+  const byStatus = Object.groupBy(types, (type) => String(problemTypes[type].status));
+  const problems = Object.entries(byStatus).map(([code, list = []]) => [
+    code,
+    {
+      description: [...new Set(list)].map((type) => problemTypes[type].title).join('; '),
+      content: { 'application/problem+json': { schema: resolver(apiSchema(ProblemDetails, 'json')) } },
+    },
+  ]);
+  const content = {
+    ...(schema ? { 'application/json': { schema: resolver(apiSchema(schema, 'json')) } } : {}),
+    ...(text ? { 'text/plain': { schema: { type: 'string' as const } } } : {}),
+    ...(stream ? { 'text/event-stream': { schema: { type: 'string' as const, description: stream } } } : {}),
+  };
+  return {
+    operationId: operation.id,
+    tags: [operation.tag],
+    summary: operation.summary,
+    ...(operation.description ? { description: operation.description } : {}),
+    security: secured ? [{ token: [] }] : [],
+    responses: {
+      [status]: { description, ...(Object.keys(content).length > 0 ? { content } : {}) },
+      ...Object.fromEntries(problems),
+      ...(otherwise
+        ? {
+            [otherwise.status]: {
+              description: otherwise.description,
+              content: { 'application/json': { schema: resolver(apiSchema(otherwise.schema, 'json')) } },
+            },
+          }
+        : {}),
+    },
+  };
+}

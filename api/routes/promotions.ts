@@ -1,0 +1,191 @@
+import type { Hono } from 'hono';
+import { Type } from 'typebox';
+import type { Promotion as PromotionObject } from '../../crds/promotion.ts';
+import type { PromotionPhase, PromotionRow } from '../../controller/core/promotion/types.ts';
+import { approvalEntry, withEntry } from '../approvals.ts';
+import type { AppDependencies } from '../dependencies.ts';
+import { RequestProblem } from '../errors.ts';
+import { withGeneratedName } from '../names.ts';
+import { demandValid, getObject } from '../objects.ts';
+import { objectSchema } from '../resources/object.ts';
+import {
+  Decision,
+  NewPromotion,
+  pendingPromotion,
+  Promotion,
+  type PromotionDetail,
+  promotionPhases,
+  PromotionSummary,
+  promotionSummary,
+} from '../resources/promotion.ts';
+import { Name, nameParams, OneOf, PageOf, pageQuery } from '../resources/shared.ts';
+import { addRoute, only } from '../route.ts';
+
+/** Refs on their way into environments. */
+export function promotionRoutes(app: Hono, deps: AppDependencies): void {
+  addRoute(
+    app,
+    {
+      method: 'GET',
+      path: '/promotions',
+      id: 'listPromotions',
+      tag: 'promotions',
+      summary: 'Lists promotions, newest first',
+      description:
+        'Those that the controller has not taken up yet (Pending) come first, beside `limit`, on the first page.',
+      query: only({
+        environment: Type.Optional(Name('Only into this environment.')),
+        phase: Type.Optional(
+          Type.Array(OneOf(promotionPhases, 'A phase.'), {
+            description: 'Only in these phases; repeatable.',
+          }),
+        ),
+        ...pageQuery,
+      }),
+      response: {
+        status: 200,
+        description: 'A page of promotions.',
+        schema: PageOf(PromotionSummary, 'PromotionPage'),
+      },
+    },
+    async ({ query: { environment, phase, limit, after } }, c) => {
+      const waiting =
+        after === undefined && (!phase || phase.includes('Pending')) ? await notTakenUp(deps, environment) : [];
+      const page = await deps.store.promotions.list(
+        { project: deps.project, ...(environment ? { environment } : {}), ...(phase ? { phases: phase } : {}) },
+        { limit, ...(after ? { after } : {}) },
+      );
+      return c.json({ items: [...waiting.slice(0, limit), ...page.items.map(promotionSummary)], next: page.next });
+    },
+  );
+
+  addRoute(
+    app,
+    {
+      method: 'GET',
+      path: '/promotions/:name',
+      id: 'getPromotion',
+      tag: 'promotions',
+      summary: 'Gets a promotion with its gates and what is wrong in it',
+      params: nameParams,
+      response: { status: 200, description: 'The promotion.', schema: Promotion },
+      problems: ['not-found'],
+    },
+    async ({ params }, c) => {
+      const object = await getObject(deps, 'Promotion', deps.project, params.name);
+      const row = await deps.store.promotions.get(object.metadata.uid);
+      const detail: PromotionDetail = {
+        ...(row ? promotionSummary(row) : pendingPromotion(object)),
+        diagnostics: row?.diagnostics ?? [],
+        approvals: object.spec.approvals ?? [],
+      };
+      return c.json(detail);
+    },
+  );
+
+  addRoute(
+    app,
+    {
+      method: 'POST',
+      path: '/promotions',
+      id: 'createPromotion',
+      tag: 'promotions',
+      summary: 'Asks for a ref to be promoted into an environment',
+      description: "It has no more power than an automatic one: the environment's gates hold it.",
+      body: NewPromotion,
+      response: { status: 201, description: 'The Promotion object.', schema: objectSchema('Promotion') },
+      problems: ['not-found', 'conflict'],
+    },
+    async ({ body: { environment, ref } }, c) => {
+      await getObject(deps, 'Environment', deps.project, environment);
+      const underWay = await unfinished(deps, environment, ref);
+      if (underWay) {
+        throw new RequestProblem(
+          'conflict',
+          `Promotion ${underWay} of ${ref} into ${environment} is under way already.`,
+        );
+      }
+      const spec = { environment, ref };
+      const object = await withGeneratedName(namePrefix(environment, ref), async (name) => {
+        const metadata = { name, namespace: deps.project };
+        demandValid(deps, 'Promotion', { metadata, spec });
+        return deps.store.objects.create({ kind: 'Promotion', metadata, spec });
+      });
+      return c.json(object, 201, { location: `/api/v1/promotions/${object.metadata.name}` });
+    },
+  );
+
+  for (const decision of ['Approve', 'Reject'] as const) {
+    const verb = decision.toLowerCase();
+    addRoute(
+      app,
+      {
+        method: 'POST',
+        path: `/promotions/:name/${verb}`,
+        id: `${verb}Promotion`,
+        tag: 'promotions',
+        summary: decision === 'Approve' ? 'Approves a promotion' : 'Rejects a promotion',
+        description: "One decision a person; a new one takes the old one's place.",
+        params: nameParams,
+        body: Decision,
+        response: { status: 200, description: 'The Promotion object.', schema: objectSchema('Promotion') },
+        problems: ['not-found', 'conflict'],
+      },
+      async ({ params, body }, c) => {
+        const present = await getObject(deps, 'Promotion', deps.project, params.name);
+        const row = await deps.store.promotions.get(present.metadata.uid);
+        if (row && isFinished(row.phase)) {
+          throw new RequestProblem('conflict', `Promotion ${params.name} is ${row.phase} already.`);
+        }
+        const entry = approvalEntry(deps.identity, decision, body, await gateGroups(deps, present, row));
+        const object = await deps.store.objects.update('Promotion', deps.project, params.name, ({ spec }) => ({
+          spec: { ...spec, approvals: withEntry(spec.approvals ?? [], entry, () => true) },
+        }));
+        return c.json(object);
+      },
+    );
+  }
+}
+
+function isFinished(phase: PromotionPhase): boolean {
+  return phase !== 'Pending' && phase !== 'Gating';
+}
+
+/** Promotion objects without a row, newest first. */
+async function notTakenUp(deps: AppDependencies, environment: string | undefined): Promise<PromotionSummary[]> {
+  const objects = await deps.store.objects.list('Promotion', { namespace: deps.project });
+  const waiting: PromotionObject[] = [];
+  for (const object of objects) {
+    if (object.status?.phase !== undefined && object.status.phase !== 'Pending') continue;
+    if (environment !== undefined && object.spec.environment !== environment) continue;
+    if ((await deps.store.promotions.get(object.metadata.uid)) === null) waiting.push(object);
+  }
+  return waiting
+    .map(pendingPromotion)
+    .toSorted((a, b) => b.createdAt.localeCompare(a.createdAt) || b.id.localeCompare(a.id));
+}
+
+/** The name of a promotion of this ref into this environment that has not reached its last phase. */
+async function unfinished(deps: AppDependencies, environment: string, ref: string): Promise<string | undefined> {
+  const rows = await deps.store.promotions.ofEnvironment(deps.project, environment);
+  const row = rows.find((r) => (r.ref === ref || r.commit === ref) && !isFinished(r.phase));
+  if (row) return row.name;
+  return (await notTakenUp(deps, environment)).find((p) => p.ref === ref)?.name;
+}
+
+/** Groups that its approval gates ask for: those of now, and those of when it began. */
+async function gateGroups(deps: AppDependencies, object: PromotionObject, row: PromotionRow | null): Promise<string[]> {
+  const environment = await deps.store.objects.get('Environment', deps.project, object.spec.environment);
+  const gates = [...(environment?.spec.gates ?? []), ...(row?.gatesAtStart ?? [])];
+  return gates.flatMap((gate) => gate.approval?.groups ?? []);
+}
+
+/** `prod-v1-4-0-`, so that a list of names says what they are. */
+function namePrefix(environment: string, ref: string): string {
+  const short = /^[0-9a-f]{40,64}$/.test(ref) ? ref.slice(0, 12) : ref;
+  const safe = short
+    .toLowerCase()
+    .replace(/[^a-z0-9]+/g, '-')
+    .replace(/^-|-$/g, '');
+  return `${environment.slice(0, 100)}-${safe.slice(0, 100)}-`;
+}

@@ -1,0 +1,274 @@
+import type { Hono } from 'hono';
+import { Type } from 'typebox';
+import { durationPattern } from '../../crds/metadata.ts';
+import { parseDuration } from '../../controller/core/duration.ts';
+import { isFinished, type RunPhase } from '../../controller/core/run/types.ts';
+import type { Instant } from '../../controller/core/time.ts';
+import { withEntry, approvalEntry } from '../approvals.ts';
+import type { AppDependencies } from '../dependencies.ts';
+import { notFound, RequestProblem } from '../errors.ts';
+import { withGeneratedName } from '../names.ts';
+import { demandValid, getObject } from '../objects.ts';
+import { objectSchema } from '../resources/object.ts';
+import { Decision } from '../resources/promotion.ts';
+import {
+  NewRun,
+  pendingRun,
+  Run,
+  runPhases,
+  type RunResourcePhase,
+  RunSummary,
+  runSummary,
+  Step,
+} from '../resources/run.ts';
+import {
+  Name,
+  namespacedParams,
+  namespaceParams,
+  NamespaceFilter,
+  OneOf,
+  PageOf,
+  pageQuery,
+} from '../resources/shared.ts';
+import { addRoute, only } from '../route.ts';
+import { findRun, runResource, runSteps } from '../runs.ts';
+
+const runQuery = only({
+  namespace: NamespaceFilter,
+  workflow: Type.Optional(Name('Only of this workflow.')),
+  environment: Type.Optional(Name('Only in this environment.')),
+  phase: Type.Optional(Type.Array(OneOf(runPhases, 'A phase.'), { description: 'Only in these phases; repeatable.' })),
+  failed: Type.Optional(Type.Boolean({ description: 'True: only Failed and TimedOut. Not together with `phase`.' })),
+  since: Type.Optional(
+    Type.String({
+      maxLength: 40,
+      description: 'Only created since: an RFC 3339 instant, or a length of time such as 1d or 90m.',
+    }),
+  ),
+  name: Type.Optional(Name('Only of this name.')),
+  ...pageQuery,
+});
+
+/** Executions of workflows. */
+export function runRoutes(app: Hono, deps: AppDependencies): void {
+  addRoute(
+    app,
+    {
+      method: 'GET',
+      path: '/runs',
+      id: 'listRuns',
+      tag: 'runs',
+      summary: 'Lists runs, newest first',
+      description:
+        'Those that the controller has not taken up yet (Pending) come first, beside `limit`, on the first page.',
+      query: runQuery,
+      response: { status: 200, description: 'A page of runs.', schema: PageOf(RunSummary, 'RunPage') },
+    },
+    async ({ query }, c) => {
+      const { limit, after, since: sinceText, failed, phase, ...equal } = query;
+      if (failed && phase) throw new RequestProblem('invalid-parameter', 'Use either failed or phase.');
+      const phases: readonly RunResourcePhase[] | undefined = failed ? ['Failed', 'TimedOut'] : phase;
+      const since = sinceText === undefined ? undefined : readSince(sinceText, deps.clock.now());
+      const wantsPending =
+        after === undefined && (!phases || phases.includes('Pending')) && equal.environment === undefined;
+      const waiting = wantsPending ? await notTakenUp(deps, equal, since) : [];
+      const recorded = phases?.filter((p): p is RunPhase => p !== 'Pending');
+      const page =
+        recorded?.length === 0
+          ? { items: [], next: null }
+          : await deps.store.runs.list(
+              { ...equal, ...(recorded ? { phases: recorded } : {}), ...(since === undefined ? {} : { since }) },
+              { limit, ...(after ? { after } : {}) },
+            );
+      return c.json({ items: [...waiting.slice(0, limit), ...page.items.map(runSummary)], next: page.next });
+    },
+  );
+
+  addRoute(
+    app,
+    {
+      method: 'POST',
+      path: '/namespaces/:namespace/runs',
+      id: 'createRun',
+      tag: 'runs',
+      summary: 'Creates a run',
+      description: 'Answers at once. The inputs are checked when the run leaves the queue; wrong ones end it Failed.',
+      params: namespaceParams,
+      body: NewRun,
+      response: { status: 201, description: 'The WorkflowRun object.', schema: objectSchema('WorkflowRun') },
+      problems: ['not-found', 'conflict'],
+    },
+    async ({ params: { namespace }, body: { workflow, inputs, name, generateName, labels } }, c) => {
+      await getObject(deps, 'Workflow', namespace, workflow);
+      if (name !== undefined && generateName !== undefined) {
+        throw new RequestProblem('invalid', 'Give either name or generateName.');
+      }
+      const spec = { workflow, ...(inputs ? { inputs } : {}) };
+      const create = async (chosen: string) => {
+        const metadata = { name: chosen, namespace, ...(labels ? { labels } : {}) };
+        demandValid(deps, 'WorkflowRun', { metadata, spec });
+        return deps.store.objects.create({ kind: 'WorkflowRun', metadata, spec });
+      };
+      const object =
+        name === undefined
+          ? await withGeneratedName(generateName ?? `${workflow.slice(0, 240)}-`, create)
+          : await create(name);
+      return c.json(object, 201, { location: `/api/v1/namespaces/${namespace}/runs/${object.metadata.name}` });
+    },
+  );
+
+  const one = '/namespaces/:namespace/runs/:name';
+  addRoute(
+    app,
+    {
+      method: 'GET',
+      path: one,
+      id: 'getRun',
+      tag: 'runs',
+      summary: 'Gets a run with its steps and their attempts',
+      params: namespacedParams,
+      response: { status: 200, description: 'The run.', schema: Run },
+      problems: ['not-found'],
+    },
+    async ({ params }, c) => c.json(await runResource(deps, await findRun(deps, params.namespace, params.name))),
+  );
+
+  const intents = [
+    { verb: 'cancel', desired: 'Cancelled', summary: 'Cancels a run' },
+    { verb: 'pause', desired: 'Paused', summary: 'Pauses a run: no attempt begins, running ones end' },
+    { verb: 'resume', desired: 'Running', summary: 'Lets a paused run go on' },
+  ] as const;
+  for (const { verb, desired, summary } of intents) {
+    addRoute(
+      app,
+      {
+        method: 'POST',
+        path: `${one}/${verb}`,
+        id: `${verb}Run`,
+        tag: 'runs',
+        summary,
+        params: namespacedParams,
+        body: only({ reason: Type.Optional(Type.String({ maxLength: 1024, description: 'Why.' })) }),
+        response: { status: 200, description: 'The WorkflowRun object.', schema: objectSchema('WorkflowRun') },
+        problems: ['not-found', 'conflict'],
+      },
+      async ({ params: { namespace, name }, body }, c) => {
+        await demandUnfinished(deps, namespace, name);
+        const object = await deps.store.objects.update('WorkflowRun', namespace, name, ({ spec }) => {
+          if (spec.desired === 'Cancelled' && desired !== 'Cancelled') {
+            throw new RequestProblem('conflict', `Run ${name} is cancelled; that cannot be taken back.`);
+          }
+          // asking twice keeps the first reason
+          if ((spec.desired ?? 'Running') === desired) return null;
+          const { reason: _, ...rest } = spec;
+          return { spec: { ...rest, desired, ...(body.reason === undefined ? {} : { reason: body.reason }) } };
+        });
+        return c.json(object);
+      },
+    );
+  }
+}
+
+/** Steps of a run, and decisions on those that wait for approval. */
+export function stepRoutes(app: Hono, deps: AppDependencies): void {
+  addRoute(
+    app,
+    {
+      method: 'GET',
+      path: '/namespaces/:namespace/runs/:name/steps',
+      id: 'listSteps',
+      tag: 'steps',
+      summary: 'Lists the steps of a run, in the order of the file',
+      params: namespacedParams,
+      response: { status: 200, description: 'All of them.', schema: PageOf(Step, 'StepList') },
+      problems: ['not-found'],
+    },
+    async ({ params }, c) => {
+      const { row } = await findRun(deps, params.namespace, params.name);
+      return c.json({ items: await runSteps(deps, row), next: null });
+    },
+  );
+
+  for (const decision of ['Approve', 'Reject'] as const) {
+    const verb = decision.toLowerCase();
+    addRoute(
+      app,
+      {
+        method: 'POST',
+        path: `/namespaces/:namespace/runs/:name/steps/:step/${verb}`,
+        id: `${verb}Step`,
+        tag: 'steps',
+        summary: decision === 'Approve' ? 'Approves a step' : 'Rejects a step, which fails it',
+        description: "One decision a person; a new one takes the old one's place.",
+        params: stepParams,
+        body: Decision,
+        response: { status: 200, description: 'The WorkflowRun object.', schema: objectSchema('WorkflowRun') },
+        problems: ['not-found', 'conflict'],
+      },
+      async ({ params: { namespace, name, step }, body }, c) => {
+        const run = await demandUnfinished(deps, namespace, name);
+        if (!run.row) throw new RequestProblem('conflict', `Run ${name} has not begun yet; approve it once it waits.`);
+        const steps = await runSteps(deps, run.row);
+        const present = steps.find((s) => s.name === step);
+        if (!present)
+          throw notFound(
+            `step ${step} in run ${name}`,
+            steps.map((s) => s.name),
+          );
+        if (!present.approval)
+          throw new RequestProblem('conflict', `Step ${step} is no approval; it is ${present.kind}.`);
+        if (present.finishedAt) throw new RequestProblem('conflict', `Step ${step} is ${present.phase} already.`);
+        const entry = { step, ...approvalEntry(deps.identity, decision, body, present.approval.groups ?? []) };
+        const object = await deps.store.objects.update('WorkflowRun', namespace, name, ({ spec }) => ({
+          spec: { ...spec, approvals: withEntry(spec.approvals ?? [], entry, (other) => other.step === step) },
+        }));
+        return c.json(object);
+      },
+    );
+  }
+}
+
+export const stepParams = only({
+  ...namespacedParams.properties,
+  step: Type.String({ pattern: '^[a-z][a-z0-9_]{0,39}$', description: 'The step.' }),
+});
+
+async function demandUnfinished(deps: AppDependencies, namespace: string, name: string) {
+  const run = await findRun(deps, namespace, name);
+  if (run.row && isFinished(run.row.phase)) {
+    throw new RequestProblem('conflict', `Run ${name} is ${run.row.phase} already.`);
+  }
+  if (!run.object) throw new RequestProblem('conflict', `Run ${name} was deleted and is being cancelled.`);
+  return run;
+}
+
+/** WorkflowRun objects without a row, newest first. */
+async function notTakenUp(
+  deps: AppDependencies,
+  filter: { namespace?: string; workflow?: string; name?: string },
+  since: Instant | undefined,
+): Promise<RunSummary[]> {
+  const objects = await deps.store.objects.list('WorkflowRun', filter.namespace ? { namespace: filter.namespace } : {});
+  const waiting: RunSummary[] = [];
+  for (const object of objects) {
+    const { phase } = object.status ?? {};
+    if (phase !== undefined && phase !== 'Pending' && phase !== 'Queued') continue;
+    if (filter.workflow !== undefined && object.spec.workflow !== filter.workflow) continue;
+    if (filter.name !== undefined && object.metadata.name !== filter.name) continue;
+    if (since !== undefined && Date.parse(object.metadata.creationTimestamp) < since) continue;
+    if ((await deps.store.runs.get(object.metadata.uid)) === null) waiting.push(pendingRun(object));
+  }
+  return waiting.toSorted((a, b) => b.createdAt.localeCompare(a.createdAt) || b.id.localeCompare(a.id));
+}
+
+const rfc3339 = /^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d+)?(Z|[+-]\d\d:\d\d)$/i;
+
+function readSince(text: string, now: Instant): Instant {
+  if (new RegExp(durationPattern).test(text)) return now - parseDuration(text);
+  const at = rfc3339.test(text) ? Date.parse(text) : Number.NaN;
+  if (!Number.isNaN(at)) return at;
+  const problems = [
+    { path: 'since', message: 'is neither an RFC 3339 instant nor a length of time such as 1d', rule: 'since' },
+  ];
+  throw new RequestProblem('invalid-parameter', `The query is wrong: since: ${problems[0]?.message}.`, { problems });
+}

@@ -1,0 +1,61 @@
+import type { WorkflowRun } from '../crds/workflow-run.ts';
+import type { WorkflowSpec } from '../crds/workflow.ts';
+import type { RunRow } from '../controller/core/run/types.ts';
+import type { JsonObject } from '../crds/json.ts';
+import type { AppDependencies } from './dependencies.ts';
+import { notFound } from './errors.ts';
+import { pendingRun, type Run, type RunSummary, runSummary, type Step, stepResource } from './resources/run.ts';
+
+/** A run as far as it is known: its object (null when deleted), its row (null until it is pinned), or both. */
+export type KnownRun =
+  | { object: WorkflowRun; row: null }
+  | { object: WorkflowRun; row: RunRow }
+  | { object: null; row: RunRow };
+
+/**
+ * The run of this name: the object's own row when there is an object, else the newest history under the name.
+ * @throws RequestProblem 404
+ */
+export async function findRun(deps: AppDependencies, namespace: string, name: string): Promise<KnownRun> {
+  const object = await deps.store.objects.get('WorkflowRun', namespace, name);
+  const row = object
+    ? await deps.store.runs.get(object.metadata.uid)
+    : await deps.store.runs.getByName(namespace, name);
+  if (row) return { object, row };
+  if (object) return { object, row: null };
+  throw notFound(`run ${name} in namespace ${namespace}`);
+}
+
+/** Every step of the version a run executes, in the order of the file; empty while nothing is pinned. */
+export async function runSteps(deps: AppDependencies, row: RunRow | null): Promise<Step[]> {
+  const snapshot = row ? await deps.store.versions.get(row.digest) : null;
+  if (!row || !snapshot) return [];
+  const [rows, attempts] = [await deps.store.runs.steps(row.id), await deps.store.runs.attempts(row.id)];
+  const byStep = new Map(rows.map((r) => [r.step, r]));
+  const attemptsOf = Map.groupBy(attempts, (a) => a.step);
+  // a snapshot is stored only after its spec was checked
+  const spec = snapshot.spec as WorkflowSpec;
+  const resources = (steps: WorkflowSpec['steps'], section: 'main' | 'finally') =>
+    steps.map((step) => stepResource(step, section, byStep.get(step.name), attemptsOf.get(step.name) ?? []));
+  return [...resources(spec.steps, 'main'), ...resources(spec.finally ?? [], 'finally')];
+}
+
+function summarise(run: KnownRun): RunSummary {
+  return run.row === null ? pendingRun(run.object) : runSummary(run.row);
+}
+
+/** The whole of a run. */
+export async function runResource(deps: AppDependencies, run: KnownRun): Promise<Run> {
+  const { object, row } = run;
+  return {
+    ...summarise(run),
+    // intent is the object's: the row follows a moment later
+    ...(object ? { desired: object.spec.desired ?? 'Running', reason: object.spec.reason ?? row?.reason ?? null } : {}),
+    inputs: row?.inputs ?? ((object?.spec.inputs ?? {}) as JsonObject),
+    outputs: row?.outputs ?? null,
+    approvals: object?.spec.approvals ?? [],
+    conditions: object?.status?.conditions ?? [],
+    deleted: object === null,
+    steps: await runSteps(deps, row),
+  };
+}

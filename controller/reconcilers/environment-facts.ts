@@ -1,6 +1,7 @@
 import type { Environment } from '../../crds/environment.ts';
 import type { Promotion } from '../../crds/promotion.ts';
 import type { WorkflowSource } from '../../crds/workflow-source.ts';
+import { nameKey } from '../core/promotion/name.ts';
 import type {
   Person,
   PromotionDecision,
@@ -47,6 +48,10 @@ export async function gatherPromotionFacts(deps: FactsDependencies, environment:
   const refs = source ? await store.refs.list(source.metadata.uid) : [];
   const active = await store.promotions.active(project, name);
   const promotions = await promotionFacts(deps, environment, repository, active[0]?.commit ?? null);
+  const names = await store.versions.namesOf(
+    project,
+    active.map(({ digest }) => digest),
+  );
   const upstream = new Map<string, UpstreamFact>();
   for (const before of spec.after ?? []) {
     const exists = (await store.objects.get('Environment', project, before)) !== null;
@@ -64,6 +69,7 @@ export async function gatherPromotionFacts(deps: FactsDependencies, environment:
     active,
     upstream,
     promotions,
+    knownNames: new Set(names.map(nameKey)),
   };
   return { facts, promotions, source, repository };
 }
@@ -173,6 +179,7 @@ async function contentOf(
   const path = source.spec.path ?? defaultPath;
   const known = await store.versions.content(uid, commit, path);
   if (known || !repository) return known;
+  if ((await repository.commitInfo(commit)) === null) return { ok: false, reason: 'UnknownRef', diagnostics: [] };
   const { content, snapshots, blobs } = await judgeCommit(repository, commit, path);
   await store.versions.put(snapshots, blobs, clock.now());
   await store.versions.putContent(uid, commit, path, content);

@@ -4,6 +4,7 @@ import type { Store } from '../store/types.ts';
 
 /** Says which environment put a Workflow there; such a Workflow is a projection of the active version. */
 export const environmentLabel = 'windlass.dev/environment';
+const projectLabel = 'windlass.dev/project';
 /** The digest a projection shows; labels are too short for one, so it is an annotation. */
 export const digestAnnotation = 'windlass.dev/digest';
 
@@ -24,7 +25,7 @@ export async function syncProjections(store: Store, environment: Environment): P
       metadata: {
         name: workflow,
         namespace,
-        labels: { [environmentLabel]: name },
+        labels: { [projectLabel]: project, [environmentLabel]: name },
         annotations: { [digestAnnotation]: digest },
       },
       spec: snapshot.spec as unknown as WorkflowSpec,
@@ -32,15 +33,16 @@ export async function syncProjections(store: Store, environment: Environment): P
   }
   for (const { metadata } of present) {
     const stays = active.some(({ workflow }) => workflow === metadata.name);
-    if (!stays && metadata.labels[environmentLabel] === name) {
+    if (!stays && metadata.labels[environmentLabel] === name && metadata.labels[projectLabel] === project) {
       await store.objects.delete('Workflow', namespace, metadata.name, metadata.uid);
     }
   }
 }
 
 /** Takes away every projection of an environment that is gone. */
-export async function retireProjections(store: Store, environment: string): Promise<void> {
-  for (const { metadata } of await store.objects.list('Workflow', { labels: { [environmentLabel]: environment } })) {
+export async function retireProjections(store: Store, project: string, environment: string): Promise<void> {
+  const labels = { [projectLabel]: project, [environmentLabel]: environment };
+  for (const { metadata } of await store.objects.list('Workflow', { labels })) {
     await store.objects.delete('Workflow', metadata.namespace, metadata.name, metadata.uid);
   }
 }

@@ -2,7 +2,7 @@ import type { Logger } from 'pino';
 import type { Environment, EnvironmentStatus } from '../../crds/environment.ts';
 import type { PromotionStatus } from '../../crds/promotion.ts';
 import { decidePromotion } from '../core/promotion/decide.ts';
-import { projectEnvironmentStatus, projectPromotionStatus } from '../core/promotion/project.ts';
+import { type EnvironmentView, projectEnvironmentStatus, projectPromotionStatus } from '../core/promotion/project.ts';
 import type { PromotionDecision } from '../core/promotion/types.ts';
 import { createLoop, type Loop, type Requeue } from '../runtime/loop.ts';
 import type { Clock } from '../seams/clock.ts';
@@ -130,48 +130,48 @@ export function createEnvironmentReconciler(deps: EnvironmentReconcilerDependenc
       const status = projectPromotionStatus(next, object.metadata.generation, object.status?.conditions, now);
       promotionStatuses.offer(object.metadata, status, next.finishedAt !== null);
     }
-    const active = await store.promotions.active(environment.metadata.namespace, environment.metadata.name);
-    const status = projectEnvironmentStatus(
+    writeStatus(environment, {
+      revision: revision ?? environment.status?.revision ?? 0,
+      sourceError: world.facts.source?.error ?? null,
+      stalled: decision.stalled,
+      active: await store.promotions.active(environment.metadata.namespace, environment.metadata.name),
+      promotions: rows,
+    });
+  }
+
+  function writeStatus(
+    { metadata, spec, status }: Environment,
+    view: Pick<EnvironmentView, 'revision' | 'sourceError' | 'stalled' | 'active' | 'promotions'>,
+  ): void {
+    const next = projectEnvironmentStatus(
       {
-        spec: environment.spec,
-        namespace: environment.spec.namespace ?? environment.metadata.name,
-        active,
-        promotions: rows,
-        decision,
-        sourceError: world.facts.source?.error ?? null,
-        revision: revision ?? environment.status?.revision ?? 0,
+        ...view,
+        generation: metadata.generation,
+        namespace: spec.namespace ?? metadata.name,
+        suspended: spec.suspend ?? false,
+        conditions: status?.conditions,
       },
-      environment.metadata.generation,
-      environment.status?.conditions,
-      now,
+      clock.now(),
     );
-    statuses.offer(environment.metadata, status);
+    statuses.offer(metadata, next);
   }
 
   function namespaceTaken(environment: Environment, namespace: string): Requeue {
-    const { metadata } = environment;
-    const message = `namespace ${namespace} belongs to another environment; give this one a spec.namespace of its own`;
-    const at = new Date(clock.now()).toISOString();
-    const condition = {
-      reason: 'NamespaceTaken',
-      message,
-      observedGeneration: metadata.generation,
-      lastTransitionTime: at,
-    };
-    statuses.offer(metadata, {
-      observedGeneration: metadata.generation,
-      conditions: [
-        { type: 'Ready', status: 'False', ...condition },
-        { type: 'Stalled', status: 'True', ...condition },
-      ],
+    const message = `Namespace ${namespace} belongs to another environment; give this one a spec.namespace of its own.`;
+    writeStatus(environment, {
+      revision: environment.status?.revision ?? 0,
+      sourceError: null,
+      stalled: { reason: 'NamespaceTaken', message },
+      active: [],
+      promotions: [],
     });
-    // Another environment may let go of it.
+    // The other environment may let go of it.
     return { requeueAt: clock.now() + waitingIntervalMs };
   }
 
   async function remove(project: string, name: string): Promise<Requeue> {
     await store.promotions.disown(project, name);
-    await retireProjections(store, name);
+    await retireProjections(store, project, name);
     return { requeueAt: null };
   }
 

@@ -10,6 +10,8 @@ export interface RepositoriesOptions {
   directory: string;
   home: 'laptop' | 'cluster';
   secrets: SecretReader;
+  /** What git, ssh and credential helpers may see of the controller's environment. */
+  env: Readonly<Record<string, string | undefined>>;
 }
 
 /** The mirrors of the sources, opened when first needed and opened anew when what they are opened with changes. */
@@ -50,7 +52,8 @@ export function createRepositories(options: RepositoriesOptions): Repositories {
       const credentials = await credentialsOf(source);
       const wanted = {
         url: source.spec.url,
-        branches: [...new Set([source.spec.branch, ...branches])].toSorted(),
+        // The source's own branch first: it is the one that must exist.
+        branches: [...new Set([source.spec.branch, ...branches.toSorted()])],
         tags: source.spec.tags ?? ['*', '*/*'],
       };
       // Credentials may be rotated at any time; only their hash is kept.
@@ -65,6 +68,7 @@ export function createRepositories(options: RepositoriesOptions): Repositories {
         directory: join(options.directory, uid),
         credentials,
         home: options.home,
+        env: options.env,
       });
       opened.set(uid, { settings, repository });
       return repository;

@@ -10,6 +10,7 @@ import {
   type RunAction,
   type RunDecision,
   type RunObservation,
+  type RunRow,
   type RunTransition,
 } from '../core/run/types.ts';
 import type { Instant } from '../core/time.ts';
@@ -36,6 +37,8 @@ export interface RunReconcilerDependencies {
   clock: Clock;
   log: Logger;
   metrics: Metrics;
+  /** A run ended: gates that count runs may open. */
+  onFinished(run: RunRow): void;
 }
 
 /** What this replica knows of a run. Only `loaded` is derived; dropping it and hydrating again is always right. */
@@ -63,7 +66,12 @@ export interface RunReconciler {
   loop: Loop;
   /** Watches WorkflowRuns and begins to claim. */
   start(): Promise<void>;
-  /** Begins nothing more and gives the runs back. */
+  /**
+   * From now on nothing begins, while what runs may end and is recorded; resolves when nothing runs or `graceMs` are
+   * over. What was recorded as starting and did not begin is begun by whoever owns the run next.
+   */
+  drain(graceMs: number): Promise<void>;
+  /** Stops reconciling and gives the runs back. */
   stop(): Promise<void>;
 }
 
@@ -77,10 +85,14 @@ export function createRunReconciler(deps: RunReconcilerDependencies): RunReconci
     reconcile,
     observe: metrics.reconciled('workflowrun', log),
   });
-  let stopWatch = () => {};
+  const stops: (() => void)[] = [];
   let stopClaiming = () => {};
   let claiming: Promise<void> | null = null;
   let claimAgain = false;
+  /** Attempts begun here that have not ended. */
+  const live = new Set<string>();
+  let draining = false;
+  let drained = () => {};
 
   async function reconcile(id: string): Promise<Requeue> {
     const entry = entries.get(id);
@@ -93,7 +105,7 @@ export function createRunReconciler(deps: RunReconcilerDependencies): RunReconci
       if (decision.transition) await commit(id, entry, decision.transition);
       await perform(decision.actions);
       writeStatus(entry, decision);
-      if (isFinished(decision.state.run.phase)) return finish(id, entry);
+      if (isFinished(decision.state.run.phase)) return finish(id, entry, decision.state.run);
       return { requeueAt: Math.min(decision.wakeAt ?? Number.POSITIVE_INFINITY, facts.loaded.at + rehydrateMs) };
     } catch (error) {
       // What was decided may not be what is recorded: drop it, keep the observations, and hydrate at the next turn.
@@ -152,6 +164,7 @@ export function createRunReconciler(deps: RunReconcilerDependencies): RunReconci
     metrics.committed(transition);
     for (const attempt of transition.attempts) {
       if (attempt.finishedAt !== null) {
+        live.delete(`${id} ${attempt.step} ${attempt.number}`);
         const key = { runId: id, step: attempt.step, attempt: attempt.number };
         executor
           .forget(key)
@@ -161,14 +174,18 @@ export function createRunReconciler(deps: RunReconcilerDependencies): RunReconci
   }
 
   async function perform(actions: RunAction[]): Promise<void> {
+    if (draining && live.size === 0) drained();
     if (actions.length === 0) return;
     if (store.lease.remainingMs() < leaseMarginMs)
       throw new LeaseEnding('too little of the lease is left to begin anything');
-    await Promise.all(
-      actions.map((action) =>
-        action.type === 'Start' ? executor.start(action) : executor.stop(action.key, action.graceMs),
-      ),
-    );
+    await Promise.all(actions.map(act));
+  }
+
+  async function act(action: RunAction): Promise<void> {
+    if (action.type === 'Stop') return await executor.stop(action.key, action.graceMs);
+    if (draining) return;
+    live.add(`${action.key.runId} ${action.key.step} ${action.key.attempt}`);
+    await executor.start(action);
   }
 
   function writeStatus(entry: Entry, decision: RunDecision<RunState>): void {
@@ -178,7 +195,8 @@ export function createRunReconciler(deps: RunReconcilerDependencies): RunReconci
     statuses.offer(metadata, next, isFinished(decision.state.run.phase));
   }
 
-  function finish(id: string, entry: Entry): Requeue {
+  function finish(id: string, entry: Entry, run: RunRow): Requeue {
+    deps.onFinished(run);
     if (!entry.object) statuses.forgetId(id);
     forget(id);
     return nothing;
@@ -226,7 +244,7 @@ export function createRunReconciler(deps: RunReconcilerDependencies): RunReconci
     loop,
     async start() {
       mailbox.onPost((id) => loop.enqueue(id));
-      stopWatch = await store.objects.watch('WorkflowRun', ({ type, object }) => {
+      const stopRuns = await store.objects.watch('WorkflowRun', ({ type, object }) => {
         const id = object.metadata.uid;
         const entry = entries.get(id);
         if (entry) entry.object = type === 'Deleted' ? null : object;
@@ -235,11 +253,28 @@ export function createRunReconciler(deps: RunReconcilerDependencies): RunReconci
         } else return;
         loop.enqueue(id);
       });
+      const stopWorkflows = await store.objects.watch('Workflow', ({ object }) => {
+        // Runs wait for a workflow that is not there yet, or not promoted yet.
+        const { namespace, name } = object.metadata;
+        for (const [id, { fence, object: run }] of entries) {
+          if (fence === null && run?.metadata.namespace === namespace && run.spec.workflow === name) loop.enqueue(id);
+        }
+      });
+      stops.push(stopRuns, stopWorkflows);
       // Only now, so that a claimed run without an object is one whose object is gone.
       claimEvery();
     },
+    async drain(graceMs) {
+      draining = true;
+      stopClaiming();
+      if (live.size === 0) return;
+      await new Promise<void>((resolve) => {
+        drained = resolve;
+        clock.at(clock.now() + graceMs, resolve);
+      });
+    },
     async stop() {
-      stopWatch();
+      for (const stop of stops) stop();
       stopClaiming();
       await claiming;
       await loop.stop();

@@ -4,7 +4,7 @@ import type { WorkflowSource, WorkflowSourceStatus } from '../../crds/workflow-s
 import { type Assertion, nextConditions } from '../core/conditions.ts';
 import { formatDiagnostic } from '../core/diagnostic.ts';
 import { parseDuration } from '../core/duration.ts';
-import { refusedTags } from '../core/promotion/candidates.ts';
+import { refusedTags } from '../core/promotion/refused.ts';
 import type { Instant } from '../core/time.ts';
 import { BranchMissing, UnsupportedUrl } from '../git/errors.ts';
 import { watchLocal } from '../git/watch.ts';

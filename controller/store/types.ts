@@ -1,4 +1,3 @@
-import type { JsonObject } from '../../crds/json.ts';
 import type {
   ActiveVersion,
   Person,
@@ -8,20 +7,13 @@ import type {
   UpstreamFact,
 } from '../core/promotion/types.ts';
 import type { AttemptRow, RunPhase, RunRow, RunRows, RunTransition, StepRow } from '../core/run/types.ts';
+import type { Snapshot } from '../core/snapshot.ts';
 import type { Instant } from '../core/time.ts';
 import type { FileStore, LogSink } from '../seams/executor.ts';
 import type { Lease } from '../seams/lease.ts';
 import type { ObjectStore } from '../seams/objects.ts';
 
-/** A version: what a run executes, immutable, by content digest. */
-export interface Snapshot {
-  digest: string;
-  workflow: string;
-  /** The spec as written (description left out of the digest, kept here). */
-  spec: JsonObject;
-  /** path → sha256 hex */
-  files: Record<string, string>;
-}
+export type { Snapshot };
 
 /** A name of a version: tag or commit, and where it came from. */
 export interface VersionName {
@@ -139,6 +131,8 @@ export interface VersionHistory {
     filter: { project?: string; workflow?: string },
     page: { limit: number; after?: string },
   ): Promise<Page<VersionName>>;
+  /** Every name of the given versions in a project. */
+  namesOf(project: string, digests: string[]): Promise<VersionName[]>;
   /** What a commit of a source holds below a path, judged once and kept. */
   content(sourceId: string, commit: string, path: string): Promise<RefContent | null>;
   putContent(sourceId: string, commit: string, path: string, content: RefContent): Promise<void>;

@@ -13,8 +13,6 @@ import type { FileStore, LogSink } from '../seams/executor.ts';
 import type { Lease } from '../seams/lease.ts';
 import type { ObjectStore } from '../seams/objects.ts';
 
-export type { Snapshot };
-
 /** A name of a version: tag or commit, and where it came from. */
 export interface VersionName {
   project: string;

@@ -1,0 +1,25 @@
+import type { Path } from '../../parse/position.ts';
+import { isReserved, reservedMessage } from '../reserved.ts';
+import type { Finding, Rule } from '../visit.ts';
+
+/** Names that expressions select must not be words of CEL. */
+export const reservedName: Rule = {
+  name: 'reserved-name',
+  check: ({ spec, steps }) => [
+    ...keys(spec.inputs, ['spec', 'inputs']),
+    ...keys(spec.outputs, ['spec', 'outputs']),
+    ...steps.flatMap((step) => [
+      ...(isReserved(step.name) ? [{ path: [...step.path, 'name'], message: reservedMessage(step.name) }] : []),
+      ...keys(step.spec.outputs, [...step.path, 'outputs']),
+      ...(step.spec.decide?.cases ?? []).flatMap((one, i) =>
+        keys(one.then, [...step.path, 'decide', 'cases', i, 'then']),
+      ),
+    ]),
+  ],
+};
+
+function keys(map: Record<string, unknown> | undefined, path: Path): Finding[] {
+  return Object.keys(map ?? {})
+    .filter(isReserved)
+    .map((key) => ({ path: [...path, key], at: 'key', message: reservedMessage(key) }));
+}

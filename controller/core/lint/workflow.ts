@@ -1,0 +1,47 @@
+import type { WorkflowSpec } from '../../../crds/workflow.ts';
+import type { Problem } from '../parse/position.ts';
+import { approvalInFinally } from './rules/approval-in-finally.ts';
+import { cycle } from './rules/cycle.ts';
+import { duplicateStep } from './rules/duplicate-step.ts';
+import { duration } from './rules/duration.ts';
+import { expression } from './rules/expression.ts';
+import { expressionInText } from './rules/expression-in-text.ts';
+import { fieldForKind } from './rules/field-for-kind.ts';
+import { filesPath } from './rules/files-path.ts';
+import { finallyReference } from './rules/finally-reference.ts';
+import { httpUrl } from './rules/http-url.ts';
+import { inputSchema } from './rules/input-schema.ts';
+import { needsSelf } from './rules/needs-self.ts';
+import { needsUnknownStep } from './rules/needs-unknown-step.ts';
+import { outputSchema } from './rules/output-schema.ts';
+import { reservedName } from './rules/reserved-name.ts';
+import { templateFile } from './rules/template-file.ts';
+import { unguardedReference } from './rules/unguarded-reference.ts';
+import { type Rule, visitWorkflow } from './visit.ts';
+
+/** Every rule on a Workflow; see docs/reference/lint.md. */
+export const workflowRules: readonly Rule[] = [
+  approvalInFinally,
+  cycle,
+  duplicateStep,
+  duration,
+  expression,
+  expressionInText,
+  fieldForKind,
+  filesPath,
+  finallyReference,
+  httpUrl,
+  inputSchema,
+  needsSelf,
+  needsUnknownStep,
+  outputSchema,
+  reservedName,
+  templateFile,
+  unguardedReference,
+];
+
+/** What is wrong in the spec of a Workflow that fits its schema and shape. */
+export function lintWorkflow(spec: WorkflowSpec): Problem[] {
+  const workflow = visitWorkflow(spec);
+  return workflowRules.flatMap((rule) => rule.check(workflow).map((finding) => ({ rule: rule.name, ...finding })));
+}

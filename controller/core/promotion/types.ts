@@ -23,10 +23,13 @@ export interface TagFact {
   onBranch: boolean;
 }
 
-/** What one commit holds below the source's path, judged whole. */
+/**
+ * What one commit holds below the source's path, judged whole. UnknownRef: the repository has no such commit; as it may
+ * come with a later fetch, this answer is never kept.
+ */
 export type RefContent =
   | { ok: true; workflows: { name: string; digest: string }[] }
-  | { ok: false; reason: 'InvalidRef' | 'NoWorkflows'; diagnostics: Diagnostic[] };
+  | { ok: false; reason: 'InvalidRef' | 'NoWorkflows' | 'UnknownRef'; diagnostics: Diagnostic[] };
 
 /** What is or was at 100 % in one environment. */
 export interface ActiveVersion {
@@ -41,8 +44,10 @@ export interface UpstreamFact {
   /** False when the named environment does not exist. */
   exists: boolean;
   active: ActiveVersion[];
-  /** Every (workflow, digest) that was ever active there; a null digest says that the workflow was retired and is gone now. */
+  /** Every (workflow, digest) that was ever active there. A workflow that is not in `active` now is retired there. */
   history: { workflow: string; digest: string }[];
+  /** Workflows that were retired there and are not active now, with the ref that retired them. */
+  retired: { workflow: string; ref: string; commit: string; since: Instant }[];
   /** Finished runs there by digest, without cancelled and infrastructure failures. */
   runs: { workflow: string; digest: string; finished: number; succeeded: number }[];
 }
@@ -99,7 +104,10 @@ export interface PromotionRow {
 
 export interface PromotionFacts {
   environment: { project: string; name: string; namespace: string; spec: EnvironmentSpec };
-  /** Null when the source does not exist; `error` when it cannot be read at present (promotions hold, nothing is lost). */
+  /**
+   * Null when the source does not exist; `error` when it cannot be read at present, or was not fetched yet (promotions
+   * hold, nothing is lost).
+   */
   source: { branch: string; error: string | null } | null;
   branches: { name: string; commit: string }[];
   tags: TagFact[];
@@ -108,8 +116,12 @@ export interface PromotionFacts {
   /** Pairs that git confirmed: `${ancestor}..${descendant}`. Asked for in `ancestry`. */
   ancestors: ReadonlyMap<string, boolean>;
   active: ActiveVersion[];
+  /** By name, one for each environment of `after`. One that is missing here counts as not existing. */
   upstream: ReadonlyMap<string, UpstreamFact>;
+  /** All of this environment that have not finished, and the newest that have: no (ref, commit) of them is tried again. */
   promotions: PromotionFact[];
+  /** Names that versions of this project have already, as `nameKey` writes them: they are not given again. */
+  knownNames: ReadonlySet<string>;
 }
 
 export interface PromotionDecision {
@@ -122,8 +134,9 @@ export interface PromotionDecision {
   promotions: PromotionRow[];
   /** What is active afterwards, for workflows that changed; digest null retires. All in the same transaction as the rows. */
   activate: { workflow: string; digest: string | null; ref: string; commit: string; at: Instant }[];
-  /** Names that a version got without being promoted: its digest is active already. */
+  /** Names of versions that are active after this decision and had not got them: of what is let in, and of what was active already. */
   names: { workflow: string; digest: string; ref: string; commit: string }[];
+  /** `promotion` is the object's name; null: the event is the environment's. */
   events: { promotion: string | null; type: 'Normal' | 'Warning'; reason: string; message: string }[];
   /** For the Environment's status: Stalled when the spec cannot work, else null. */
   stalled: { reason: string; message: string } | null;

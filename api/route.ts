@@ -36,7 +36,7 @@ export interface Operation<P extends TObject, Q extends TObject, B extends TSche
   response: { status: number; description: string; schema?: TSchema; stream?: string; text?: true };
   /** Another response that is no problem+json. */
   otherwise?: { status: number; description: string; schema: TSchema };
-  /** Problems beside those every operation may have (400, 401, 403, 421, 500, 503). */
+  /** Problems worth naming; those that every operation may have are the document's `default`. */
   problems?: ProblemType[];
   /** False for the few that need no token. */
   secured?: boolean;
@@ -65,7 +65,7 @@ export function addRoute<P extends TObject = None, Q extends TObject = None, B e
   const handlers = [
     describeRoute(describe(operation)),
     validator('param', apiSchema(params, 'text'), refuse('invalid-parameter', 'The path')),
-    validator('query', apiSchema(query, 'text'), refuse('invalid-parameter', 'The query')),
+    validator('query', apiSchema(query, 'text', withOptionalDefaults(query)), refuse('invalid-parameter', 'The query')),
     ...(operation.body
       ? [validator('json', apiSchema(operation.body, 'json', operation.documentedBody), refuse('invalid', 'The body'))]
       : []),
@@ -74,6 +74,12 @@ export function addRoute<P extends TObject = None, Q extends TObject = None, B e
     const checked = (target: string) => (c.req.valid as (t: string) => unknown)(target);
     return handle({ params: checked('param'), query: checked('query'), body: checked('json') } as Checked<P, Q, B>, c);
   });
+}
+
+/** What has a default need not be sent, though ajv, which fills it in, sees it as required. */
+function withOptionalDefaults(query: TObject): TSchema {
+  const required = (query.required ?? []).filter((name) => !('default' in (query.properties[name] ?? {})));
+  return { ...query, required } as TSchema;
 }
 
 /** An object schema that refuses fields it does not know; for parameters and bodies. */
@@ -96,50 +102,32 @@ function refuse(type: 'invalid-parameter' | 'invalid', what: string) {
 function describe(operation: Operation<TObject, TObject, TSchema>): DescribeRouteOptions {
   const { status, description, schema, stream, text } = operation.response;
   const { otherwise } = operation;
-  const always: ProblemType[] = [
-    'invalid-parameter',
-    'misdirected-request',
-    'forbidden-origin',
-    'internal',
-    'unavailable',
-  ];
-  const secured = operation.secured !== false;
-  const types = [
-    ...always,
-    ...(secured ? (['unauthorized'] as const) : []),
-    ...(operation.body ? (['malformed-request', 'unsupported-media-type', 'too-large', 'invalid'] as const) : []),
-    ...(operation.problems ?? []),
-  ];
-  const byStatus = Object.groupBy(types, (type) => String(problemTypes[type].status));
-  const problems = Object.entries(byStatus).map(([code, list = []]) => [
-    code,
-    {
-      description: [...new Set(list)].map((type) => problemTypes[type].title).join('; '),
-      content: { 'application/problem+json': { schema: resolver(apiSchema(ProblemDetails, 'json')) } },
-    },
-  ]);
   const content = {
-    ...(schema ? { 'application/json': { schema: resolver(apiSchema(schema, 'json')) } } : {}),
+    ...(schema ? json(schema) : {}),
     ...(text ? { 'text/plain': { schema: { type: 'string' as const } } } : {}),
     ...(stream ? { 'text/event-stream': { schema: { type: 'string' as const, description: stream } } } : {}),
   };
+  const types: ProblemType[] = [...(operation.body ? (['invalid'] as const) : []), ...(operation.problems ?? [])];
+  const problem = { 'application/problem+json': { schema: resolver(apiSchema(ProblemDetails, 'json')) } };
   return {
     operationId: operation.id,
     tags: [operation.tag],
     summary: operation.summary,
     ...(operation.description ? { description: operation.description } : {}),
-    security: secured ? [{ token: [] }] : [],
+    security: operation.secured === false ? [] : [{ token: [] }],
     responses: {
       [status]: { description, ...(Object.keys(content).length > 0 ? { content } : {}) },
-      ...Object.fromEntries(problems),
       ...(otherwise
-        ? {
-            [otherwise.status]: {
-              description: otherwise.description,
-              content: { 'application/json': { schema: resolver(apiSchema(otherwise.schema, 'json')) } },
-            },
-          }
+        ? { [otherwise.status]: { description: otherwise.description, content: json(otherwise.schema) } }
         : {}),
+      ...Object.fromEntries(
+        types.map((type) => [problemTypes[type].status, { description: problemTypes[type].title, content: problem }]),
+      ),
+      default: { description: 'Any other problem.', content: problem },
     },
   };
+}
+
+function json(schema: TSchema) {
+  return { 'application/json': { schema: resolver(apiSchema(schema, 'json')) } };
 }

@@ -86,6 +86,8 @@ export const NewPromotion = only(
   { ref: 'NewPromotion' },
 );
 
+export type NewPromotion = Static<typeof NewPromotion>;
+
 export const Decision = only(
   {
     comment: Type.Optional(Type.String({ maxLength: 1024, description: 'Why.' })),

@@ -40,6 +40,7 @@ const Readiness = Type.Object(
   { ok: Type.Boolean(), reasons: Type.Array(Type.String({ description: 'What is not ready.' })) },
   { ref: 'Readiness' },
 );
+export type Readiness = Static<typeof Readiness>;
 
 /** Probes; they need no token. */
 export function probeRoutes(app: Hono, deps: AppDependencies): void {

@@ -1,0 +1,185 @@
+import type { Kind, ObjectByKind } from '../crds/kinds.ts';
+import { kinds } from '../crds/kinds.ts';
+import type { Promotion } from '../crds/promotion.ts';
+import type { WorkflowRun } from '../crds/workflow-run.ts';
+import type { WorkflowSource } from '../crds/workflow-source.ts';
+import { ApiProblem, createTransport, type Connection, type Query } from './transport.ts';
+import type { Decision, NewPromotion, PromotionDetail, PromotionSummary } from './resources/promotion.ts';
+import type { NewRun, Run, RunResourcePhase, RunSummary, Step } from './resources/run.ts';
+import type { EnvironmentResource } from './routes/environments.ts';
+import type { EventResource } from './routes/events.ts';
+import type { LogPage } from './routes/logs.ts';
+import type { Readiness, ServerInfo } from './routes/server.ts';
+import type { SourceResource } from './routes/sources.ts';
+import type { Version, VersionName } from './routes/versions.ts';
+import type { WorkflowDetail, WorkflowSummary } from './routes/workflows.ts';
+
+export { ApiProblem, type Connection };
+export type {
+  Decision,
+  EnvironmentResource,
+  EventResource,
+  LogPage,
+  NewPromotion,
+  NewRun,
+  PromotionDetail,
+  PromotionSummary,
+  Readiness,
+  Run,
+  RunResourcePhase,
+  RunSummary,
+  ServerInfo,
+  SourceResource,
+  Step,
+  Version,
+  VersionName,
+  WorkflowDetail,
+  WorkflowSummary,
+};
+
+/** A page of a list; `next` goes into `after`, null at the end. */
+export interface Page<T> {
+  items: T[];
+  next: string | null;
+}
+interface PageQuery {
+  limit?: number;
+  after?: string;
+}
+export interface RunQuery extends PageQuery {
+  namespace?: string;
+  workflow?: string;
+  environment?: string;
+  phase?: RunResourcePhase[];
+  failed?: boolean;
+  /** An RFC 3339 instant, or a length of time such as `1d`. */
+  since?: string;
+  name?: string;
+}
+export interface EventQuery {
+  kind?: string;
+  namespace?: string;
+  name?: string;
+  limit?: number;
+  after?: number;
+}
+export interface ObjectKey {
+  namespace: string;
+  name: string;
+}
+/** An object to apply; what the server set in one that was read may stay in. */
+export interface ObjectDraft {
+  apiVersion?: string;
+  kind: Kind;
+  metadata: { name: string; namespace: string; labels?: Record<string, string>; annotations?: Record<string, string> };
+  spec: unknown;
+}
+export type LogEvent =
+  | { event: 'log'; step: string; attempt: number; lines: { position: number; text: string }[] }
+  /** What was followed has ended, in this phase, and all was sent. */
+  | { event: 'end'; phase: string };
+
+export type Client = ReturnType<typeof createClient>;
+
+/**
+ * Speaks to the HTTP API; holds no connection. Every call throws ApiProblem when the server refuses, and fetch's TypeError
+ * when it cannot be reached. The streams reconnect by themselves and go on where they were cut.
+ */
+export function createClient(connection: Connection) {
+  const { call, follow } = createTransport(connection);
+  const get = <T>(path: string, query?: Query) => call<T>('GET', path, query ? { query } : {});
+  const post = <T>(path: string, body: object) => call<T>('POST', path, { body });
+  const run = ({ namespace, name }: ObjectKey) => `/api/v1/namespaces/${part(namespace)}/runs/${part(name)}`;
+  const object = (kind: Kind, namespace: string) => `/api/v1/namespaces/${part(namespace)}/${kinds[kind].plural}`;
+
+  return {
+    server: () => get<ServerInfo>('/api/v1/server'),
+    /** Whether the controller does its work; not ready is an answer, not a problem. */
+    readiness: () => call<Readiness>('GET', '/readyz', { accept: [503] }),
+
+    environments: () => get<Page<EnvironmentResource>>('/api/v1/environments'),
+    environment: (name: string) => get<EnvironmentResource>(`/api/v1/environments/${part(name)}`),
+    workflows: (query: PageQuery & { namespace?: string } = {}) =>
+      get<Page<WorkflowSummary>>('/api/v1/workflows', { ...query }),
+    workflow: ({ namespace, name }: ObjectKey) =>
+      get<WorkflowDetail>(`/api/v1/workflows/${part(namespace)}/${part(name)}`),
+    versions: (query: PageQuery & { workflow?: string } = {}) =>
+      get<Page<VersionName>>('/api/v1/versions', { ...query }),
+    version: (digest: string) => get<Version>(`/api/v1/versions/${digest}`),
+    sources: () => get<Page<SourceResource>>('/api/v1/sources'),
+    reconcileSource: ({ namespace, name }: ObjectKey) =>
+      post<WorkflowSource>(`${object('WorkflowSource', namespace)}/${part(name)}/reconcile`, {}),
+
+    promotions: (query: PageQuery & { environment?: string; phase?: PromotionSummary['phase'][] } = {}) =>
+      get<Page<PromotionSummary>>('/api/v1/promotions', { ...query }),
+    promotion: (name: string) => get<PromotionDetail>(`/api/v1/promotions/${part(name)}`),
+    promote: (body: NewPromotion) => post<Promotion>('/api/v1/promotions', body),
+    approvePromotion: (name: string, body: Decision = {}) =>
+      post<Promotion>(`/api/v1/promotions/${part(name)}/approve`, body),
+    rejectPromotion: (name: string, body: Decision = {}) =>
+      post<Promotion>(`/api/v1/promotions/${part(name)}/reject`, body),
+
+    runs: (query: RunQuery = {}) => get<Page<RunSummary>>('/api/v1/runs', { ...query }),
+    run: (key: ObjectKey) => get<Run>(run(key)),
+    createRun: (namespace: string, body: NewRun) =>
+      post<WorkflowRun>(`/api/v1/namespaces/${part(namespace)}/runs`, body),
+    cancelRun: (key: ObjectKey, body: { reason?: string } = {}) => post<WorkflowRun>(`${run(key)}/cancel`, body),
+    pauseRun: (key: ObjectKey, body: { reason?: string } = {}) => post<WorkflowRun>(`${run(key)}/pause`, body),
+    resumeRun: (key: ObjectKey, body: { reason?: string } = {}) => post<WorkflowRun>(`${run(key)}/resume`, body),
+    steps: (key: ObjectKey) => get<Page<Step>>(`${run(key)}/steps`),
+    approveStep: (key: ObjectKey, step: string, body: Decision = {}) =>
+      post<WorkflowRun>(`${run(key)}/steps/${part(step)}/approve`, body),
+    rejectStep: (key: ObjectKey, step: string, body: Decision = {}) =>
+      post<WorkflowRun>(`${run(key)}/steps/${part(step)}/reject`, body),
+
+    stepLogs: (key: ObjectKey, step: string, query: { attempt?: number; position?: number } = {}) =>
+      get<LogPage>(`${run(key)}/steps/${part(step)}/logs`, { ...query }),
+    /** Output as it grows, of all steps or of one, until the run (the step, the attempt) has ended; the last event is `end`. */
+    async *followLogs(
+      key: ObjectKey,
+      options: { step?: string; attempt?: number; signal?: AbortSignal } = {},
+    ): AsyncGenerator<LogEvent> {
+      const { step, attempt, signal } = options;
+      const path = step === undefined ? `${run(key)}/logs` : `${run(key)}/steps/${part(step)}/logs`;
+      for await (const { event, data } of follow(path, { query: { attempt }, signal })) {
+        if (event !== 'log' && event !== 'end') continue;
+        yield { event, ...(JSON.parse(data) as object) } as LogEvent;
+        if (event === 'end') return;
+      }
+    },
+
+    events: (query: EventQuery = {}) => get<Page<EventResource>>('/api/v1/events', { ...query }),
+    /** Events as they come, from `after` on; ends only by the signal, or when the reader stops. */
+    async *followEvents(query: Omit<EventQuery, 'limit'> = {}, signal?: AbortSignal): AsyncGenerator<EventResource> {
+      for await (const { event, data } of follow('/api/v1/events', { query: { ...query }, signal })) {
+        if (event === 'event') yield JSON.parse(data) as EventResource;
+      }
+    },
+
+    list: <K extends Kind>(kind: K, namespace: string, query: PageQuery = {}) =>
+      get<Page<ObjectByKind[K]>>(object(kind, namespace), { ...query }),
+    get: <K extends Kind>(kind: K, { namespace, name }: ObjectKey) =>
+      get<ObjectByKind[K]>(`${object(kind, namespace)}/${part(name)}`),
+    /** Creates the object, or replaces its spec, labels and annotations. */
+    apply: <K extends Kind>(draft: ObjectDraft & { kind: K }) =>
+      call<ObjectByKind[K]>('PUT', `${object(draft.kind, draft.metadata.namespace)}/${part(draft.metadata.name)}`, {
+        body: draft,
+      }),
+    delete: (kind: Kind, { namespace, name }: ObjectKey) =>
+      call<void>('DELETE', `${object(kind, namespace)}/${part(name)}`, {}),
+  };
+}
+
+/** Every item of a list, page by page. */
+export async function* allItems<T>(page: (after: string | undefined) => Promise<Page<T>>): AsyncGenerator<T> {
+  for (let after: string | undefined; ; ) {
+    const { items, next } = await page(after);
+    yield* items;
+    if (next === null) return;
+    after = next;
+  }
+}
+
+function part(name: string): string {
+  return encodeURIComponent(name);
+}

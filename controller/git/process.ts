@@ -27,7 +27,7 @@ export interface GitResult {
 export interface GitProcesses {
   /** Resolves however git ended; @throws GitError when it cannot be started at all. */
   run(command: GitCommand): Promise<GitResult>;
-  /** Ends what runs, and waits for it. */
+  /** Ends what runs, and waits for it; nothing begins any more. */
   close(): Promise<void>;
 }
 
@@ -41,8 +41,10 @@ const maxStderrBytes = 64 * 1024;
  */
 export function createGitProcesses(): GitProcesses {
   const running = new Map<() => void, Promise<unknown>>();
+  let closing = false;
 
-  function run(command: GitCommand): Promise<GitResult> {
+  async function run(command: GitCommand): Promise<GitResult> {
+    if (closing) throw new GitError('The repository was closed; the controller is stopping.');
     const { file, args } = withFileLimit(command);
     const child = spawn(file, args, { env: { ...command.env }, detached: true, stdio: ['pipe', 'pipe', 'pipe'] });
     const stdout: Buffer[] = [];
@@ -96,12 +98,11 @@ export function createGitProcesses(): GitProcesses {
           child.stderr.destroy();
         }, pipesAfterExitMs).unref();
       });
-      child.on('close', (code, signal) => {
+      child.on('close', (code) => {
         closed = true;
         clearTimeout(timer);
         const said = Buffer.concat(stderr).toString('utf8');
-        if (command.maxFileBytes !== undefined && (signal === 'SIGXFSZ' || /signal 25\b|File too large/.test(said)))
-          exceeded ??= 'file';
+        if (command.maxFileBytes !== undefined && /File too large/.test(said)) exceeded ??= 'file';
         resolve({ code, stdout: Buffer.concat(stdout), stderr: said, exceeded });
       });
     });
@@ -114,6 +115,7 @@ export function createGitProcesses(): GitProcesses {
   }
 
   async function close(): Promise<void> {
+    closing = true;
     for (const end of running.keys()) end();
     await Promise.all(running.values());
   }
@@ -121,9 +123,15 @@ export function createGitProcesses(): GitProcesses {
   return { run, close };
 }
 
-/** git has no limit of its own on what it fetches, so the kernel's is used, in the 512-byte blocks of POSIX. */
+/**
+ * git has no limit of its own on what it fetches, so the kernel's is used, in the 512-byte blocks of POSIX. Its signal is
+ * ignored: then git sees a failed write and says so, instead of dying without a word.
+ */
 function withFileLimit(command: GitCommand): { file: string; args: string[] } {
   if (command.maxFileBytes === undefined) return { file: 'git', args: [...command.args] };
   const blocks = String(Math.ceil(command.maxFileBytes / 512));
-  return { file: '/bin/sh', args: ['-c', 'ulimit -f "$1"; shift; exec git "$@"', 'sh', blocks, ...command.args] };
+  return {
+    file: '/bin/sh',
+    args: ['-c', 'trap "" XFSZ; ulimit -f "$1"; shift; exec git "$@"', 'sh', blocks, ...command.args],
+  };
 }

@@ -69,7 +69,7 @@ export interface Repository {
 }
 
 const defaults: Limits = { timeoutMs: 60_000, maxBytes: 1024 ** 3 };
-const maxPacks = 50;
+const maxPacks = 20;
 
 /**
  * Opens (and makes) the mirror of a repository; asks the remote nothing.
@@ -139,7 +139,15 @@ export async function openRepository(options: RepositoryOptions): Promise<Reposi
       throw new LimitExceeded(
         `The mirror of ${options.url} has reached the limit of ${limits.maxBytes} bytes. Track fewer branches and tags.`,
       );
-    const args = ['fetch', '--prune', '--no-tags', '--no-write-fetch-head', '--no-recurse-submodules', '--quiet'];
+    const args = [
+      'fetch',
+      '--prune',
+      '--no-tags',
+      '--no-write-fetch-head',
+      '--no-recurse-submodules',
+      '--update-shallow',
+      '--quiet',
+    ];
     const result = await remote([...fetchConfig, ...args, '--', url.url, ...refspecs], { maxFileBytes: left });
     if (result.code === 0) return;
     const missing = /couldn't find remote ref refs\/heads\/(.+)/.exec(result.stderr)?.[1];
@@ -166,7 +174,12 @@ export async function openRepository(options: RepositoryOptions): Promise<Reposi
   }
 
   async function fetch(): Promise<FetchedRef[]> {
-    await fetchRefs(branches);
+    try {
+      await fetchRefs(branches);
+    } catch (cause) {
+      await removeLeftovers(directory);
+      throw cause;
+    }
     if ((await packBytes(directory)).packs > maxPacks)
       await local(['repack', '-a', '-d', '-k', '--quiet', '--no-write-bitmap-index']);
     const refs = await listRefs([...branches.map((name) => `refs/heads/${name}`), 'refs/tags']);
@@ -365,7 +378,7 @@ async function packBytes(directory: string): Promise<{ bytes: number; packs: num
   return { bytes: sizes.reduce((sum, size) => sum + size, 0), packs: names.length };
 }
 
-/** A killed controller leaves git's lock files and half-written packs, and git then refuses for ever. */
+/** A git that was ended leaves half-written packs, which fill the disk, and lock files, at which the next one gives up. */
 async function removeLeftovers(directory: string): Promise<void> {
   const names = await readdir(directory, { recursive: true }).catch(() => []);
   const stale = names.filter((name) => name.endsWith('.lock') || /(^|\/)tmp_(pack|idx|rev|obj)_/.test(name));

@@ -1,0 +1,51 @@
+import { and, asc, eq, gt } from 'drizzle-orm';
+import type { Changes } from './changes.ts';
+import type { Database, Drizzle } from './database.ts';
+import { events } from './schema/journal.ts';
+import { storable } from './storable.ts';
+import type { EventHistory, EventRow } from './types.ts';
+import { sql } from 'drizzle-orm';
+
+/**
+ * Advisory lock of whoever inserts events, held to the end of the transaction: ids then ascend in the order of commits,
+ * and a reader who goes on from the last id it saw misses none.
+ */
+export const eventLock = 727002;
+
+/** Appends events as the last thing of a transaction. */
+export async function insertEvents(tx: Drizzle, rows: Omit<EventRow, 'id'>[]): Promise<void> {
+  if (rows.length === 0) return;
+  await tx.execute(sql`select pg_advisory_xact_lock(${sql.raw(String(eventLock))})`);
+  await tx.insert(events).values(rows.map((row) => storable(row)));
+}
+
+/** The journal of what happened, for people. */
+export function createEventHistory(database: Database, changes: Changes): EventHistory {
+  const { drizzle } = database;
+  return {
+    async append(rows) {
+      if (rows.length === 0) return;
+      await drizzle.transaction(async (tx) => {
+        await insertEvents(tx, rows);
+        if (changes.hasPeers()) await tx.execute(sql`select pg_notify('windlass', '')`);
+      });
+      changes.emit('events');
+    },
+    list(filter, { limit, after }) {
+      return drizzle
+        .select()
+        .from(events)
+        .where(
+          and(
+            filter.kind === undefined ? undefined : eq(events.kind, filter.kind),
+            filter.namespace === undefined ? undefined : eq(events.namespace, filter.namespace),
+            filter.name === undefined ? undefined : eq(events.name, filter.name),
+            after === undefined ? undefined : gt(events.id, after),
+          ),
+        )
+        .orderBy(asc(events.id))
+        .limit(limit);
+    },
+    onAppend: (fn) => changes.on('events', fn),
+  };
+}

@@ -1,0 +1,136 @@
+import { and, asc, eq, gt, sql } from 'drizzle-orm';
+import type { AttemptKey } from '../core/run/types.ts';
+import { createBatch } from './batch.ts';
+import type { Changes } from './changes.ts';
+import type { Database } from './database.ts';
+import { logChunks } from './schema/journal.ts';
+import type { LogHistory, LogLine } from './types.ts';
+
+const chunkBytes = 64 * 1024;
+const keptBytes = 4 * 1024 * 1024;
+const notice = new TextEncoder().encode('\n[log cut at 4 MiB; the step runs on]\n');
+
+type Chunk = typeof logChunks.$inferInsert;
+
+/** Output of attempts, by byte offset. The first 4 MiB are kept, then one line that says so. */
+export function createLogHistory(database: Database, changes: Changes): LogHistory {
+  const { drizzle } = database;
+
+  const chunks = createBatch<Chunk, void>({
+    maxItems: 64,
+    maxBytes: 4 * 1024 * 1024,
+    key: (c) => `${c.runId}/${c.step}/${c.attempt}/${c.position}`,
+    async write(items) {
+      await drizzle
+        .insert(logChunks)
+        .values(items)
+        .onConflictDoUpdate({
+          target: [logChunks.runId, logChunks.step, logChunks.attempt, logChunks.position],
+          set: { bytes: sql`excluded.bytes` },
+          setWhere: sql`octet_length(${logChunks.bytes}) < octet_length(excluded.bytes)`,
+        });
+      if (changes.hasPeers()) await drizzle.execute(sql`select pg_notify('windlass', '')`);
+      return items.map(() => undefined);
+    },
+  });
+
+  function ofAttempt(runId: string, step: string, attempt: number) {
+    return and(eq(logChunks.runId, runId), eq(logChunks.step, step), eq(logChunks.attempt, attempt));
+  }
+
+  return {
+    async append(key, position, bytes) {
+      const pieces = cut(key, position, bytes);
+      if (pieces.length === 0) return;
+      await Promise.all(pieces.map((piece) => chunks.add(piece, piece.bytes.byteLength)));
+      changes.emit(`log/${key.runId}`);
+    },
+    async resumeAt({ runId, step, attempt }) {
+      const [row] = await drizzle
+        .select({
+          end: sql<number>`coalesce(max(${logChunks.position} + octet_length(${logChunks.bytes})), 0)::float8`,
+        })
+        .from(logChunks)
+        .where(ofAttempt(runId, step, attempt));
+      return row?.end ?? 0;
+    },
+    async read(runId, step, attempt, position, limitBytes) {
+      const rows = await drizzle
+        .select({ position: logChunks.position, bytes: logChunks.bytes })
+        .from(logChunks)
+        .where(
+          and(
+            ofAttempt(runId, step, attempt),
+            sql`${logChunks.position} + octet_length(${logChunks.bytes}) > ${position}::bigint`,
+            // Chunks are short, so nothing that begins earlier can reach `position`: the key's index bounds the search.
+            gt(logChunks.position, position - chunkBytes - 1),
+          ),
+        )
+        .orderBy(asc(logChunks.position))
+        .limit(Math.ceil(limitBytes / 512) + 1);
+      return lines(rows, position, limitBytes);
+    },
+    onAppend: (runId, fn) => changes.on(`log/${runId}`, fn),
+  };
+}
+
+/** Chunks to store: at most 64 KiB each, nothing beyond 4 MiB but the notice, in the place of the first byte left out. */
+function cut({ runId, step, attempt }: AttemptKey, position: number, bytes: Uint8Array): Chunk[] {
+  const kept = bytes.subarray(0, Math.max(0, keptBytes - position));
+  const pieces: Chunk[] = [];
+  for (let i = 0; i < kept.byteLength; i += chunkBytes) {
+    pieces.push({ runId, step, attempt, position: position + i, bytes: kept.subarray(i, i + chunkBytes) });
+  }
+  if (position <= keptBytes && position + bytes.byteLength > keptBytes) {
+    pieces.push({ runId, step, attempt, position: keptBytes, bytes: notice });
+  }
+  return pieces;
+}
+
+/** Pieces that end with a line or with what there is of one. A character that is not whole yet waits for the next read. */
+function lines(chunks: { position: number; bytes: Uint8Array }[], from: number, limitBytes: number): LogLine[] {
+  const parts: Uint8Array[] = [];
+  let start: number | null = null;
+  let end = from;
+  let gap = false;
+  for (const { position, bytes } of chunks) {
+    if (position + bytes.byteLength <= end) continue;
+    if (start === null) start = Math.max(from, position);
+    // A gap (output that was never stored) ends this read; the next one begins behind it.
+    else if (position > end) {
+      gap = true;
+      break;
+    }
+    const fresh = bytes.subarray(Math.max(0, Math.max(start, end) - position));
+    parts.push(fresh);
+    end = position + bytes.byteLength;
+    if (end - start >= limitBytes) break;
+  }
+  if (start === null) return [];
+  const all = Buffer.concat(parts).subarray(0, limitBytes);
+  // Before a gap the rest of a character never comes.
+  const whole = gap && end - start <= limitBytes ? all.byteLength : wholeCharacters(all);
+  return split(all.subarray(0, whole), start);
+}
+
+function split(bytes: Buffer, start: number): LogLine[] {
+  const result: LogLine[] = [];
+  for (let at = 0; at < bytes.byteLength; ) {
+    const newline = bytes.indexOf(10, at);
+    const next = newline < 0 ? bytes.byteLength : newline + 1;
+    result.push({ position: start + next, text: bytes.toString('utf8', at, next) });
+    at = next;
+  }
+  return result;
+}
+
+/** Length without a UTF-8 sequence that is cut off at the end; bytes that are no UTF-8 at all are kept, and read as U+FFFD. */
+function wholeCharacters(bytes: Buffer): number {
+  for (let back = 1; back <= Math.min(3, bytes.byteLength); back++) {
+    const byte = bytes[bytes.byteLength - back] ?? 0;
+    if ((byte & 0b1100_0000) === 0b1000_0000) continue;
+    const length = byte >= 0b1111_0000 ? 4 : byte >= 0b1110_0000 ? 3 : byte >= 0b1100_0000 ? 2 : 1;
+    return length > back ? bytes.byteLength - back : bytes.byteLength;
+  }
+  return bytes.byteLength;
+}

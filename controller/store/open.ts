@@ -1,0 +1,169 @@
+import { randomUUID } from 'node:crypto';
+import { and, eq, isNull, sql } from 'drizzle-orm';
+import type { Clock } from '../seams/clock.ts';
+import { createChanges } from './changes.ts';
+import { createRunCommits } from './commit.ts';
+import type { Database } from './database.ts';
+import { openPglite, openPostgres } from './database.ts';
+import { createEventHistory } from './events.ts';
+import type { Replica } from './lease.ts';
+import { enterAlone, enterReplica } from './lease.ts';
+import { lockDataDirectory } from './lock-file.ts';
+import { createLogHistory } from './logs.ts';
+import { createObjectWatches } from './object-watches.ts';
+import { createObjectStore } from './objects.ts';
+import { createPromotionHistory } from './promotions.ts';
+import { createRefHistory } from './refs.ts';
+import { createRunHistory } from './runs.ts';
+import { leaders, replicas } from './schema/leases.ts';
+import { runs } from './schema/runs.ts';
+import type { Store } from './types.ts';
+import { createVersionHistory } from './versions.ts';
+
+/** A server to connect to, or a directory of this process alone for the embedded database. */
+export type StoreOptions = { databaseUrl: string } | { dataDir: string };
+
+export interface StoreDependencies {
+  clock: Clock;
+  /** Whose runs and objects these are: a cluster's UID, or host and data directory. */
+  home: string;
+  log?: (message: string, fields?: object) => void;
+}
+
+const pollMs = 2_000;
+
+/**
+ * Opens history and desired state, brings the schema up to date and takes a lease.
+ * @throws DataDirectoryInUse when a live process has the directory; the driver's error when the database cannot be used.
+ */
+export async function openStore(options: StoreOptions, dependencies: StoreDependencies): Promise<Store> {
+  const replica = randomUUID();
+  const report = dependencies.log ?? (() => {});
+  if ('databaseUrl' in options) {
+    const database = await openPostgres(options.databaseUrl);
+    return enter(database, () => enterReplica(options.databaseUrl, dependencies.home, replica, report), dependencies);
+  }
+  const unlock = await lockDataDirectory(options.dataDir);
+  try {
+    const database = await openPglite(options.dataDir);
+    const closing = { ...database, close: () => database.close().finally(unlock) };
+    return await enter(closing, () => enterAlone(database, dependencies.home, replica), dependencies);
+  } catch (error) {
+    await unlock();
+    throw error;
+  }
+}
+
+async function enter(
+  database: Database,
+  register: () => Promise<Replica>,
+  dependencies: StoreDependencies,
+): Promise<Store> {
+  try {
+    return await assemble(database, await register(), dependencies);
+  } catch (error) {
+    await database.close();
+    throw error;
+  }
+}
+
+async function assemble(
+  database: Database,
+  replica: Replica,
+  { clock, home, log: report = () => {} }: StoreDependencies,
+): Promise<Store> {
+  const { drizzle } = database;
+  const id = replica.lease.replica;
+  const identity = { home, replica: id };
+  const failed = (error: unknown) => report('a listener of the store threw', { error });
+  const changes = createChanges(replica.hasPeers, failed);
+  const watches = createObjectWatches(database, home, changes, failed);
+  const commits = createRunCommits(database, changes, clock);
+
+  async function poll(): Promise<void> {
+    await watches.poll();
+    changes.emitAll();
+  }
+
+  // At the start only: tombstones are as many as objects are deleted, and none is needed longer than a poll or two.
+  await watches.purge(clock.now());
+  const stopPolling = database.driver === 'postgres' ? await startPolling(database, clock, poll, report) : () => {};
+
+  return {
+    driver: database.driver,
+    lease: replica.lease,
+    objects: createObjectStore(database, home, watches, clock),
+    runs: createRunHistory(database, identity, commits),
+    promotions: createPromotionHistory(database, identity, replica.leaderFence, changes),
+    versions: createVersionHistory(database),
+    refs: createRefHistory(database),
+    events: createEventHistory(database, changes),
+    logs: createLogHistory(database, changes),
+    isLeader: () => replica.leaderFence() > 0,
+    onLeadership: replica.onLeadership,
+    async ping() {
+      await drizzle.execute(sql`select 1`);
+    },
+    async close() {
+      stopPolling();
+      try {
+        await commits.idle();
+        await replica.stop();
+        await drizzle
+          .update(runs)
+          .set({ owner: '' })
+          .where(and(eq(runs.home, home), eq(runs.owner, id), isNull(runs.finishedAt)));
+        await drizzle.update(leaders).set({ owner: '' }).where(eq(leaders.owner, id));
+        await drizzle.delete(replicas).where(eq(replicas.id, id));
+      } finally {
+        await database.close();
+      }
+    },
+  };
+}
+
+/** On every notification and every 2 s: one poll at a time, and another when something came in meanwhile. */
+async function startPolling(
+  database: Database,
+  clock: Clock,
+  poll: () => Promise<void>,
+  report: (message: string, fields?: object) => void,
+): Promise<() => void> {
+  let running: Promise<void> | null = null;
+  let again = false;
+  let stopped = false;
+  let healthy = true;
+
+  async function pollUntilQuiet(): Promise<void> {
+    try {
+      do {
+        again = false;
+        await poll();
+      } while (again && !stopped);
+      healthy = true;
+    } catch (error) {
+      // Said once: the next poll is 2 s away and makes up for this one.
+      if (healthy && !stopped) report('other replicas cannot be heard at present', { error });
+      healthy = false;
+    } finally {
+      running = null;
+    }
+  }
+
+  function wake(): void {
+    again = true;
+    if (!stopped) running ??= pollUntilQuiet();
+  }
+
+  await database.listen('windlass', wake);
+  let cancel = () => {};
+  function tick(): void {
+    wake();
+    cancel = clock.at(clock.now() + pollMs, tick);
+  }
+  cancel = clock.at(clock.now() + pollMs, tick);
+  return () => {
+    stopped = true;
+    cancel();
+  };
+}

@@ -1,0 +1,289 @@
+import { and, asc, desc, eq, inArray, isNotNull, isNull, sql } from 'drizzle-orm';
+import type { PromotionRow } from '../core/promotion/types.ts';
+import { FenceLost } from '../seams/lease.ts';
+import type { Changes } from './changes.ts';
+import type { Database, Drizzle } from './database.ts';
+import { sqlState } from './errors.ts';
+import { insertEvents } from './events.ts';
+import { page, readCursor } from './page.ts';
+import { leaders } from './schema/leases.ts';
+import { activeHistory, activeVersions, environments, promotions } from './schema/promotions.ts';
+import { runs } from './schema/runs.ts';
+import { versionNames } from './schema/versions.ts';
+import { storable } from './storable.ts';
+import type { PromotionHistory } from './types.ts';
+
+type Decision = Parameters<PromotionHistory['commit']>[1];
+type Environment = Parameters<PromotionHistory['commit']>[0];
+
+const finishedKept = 100;
+
+/** What environments own and run. `leaderFence` is the fence this replica leads its home with; 0 while it does not. */
+export function createPromotionHistory(
+  database: Database,
+  identity: { home: string; replica: string },
+  leaderFence: () => number,
+  changes: Changes,
+): PromotionHistory {
+  const { drizzle } = database;
+
+  /** Locks the leader row to the end of the transaction: whoever takes over waits for it, whoever was replaced finds out. */
+  async function fence(tx: Drizzle): Promise<void> {
+    const [row] = await tx
+      .select({ owner: leaders.owner })
+      .from(leaders)
+      .where(
+        and(eq(leaders.home, identity.home), eq(leaders.owner, identity.replica), eq(leaders.fence, leaderFence())),
+      )
+      .for('no key update');
+    if (!row) throw new FenceLost('this replica does not lead the config kinds of its home');
+  }
+
+  return {
+    async commit(environment, decision, now) {
+      const revision = await drizzle.transaction(async (tx) => {
+        await fence(tx);
+        const raised = await raiseRevision(tx, environment);
+        if (decision.promotions.length > 0) await upsert(tx, decision.promotions);
+        await activate(tx, environment, decision.activate);
+        if (decision.names.length > 0) {
+          const names = decision.names.map((name) => ({ ...name, project: environment.project, at: now }));
+          await tx.insert(versionNames).values(names).onConflictDoNothing();
+        }
+        await insertEvents(tx, journal(environment, decision, now));
+        if (changes.hasPeers()) await tx.execute(sql`select pg_notify('windlass', '')`);
+        return raised;
+      });
+      if (decision.events.length > 0) changes.emit('events');
+      return { revision };
+    },
+    active: (project, environment) => activeOf(drizzle, project, environment),
+    async activeIn(namespace, workflow) {
+      const [row] = await drizzle
+        .select({
+          project: environments.project,
+          environment: environments.name,
+          digest: activeVersions.digest,
+          ref: activeVersions.ref,
+        })
+        .from(environments)
+        .leftJoin(
+          activeVersions,
+          and(
+            eq(activeVersions.project, environments.project),
+            eq(activeVersions.environment, environments.name),
+            eq(activeVersions.workflow, workflow),
+          ),
+        )
+        .where(eq(environments.namespace, namespace));
+      return row ?? null;
+    },
+    async upstream(project, environment) {
+      const [active, history, retired, figures] = await Promise.all([
+        activeOf(drizzle, project, environment),
+        historyOf(drizzle, project, environment),
+        retiredOf(drizzle, project, environment),
+        figuresOf(drizzle, project, environment),
+      ]);
+      return { active, history, retired, runs: figures };
+    },
+    async get(id) {
+      const [row] = await drizzle.select().from(promotions).where(eq(promotions.id, id));
+      return row ?? null;
+    },
+    async ofEnvironment(project, environment) {
+      const own = and(eq(promotions.project, project), eq(promotions.environment, environment));
+      const newestFirst = [desc(promotions.createdAt), desc(promotions.id)];
+      const [open, finished] = await Promise.all([
+        drizzle
+          .select()
+          .from(promotions)
+          .where(and(own, isNull(promotions.finishedAt)))
+          .orderBy(...newestFirst),
+        drizzle
+          .select()
+          .from(promotions)
+          .where(and(own, isNotNull(promotions.finishedAt)))
+          .orderBy(desc(promotions.finishedAt), ...newestFirst)
+          .limit(finishedKept),
+      ]);
+      return [...open, ...finished];
+    },
+    async list(filter, { limit, after }) {
+      const cursor = after === undefined ? null : readCursor(after);
+      const rows = await drizzle
+        .select()
+        .from(promotions)
+        .where(
+          and(
+            filter.project === undefined ? undefined : eq(promotions.project, filter.project),
+            filter.environment === undefined ? undefined : eq(promotions.environment, filter.environment),
+            filter.phases === undefined
+              ? undefined
+              : inArray(promotions.phase, filter.phases as PromotionRow['phase'][]),
+            cursor ? sql`(${promotions.createdAt}, ${promotions.id}) < (${cursor.at}, ${cursor.id})` : undefined,
+          ),
+        )
+        .orderBy(desc(promotions.createdAt), desc(promotions.id))
+        .limit(limit + 1);
+      return page(rows, limit, (row) => ({ at: row.createdAt, id: row.id }));
+    },
+    async own(project, environment, namespace) {
+      try {
+        await drizzle
+          .insert(environments)
+          .values({ project, name: environment, namespace })
+          .onConflictDoUpdate({ target: [environments.project, environments.name], set: { namespace } });
+        return true;
+      } catch (error) {
+        // The unique index on namespaces decides, also between two who ask at once.
+        if (sqlState(error) === '23505') return false;
+        throw error;
+      }
+    },
+    async disown(project, environment) {
+      await drizzle.transaction(async (tx) => {
+        await tx
+          .update(environments)
+          .set({ namespace: null })
+          .where(and(eq(environments.project, project), eq(environments.name, environment)));
+        await tx
+          .delete(activeVersions)
+          .where(and(eq(activeVersions.project, project), eq(activeVersions.environment, environment)));
+      });
+    },
+  };
+}
+
+async function raiseRevision(tx: Drizzle, { project, name, uid }: Environment): Promise<number> {
+  const [row] = await tx
+    .insert(environments)
+    .values({ project, name, uid, revision: 1 })
+    .onConflictDoUpdate({
+      target: [environments.project, environments.name],
+      set: { uid, revision: sql`${environments.revision} + 1` },
+    })
+    .returning({ revision: environments.revision });
+  if (!row) throw new Error(`environment ${project}/${name}: its revision was not returned`);
+  return row.revision;
+}
+
+async function upsert(tx: Drizzle, rows: PromotionRow[]): Promise<void> {
+  const sorted = rows.map((row) => storable(row)).sort((a, b) => (a.id < b.id ? -1 : 1));
+  await tx
+    .insert(promotions)
+    .values(sorted)
+    .onConflictDoUpdate({
+      target: promotions.id,
+      set: {
+        commit: sql`excluded.commit`,
+        phase: sql`excluded.phase`,
+        reason: sql`excluded.reason`,
+        message: sql`excluded.message`,
+        changes: sql`excluded.changes`,
+        gates: sql`excluded.gates`,
+        gatesAtStart: sql`excluded.gates_at_start`,
+        diagnostics: sql`excluded.diagnostics`,
+        finishedAt: sql`excluded.finished_at`,
+      },
+    });
+}
+
+async function activate(tx: Drizzle, environment: Environment, activations: Decision['activate']): Promise<void> {
+  const { project, name } = environment;
+  for (const { workflow, digest, ref, commit, at } of activations) {
+    await tx.insert(activeHistory).values({ project, environment: name, workflow, digest, ref, commit, at });
+    if (digest === null) {
+      await tx
+        .delete(activeVersions)
+        .where(
+          and(
+            eq(activeVersions.project, project),
+            eq(activeVersions.environment, name),
+            eq(activeVersions.workflow, workflow),
+          ),
+        );
+    } else {
+      const set = { digest, ref, commit, since: at };
+      await tx
+        .insert(activeVersions)
+        .values({ project, environment: name, workflow, ...set })
+        .onConflictDoUpdate({
+          target: [activeVersions.project, activeVersions.environment, activeVersions.workflow],
+          set,
+        });
+    }
+  }
+}
+
+function journal({ project, name }: Environment, decision: Decision, at: number) {
+  return decision.events.map(({ promotion, type, reason, message }) => ({
+    kind: promotion === null ? 'Environment' : 'Promotion',
+    namespace: project,
+    name: promotion ?? name,
+    type,
+    reason,
+    message,
+    at,
+  }));
+}
+
+function activeOf(db: Drizzle, project: string, environment: string) {
+  return db
+    .select({
+      workflow: activeVersions.workflow,
+      digest: activeVersions.digest,
+      ref: activeVersions.ref,
+      commit: activeVersions.commit,
+      since: activeVersions.since,
+    })
+    .from(activeVersions)
+    .where(and(eq(activeVersions.project, project), eq(activeVersions.environment, environment)))
+    .orderBy(asc(activeVersions.workflow));
+}
+
+/** Every digest that was ever active. */
+async function historyOf(db: Drizzle, project: string, environment: string) {
+  const rows = await db
+    .selectDistinct({ workflow: activeHistory.workflow, digest: sql<string>`${activeHistory.digest}` })
+    .from(activeHistory)
+    .where(
+      and(
+        eq(activeHistory.project, project),
+        eq(activeHistory.environment, environment),
+        isNotNull(activeHistory.digest),
+      ),
+    );
+  return rows.toSorted((a, b) => (a.workflow < b.workflow ? -1 : a.workflow > b.workflow ? 1 : 0));
+}
+
+/** Workflows whose last entry retired them. */
+async function retiredOf(db: Drizzle, project: string, environment: string) {
+  const rows = await db
+    .selectDistinctOn([activeHistory.workflow], {
+      workflow: activeHistory.workflow,
+      digest: activeHistory.digest,
+      ref: activeHistory.ref,
+      commit: activeHistory.commit,
+      since: activeHistory.at,
+    })
+    .from(activeHistory)
+    .where(and(eq(activeHistory.project, project), eq(activeHistory.environment, environment)))
+    .orderBy(asc(activeHistory.workflow), desc(activeHistory.id));
+  return rows.filter((row) => row.digest === null).map(({ digest: _digest, ...retired }) => retired);
+}
+
+function figuresOf(db: Drizzle, project: string, environment: string) {
+  return db
+    .select({
+      workflow: runs.workflow,
+      digest: runs.digest,
+      finished: sql<number>`count(*)::int`,
+      succeeded: sql<number>`(count(*) filter (where ${runs.phase} = 'Succeeded'))::int`,
+    })
+    .from(runs)
+    .innerJoin(environments, eq(environments.namespace, runs.namespace))
+    .where(and(eq(environments.project, project), eq(environments.name, environment), sql`${runs.counted}`))
+    .groupBy(runs.workflow, runs.digest)
+    .orderBy(asc(runs.workflow), asc(runs.digest));
+}

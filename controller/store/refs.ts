@@ -1,0 +1,57 @@
+import { and, asc, eq, notInArray, sql } from 'drizzle-orm';
+import type { Database, Drizzle } from './database.ts';
+import { refs } from './schema/versions.ts';
+import { storable } from './storable.ts';
+import type { RefHistory } from './types.ts';
+
+const rowsPerInsert = 500;
+
+/** Refs of a source as fetched. A tag keeps the commit it was first seen at, whatever happens to it later. */
+export function createRefHistory({ drizzle }: Database): RefHistory {
+  function ofSource(db: Drizzle, sourceId: string) {
+    return db.select().from(refs).where(eq(refs.sourceId, sourceId)).orderBy(asc(refs.ref));
+  }
+
+  return {
+    list: (sourceId) => ofSource(drizzle, sourceId),
+    record(sourceId, fetched, now) {
+      return drizzle.transaction(async (tx) => {
+        const present = fetched.map((f) => f.ref);
+        for (let i = 0; i < fetched.length; i += rowsPerInsert) {
+          const rows = fetched
+            .slice(i, i + rowsPerInsert)
+            .map((f) => ({ ...storable(f), sourceId, firstSeenAt: now, movedTo: null, deleted: false }));
+          await tx
+            .insert(refs)
+            .values(rows)
+            .onConflictDoUpdate({ target: [refs.sourceId, refs.ref], ...seenAgain });
+        }
+        await tx
+          .update(refs)
+          .set({ deleted: true })
+          .where(
+            and(
+              eq(refs.sourceId, sourceId),
+              sql`not ${refs.deleted}`,
+              present.length === 0 ? undefined : notInArray(refs.ref, present),
+            ),
+          );
+        return ofSource(tx, sourceId);
+      });
+    },
+  };
+}
+
+const isTag = sql`refs.ref like 'refs/tags/%'`;
+
+/** A branch follows what was fetched. Of a tag only the fact that it was moved is noted; moved back, it is as it was. */
+const seenAgain = {
+  set: {
+    deleted: false,
+    movedTo: sql`case when ${isTag} then nullif(excluded.commit, refs.commit) end`,
+    commit: sql`case when ${isTag} then refs.commit else excluded.commit end`,
+    tagger: sql`case when ${isTag} then refs.tagger else excluded.tagger end`,
+    author: sql`case when ${isTag} then refs.author else excluded.author end`,
+    message: sql`case when ${isTag} then refs.message else excluded.message end`,
+  },
+};

@@ -1,0 +1,172 @@
+import { and, asc, desc, eq, getTableColumns, gte, inArray, isNull, sql } from 'drizzle-orm';
+import type { RunRow } from '../core/run/types.ts';
+import { createBatch } from './batch.ts';
+import type { RunCommits } from './commit.ts';
+import type { Database } from './database.ts';
+import { page, readCursor } from './page.ts';
+import { attempts, runs, steps } from './schema/runs.ts';
+import { storable } from './storable.ts';
+import type { RunFilter, RunHistory } from './types.ts';
+
+const { home: _home, owner: _owner, fence: _fence, counted: _counted, ...runColumns } = getTableColumns(runs);
+
+/** Runs, steps and attempts. `replica` owns what it claims, within its `home` only. */
+export function createRunHistory(
+  database: Database,
+  identity: { home: string; replica: string },
+  commits: RunCommits,
+): RunHistory {
+  const { drizzle } = database;
+  const { home, replica } = identity;
+
+  const created = createBatch<RunRow, boolean>({
+    maxItems: 200,
+    key: (run) => run.id,
+    async write(rows) {
+      const json = JSON.stringify(rows.map((row) => insertElement(row, home)));
+      const ids = new Set((await database.run<{ id: string }>(createStatement, [json])).map((row) => row.id));
+      return rows.map((row) => ids.has(row.id));
+    },
+  });
+
+  return {
+    create: (run) => created.add(run),
+    async claim(limit) {
+      const rows = await database.run<{ id: string; fence: number | string }>(claimStatement, [home, replica, limit]);
+      return rows.map((row) => ({ id: row.id, fence: Number(row.fence) }));
+    },
+    async load(ids) {
+      if (ids.length === 0) return [];
+      const [runRows, stepRows, attemptRows] = await Promise.all([
+        drizzle.select(runColumns).from(runs).where(inArray(runs.id, ids)),
+        drizzle.select().from(steps).where(inArray(steps.runId, ids)),
+        drizzle
+          .select()
+          .from(attempts)
+          .where(and(inArray(attempts.runId, ids), inArray(attempts.phase, ['Starting', 'Stopping']))),
+      ]);
+      const stepsOf = Map.groupBy(stepRows, (row) => row.runId);
+      const attemptsOf = Map.groupBy(attemptRows, (row) => row.runId);
+      return runRows.map((run) => ({
+        run,
+        steps: stepsOf.get(run.id) ?? [],
+        attempts: attemptsOf.get(run.id) ?? [],
+      }));
+    },
+    commit: (transition, fence) => commits.commit(transition, fence),
+    async release(ids) {
+      if (ids.length === 0) return;
+      await drizzle
+        .update(runs)
+        .set({ owner: '' })
+        .where(and(inArray(runs.id, ids), eq(runs.owner, replica), isNull(runs.finishedAt)));
+    },
+    async get(id) {
+      const [row] = await drizzle.select(runColumns).from(runs).where(eq(runs.id, id));
+      return row ?? null;
+    },
+    async getByName(namespace, name) {
+      const [row] = await drizzle
+        .select(runColumns)
+        .from(runs)
+        .where(and(eq(runs.namespace, namespace), eq(runs.name, name)))
+        .orderBy(desc(runs.createdAt), desc(runs.id))
+        .limit(1);
+      return row ?? null;
+    },
+    async list(filter, { limit, after }) {
+      const rows = await drizzle
+        .select(runColumns)
+        .from(runs)
+        .where(and(...conditions(filter), after === undefined ? undefined : before(after)))
+        .orderBy(desc(runs.createdAt), desc(runs.id))
+        .limit(limit + 1);
+      return page(rows, limit, (row) => ({ at: row.createdAt, id: row.id }));
+    },
+    steps: (runId) =>
+      drizzle
+        .select()
+        .from(steps)
+        .where(eq(steps.runId, runId))
+        .orderBy(sql`${steps.startedAt} asc nulls last`, asc(steps.step)),
+    attempts: (runId, step) =>
+      drizzle
+        .select()
+        .from(attempts)
+        .where(and(eq(attempts.runId, runId), step === undefined ? undefined : eq(attempts.step, step)))
+        .orderBy(asc(attempts.startedAt), asc(attempts.step), asc(attempts.number)),
+  };
+}
+
+function before(after: string) {
+  const { at, id } = readCursor(after);
+  return sql`(${runs.createdAt}, ${runs.id}) < (${at}, ${id})`;
+}
+
+function conditions(filter: RunFilter) {
+  return [
+    filter.namespace === undefined ? undefined : eq(runs.namespace, filter.namespace),
+    filter.workflow === undefined ? undefined : eq(runs.workflow, filter.workflow),
+    filter.digest === undefined ? undefined : eq(runs.digest, filter.digest),
+    filter.environment === undefined ? undefined : eq(runs.environment, filter.environment),
+    filter.name === undefined ? undefined : eq(runs.name, filter.name),
+    filter.phases === undefined ? undefined : inArray(runs.phase, filter.phases),
+    filter.since === undefined ? undefined : gte(runs.createdAt, filter.since),
+  ];
+}
+
+function insertElement(run: RunRow, home: string) {
+  return {
+    id: run.id,
+    home,
+    namespace: run.namespace,
+    name: run.name,
+    workflow: run.workflow,
+    digest: run.digest,
+    version: storable(run.version),
+    environment: run.environment,
+    values: storable(run.values),
+    inputs: storable(run.inputs),
+    phase: run.phase,
+    desired: run.desired,
+    reason: storable(run.reason),
+    date: run.date,
+    created_at: run.createdAt,
+    started_at: run.startedAt,
+    finished_at: run.finishedAt,
+    stood_ms: run.stoodMs,
+    stands_since: run.standsSince,
+    outcome: run.outcome,
+    error: storable(run.error),
+    finalizing_at: run.finalizingAt,
+    outputs: storable(run.outputs),
+    revision: run.revision,
+  };
+}
+
+const createStatement = `
+insert into runs (id, home, namespace, name, workflow, digest, version, environment, values, inputs, phase, desired,
+  reason, date, created_at, started_at, finished_at, stood_ms, stands_since, outcome, error, finalizing_at, outputs, revision)
+select * from json_to_recordset($1::text::json) as i(
+  id text, home text, namespace text, name text, workflow text, digest text, version text, environment text,
+  values jsonb, inputs jsonb, phase text, desired text, reason text, date text, created_at bigint, started_at bigint,
+  finished_at bigint, stood_ms bigint, stands_since bigint, outcome text, error jsonb, finalizing_at bigint,
+  outputs jsonb, revision int)
+on conflict (id) do nothing
+returning id`;
+
+/**
+ * Runs nobody owns, or whose owner's lease is over by the database's clock; only while the asker's own lease holds.
+ * The owners are an array made once, so that the partial index finds the runs without looking at those of the living.
+ */
+const claimStatement = `
+with free as (
+  select id from runs
+  where home = $1::text and finished_at is null
+    and owner = any(array(select id from replicas where home = $1::text and expires_at <= clock_timestamp()) || ''::text)
+    and exists (select from replicas where id = $2::text and expires_at > clock_timestamp())
+  limit $3::int
+  for no key update skip locked
+)
+update runs set owner = $2::text, fence = fence + 1 from free where runs.id = free.id
+returning runs.id, runs.fence`;

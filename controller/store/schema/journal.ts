@@ -1,0 +1,32 @@
+import { bigint, index, integer, pgTable, primaryKey, text } from 'drizzle-orm/pg-core';
+import type { EventRow } from '../types.ts';
+import { bytea, instant } from './columns.ts';
+
+/** Ids are in the order of commit, because whoever inserts holds an advisory lock until its commit (see events.ts). */
+export const events = pgTable(
+  'events',
+  {
+    id: bigint('id', { mode: 'number' }).generatedAlwaysAsIdentity().primaryKey(),
+    kind: text('kind').notNull(),
+    namespace: text('namespace').notNull(),
+    name: text('name').notNull(),
+    type: text('type').$type<EventRow['type']>().notNull(),
+    reason: text('reason').notNull(),
+    message: text('message').notNull(),
+    at: instant('at').notNull(),
+  },
+  (t) => [index('events_object').on(t.namespace, t.name, t.id)],
+);
+
+/** Pieces of an attempt's output by byte offset. Pieces may overlap; readers drop the overlap. */
+export const logChunks = pgTable(
+  'log_chunks',
+  {
+    runId: text('run_id').notNull(),
+    step: text('step').notNull(),
+    attempt: integer('attempt').notNull(),
+    position: bigint('position', { mode: 'number' }).notNull(),
+    bytes: bytea('bytes').notNull(),
+  },
+  (t) => [primaryKey({ columns: [t.runId, t.step, t.attempt, t.position] })],
+);

@@ -63,7 +63,7 @@ function checkExpression(source: string, base: number, scope: Scope, problems: E
     parsed.ast,
     { scope, variables: new Map() },
     {
-      report: (rule, node, message) => problems.push({ message, offset: base + node.pos, rule }),
+      report: (rule, offset, message) => problems.push({ message, offset: base + offset, rule }),
       walks: (_macro, length) => {
         longest = Math.max(longest, length);
       },

@@ -1,5 +1,6 @@
 import type { JsonValue } from '../../../crds/json.ts';
-import { type Code, compileNode, type Frame } from './evaluate.ts';
+import type { Code, Frame } from './code.ts';
+import { compileNode } from './evaluate.ts';
 import { spendBytes, utf8Length } from './limits.ts';
 import { parseExpression } from './parse.ts';
 import { findReferences } from './references.ts';

@@ -1,29 +1,30 @@
-import { accepts, compilePattern, findFunctions, type FunctionSpec, matches, optionalSelect } from './functions.ts';
-import { LimitError, limitList, type Meter, spend } from './limits.ts';
+import type { Code, Frame } from './code.ts';
+import {
+  accepts,
+  compilePattern,
+  type FunctionSpec,
+  findFunctions,
+  matches,
+  optionalSelect,
+  unknownFunction,
+} from './functions.ts';
+import { LimitError, spend } from './limits.ts';
+import { compileMacro } from './macros.ts';
 import { asMacro, countNodes, type Macro, type Node } from './parse.ts';
 import {
   asStep,
   asStepField,
   conditionCalls,
   contextNames,
+  hidesContext,
   passesNull,
   statusStep,
   stepMisuse,
   stepsMisuse,
 } from './references.ts';
 import { suggest } from './suggest.ts';
-import { type ConditionFacts, type ExpressionContext, ExpressionError, type StepView } from './types.ts';
+import { ExpressionError, type StepView } from './types.ts';
 import { compare, compute, equal, isMap, kindOf, none, Optional, read, setKey, type Value } from './values.ts';
-
-/** One evaluation: what it sees and what it has used. */
-export interface Frame extends Meter {
-  context: ExpressionContext;
-  facts: ConditionFacts | undefined;
-  /** Values of the macro variables in scope, outermost first. */
-  slots: Value[];
-}
-
-export type Code = (frame: Frame) => Value;
 
 interface Scope {
   source: string;
@@ -300,20 +301,6 @@ function call(node: Node & { op: 'call' | 'rcall' }, scope: Scope): Code {
   };
 }
 
-/** Why a call is to nothing. */
-export function unknownFunction(form: 'function' | 'method', name: string, count: number): string {
-  const shown = form === 'method' ? `x.${name}` : name;
-  for (let other = 0; other <= 4; other++) {
-    for (const otherForm of ['function', 'method'] as const) {
-      if (findFunctions(otherForm, name, other).length === 0) continue;
-      return otherForm === form
-        ? `${shown}() does not take ${count} argument${count === 1 ? '' : 's'}`
-        : `${name}() is called as ${otherForm === 'method' ? `x.${name}(…)` : `${name}(…)`}`;
-    }
-  }
-  return `no function named ${name}`;
-}
-
 function pick(overloads: readonly FunctionSpec[], values: Value[]): FunctionSpec {
   const found = overloads.find((f) => values.every((value, i) => accepts(f, i, kindOf(value))));
   if (found !== undefined) return found;
@@ -366,87 +353,18 @@ function orElse(name: 'or' | 'orValue', [receiver, alternative]: [Node, Node], s
 }
 
 function macroCall(macro: Macro, scope: Scope): Code {
-  if (contextNames.includes(macro.variable))
-    throw new ExpressionError(`the variable ${macro.variable} of ${macro.name}() hides the context; rename it`);
-  const receiver = compileNode(macro.receiver, scope);
-  const slot = scope.variables.length;
+  if (contextNames.includes(macro.variable)) throw new ExpressionError(hidesContext(macro));
   const inner = { ...scope, variables: [...scope.variables, macro.variable] };
   const bodies = macro.body.map((body) => compileNode(body, inner));
-  const cost = macro.body.reduce((sum, body) => sum + countNodes(body), 0);
-  const first = bodies[0] as Code;
-  const firstNode = macro.body[0] as Node;
-  const test = (frame: Frame) => bool(first(frame), firstNode, inner);
-  const last = bodies.at(-1) as Code;
-
-  /** Walks the elements until `visit` returns false. */
-  const walk = (frame: Frame, visit: (element: Value) => boolean): void => {
-    const value = receiver(frame);
-    const items = isMap(value) ? Object.keys(value) : value;
-    if (!Array.isArray(items))
-      throw new ExpressionError(`\`${textOf(macro.receiver, scope)}\` is a ${kindOf(value)}, not a list or map`);
-    for (const item of limitList(items)) {
-      spend(frame, cost);
-      const element = read(item);
-      frame.slots[slot] = element;
-      if (!visit(element)) return;
-    }
-  };
-
-  switch (macro.name) {
-    case 'map':
-      return (frame) => {
-        const result: Value[] = [];
-        walk(frame, () => {
-          if (bodies.length === 1 || test(frame)) result.push(last(frame));
-          return true;
-        });
-        return result;
-      };
-    case 'filter':
-      return (frame) => {
-        const result: Value[] = [];
-        walk(frame, (element) => {
-          if (test(frame)) result.push(element);
-          return true;
-        });
-        return result;
-      };
-    case 'exists_one':
-      return (frame) => {
-        let count = 0;
-        walk(frame, () => {
-          if (test(frame)) count++;
-          return true;
-        });
-        return count === 1;
-      };
-    default:
-      return quantifier(macro.name === 'exists', walk, test);
-  }
-}
-
-/** `exists` and `all`: one element that decides makes errors of the others not matter. */
-function quantifier(
-  decisive: boolean,
-  walk: (frame: Frame, visit: (element: Value) => boolean) => void,
-  test: (frame: Frame) => boolean,
-): Code {
-  return (frame) => {
-    let decided = false;
-    let failure: unknown;
-    walk(frame, () => {
-      try {
-        decided = test(frame) === decisive;
-      } catch (error) {
-        if (error instanceof LimitError) throw error;
-        failure ??= error;
-      }
-      return !decided;
-    });
-    if (decided) return decisive;
-    if (failure !== undefined) throw failure;
-    return !decisive;
-  };
+  const [first, firstNode] = [bodies[0] as Code, macro.body[0] as Node];
+  return compileMacro(macro.name, {
+    receiver: compileNode(macro.receiver, scope),
+    receiverText: textOf(macro.receiver, scope),
+    slot: scope.variables.length,
+    cost: macro.body.reduce((sum, body) => sum + countNodes(body), 0),
+    test: macro.name === 'map' && bodies.length === 1 ? null : (frame) => bool(first(frame), firstNode, inner),
+    transform: bodies.at(-1) as Code,
+  });
 }
 
 function textOf(node: Node, scope: Scope): string {

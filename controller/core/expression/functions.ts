@@ -94,6 +94,20 @@ export function accepts(f: FunctionSpec, position: number, kind: Kind): boolean 
   return kinds === 'any' || (kinds?.includes(kind) ?? false);
 }
 
+/** Why a call is to nothing. */
+export function unknownFunction(form: 'function' | 'method', name: string, count: number): string {
+  const shown = form === 'method' ? `x.${name}` : name;
+  for (let other = 0; other <= 4; other++) {
+    for (const otherForm of ['function', 'method'] as const) {
+      if (findFunctions(otherForm, name, other).length === 0) continue;
+      return otherForm === form
+        ? `${shown}() does not take ${count} argument${count === 1 ? '' : 's'}`
+        : `${name}() is called as ${otherForm === 'method' ? `x.${name}(…)` : `${name}(…)`}`;
+    }
+  }
+  return `no function named ${name}`;
+}
+
 /** A regular expression in RE2 syntax: its time is linear in the text. @throws ExpressionError */
 export function compilePattern(pattern: string): RE2JS {
   if (pattern.length > 1000) throw new ExpressionError('a regular expression is longer than 1000 characters');

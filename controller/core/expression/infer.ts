@@ -1,6 +1,5 @@
 import { type CelType, dyn, isNumeric, join, mapOf } from './celtype.ts';
-import { unknownFunction } from './evaluate.ts';
-import { accepts, compilePattern, findFunctions } from './functions.ts';
+import { accepts, compilePattern, findFunctions, unknownFunction } from './functions.ts';
 import { maxListLength } from './limits.ts';
 import { asMacro, type Macro, type Node } from './parse.ts';
 import {
@@ -8,6 +7,7 @@ import {
   asStepField,
   conditionCalls,
   contextNames,
+  hidesContext,
   statusStep,
   stepMisuse,
   stepsMisuse,
@@ -20,8 +20,8 @@ import { setKey } from './values.ts';
 export type InferRule = 'expression-type' | 'expression-reference';
 
 export interface Inference {
-  /** Told of every mistake, with the node it is at. */
-  report(rule: InferRule, node: Node, message: string): void;
+  /** Told of every mistake, with its offset in the source. */
+  report(rule: InferRule, offset: number, message: string): void;
   /** Told of every macro and the longest list it may walk. */
   walks(macro: Macro, longest: number): void;
 }
@@ -38,7 +38,7 @@ export interface Place {
 export function inferType(node: Node, place: Place, inference: Inference): CelType {
   const infer = (operand: Node) => inferType(operand, place, inference);
   const wrong = (message: string, at: Node = node): CelType => {
-    inference.report('expression-type', at, message);
+    inference.report('expression-type', at.start, message);
     return dyn;
   };
   const demandBool = (operand: Node): void => {
@@ -121,7 +121,7 @@ function contextType(name: string, node: Node, place: Place, inference: Inferenc
       : name === 'error' || name === 'attempt'
         ? `${name} is known only in retry.if`
         : `no variable named ${name}${suggest(name, [...place.variables.keys(), ...contextNames])}`;
-  inference.report('expression-reference', node, message);
+  inference.report('expression-reference', node.start, message);
   return dyn;
 }
 
@@ -132,7 +132,7 @@ function accessType(node: Node & { op: '.' | '.?' | '[]' | '[?]' }, place: Place
     return node.op === '.?' ? { kind: 'optional', of: type } : type;
   }
   if (asStep(node) !== null) {
-    inference.report('expression-reference', node, stepMisuse);
+    inference.report('expression-reference', node.pos, stepMisuse);
     return dyn;
   }
   const [container, index] = node.args;
@@ -147,10 +147,10 @@ function accessType(node: Node & { op: '.' | '.?' | '[]' | '[?]' }, place: Place
     // `.?` asks whether a key is there, but a key that cannot be there is still a slip of the pen.
     inference.report(
       'expression-reference',
-      node,
+      node.pos,
       `${describe(container)} has no ${key}${suggest(String(key), Object.keys(type.fields))}`,
     );
-  } else inference.report('expression-type', node, selected);
+  } else inference.report('expression-type', node.pos, selected);
   return dyn;
 }
 
@@ -176,13 +176,13 @@ function stepFieldType(
 ): CelType {
   const outputs = outputsType(place.scope, step);
   if (outputs === undefined) {
-    inference.report('expression-reference', node.args[0], unknownStep(step, place));
+    inference.report('expression-reference', node.args[0].pos, unknownStep(step, place));
     return dyn;
   }
   if (field === 'outputs') return outputs;
   if (field === 'phase') return { kind: 'string' };
   if (field === 'error') return errorType;
-  inference.report('expression-reference', node, stepMisuse);
+  inference.report('expression-reference', node.pos, stepMisuse);
   return dyn;
 }
 
@@ -235,7 +235,7 @@ function callType(node: Node & { op: 'call' | 'rcall' }, place: Place, inference
   if (node.op === 'call' && name === 'has') {
     const field = args[0];
     if (field === undefined || (field.op !== '.' && field.op !== '.?'))
-      inference.report('expression-type', node, 'has() takes a field, as in has(inputs.region)');
+      inference.report('expression-type', node.start, 'has() takes a field, as in has(inputs.region)');
     else inferType(field, place, inference);
     return bool;
   }
@@ -245,19 +245,23 @@ function callType(node: Node & { op: 'call' | 'rcall' }, place: Place, inference
   if (node.op === 'rcall' && (name === 'or' || name === 'orValue') && types.length === 2) {
     if (receiver.kind === 'optional') return name === 'or' ? receiver : join(receiver.of, alternative);
     if (receiver.kind !== 'dyn')
-      inference.report('expression-type', node, `${name}() is for optional values: select the field with \`.?\``);
+      inference.report('expression-type', node.start, `${name}() is for optional values: select the field with \`.?\``);
     return dyn;
   }
   const form = node.op === 'call' ? 'function' : 'method';
   const overloads = findFunctions(form, name, args.length);
   if (overloads.length === 0) {
     const given = form === 'method' ? args.length - 1 : args.length;
-    inference.report('expression-reference', node, unknownFunction(form, name, given));
+    inference.report('expression-reference', node.start, unknownFunction(form, name, given));
     return dyn;
   }
   const found = overloads.find((f) => types.every((type, i) => type.kind === 'dyn' || accepts(f, i, type.kind)));
   if (found === undefined) {
-    inference.report('expression-type', node, `${name}() is not for ${types.map((type) => type.kind).join(', ')}`);
+    inference.report(
+      'expression-type',
+      node.start,
+      `${name}() is not for ${types.map((type) => type.kind).join(', ')}`,
+    );
     return dyn;
   }
   checkPattern(name, args[1], inference);
@@ -274,13 +278,13 @@ function checkPattern(name: string, pattern: Node | undefined, inference: Infere
     compilePattern(pattern.args);
   } catch (error) {
     if (!(error instanceof ExpressionError)) throw error;
-    inference.report('expression-type', pattern, error.message);
+    inference.report('expression-type', pattern.start, error.message);
   }
 }
 
 function conditionCallType(node: Node & { op: 'call' }, place: Place, inference: Inference): CelType {
   const [name, args] = node.args;
-  const wrong = (message: string) => inference.report('expression-reference', node, message);
+  const wrong = (message: string) => inference.report('expression-reference', node.start, message);
   if (!place.scope.calls) wrong(`${name}() may be called only in a step's \`if\``);
   else if (name === 'status') {
     const step = statusStep(node);
@@ -292,16 +296,11 @@ function conditionCallType(node: Node & { op: 'call' }, place: Place, inference:
 
 function macroType(macro: Macro, node: Node, place: Place, inference: Inference): CelType {
   const list = inferType(macro.receiver, place, inference);
-  if (contextNames.includes(macro.variable))
-    inference.report(
-      'expression-reference',
-      node,
-      `the variable ${macro.variable} of ${macro.name}() hides the context; rename it`,
-    );
+  if (contextNames.includes(macro.variable)) inference.report('expression-reference', node.start, hidesContext(macro));
   if (list.kind !== 'list' && list.kind !== 'map' && list.kind !== 'dyn')
     inference.report(
       'expression-type',
-      macro.receiver,
+      macro.receiver.start,
       `${macro.name}() walks a list or the keys of a map, not a ${list.kind}`,
     );
   const longest =
@@ -318,7 +317,7 @@ function macroType(macro: Macro, node: Node, place: Place, inference: Inference)
   for (const [i, test] of tests.entries()) {
     const kind = types[i]?.kind ?? 'dyn';
     if (kind !== 'bool' && kind !== 'dyn')
-      inference.report('expression-type', test, `the test of ${macro.name}() is a ${kind}, not true or false`);
+      inference.report('expression-type', test.start, `the test of ${macro.name}() is a ${kind}, not true or false`);
   }
   if (macro.name === 'map') return { kind: 'list', items: types.at(-1) ?? dyn, max: longest };
   if (macro.name === 'filter') return { kind: 'list', items: element, max: longest };

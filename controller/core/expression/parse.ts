@@ -91,7 +91,6 @@ const macroArguments: Record<string, readonly number[]> = {
   filter: [2],
   map: [2, 3],
 };
-export const macroNames: readonly string[] = Object.keys(macroArguments);
 
 /** A call that evaluates its arguments once for each element of a list (or key of a map). */
 export interface Macro {

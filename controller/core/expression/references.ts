@@ -1,4 +1,4 @@
-import { children, type Node } from './parse.ts';
+import { children, type Macro, type Node } from './parse.ts';
 import type { ConditionCalls } from './types.ts';
 
 /** What an expression may refer to besides the variables of its own macros. */
@@ -16,6 +16,11 @@ export const conditionCalls: readonly string[] = ['always', 'failure', 'status']
 
 export const stepsMisuse = 'write steps.NAME with a literal name: which steps are read must be known before the run';
 export const stepMisuse = 'write .outputs, .phase or .error after steps.NAME';
+
+/** Why a macro variable is refused: `steps.x` must always be a step. */
+export function hidesContext(macro: Macro): string {
+  return `the variable ${macro.variable} of ${macro.name}() hides the context; rename it`;
+}
 
 /** `steps.NAME`, or null. */
 export function asStep(node: Node): string | null {

@@ -117,15 +117,21 @@ export function toJson(value: Value, meter: Meter): JsonValue {
     case 'bigint': {
       const number = Number(value);
       if (!Number.isSafeInteger(number)) throw new ExpressionError(`the integer ${value} does not fit in JSON exactly`);
+      spendBytes(meter, String(number).length);
       return number;
     }
     case 'number':
       if (!Number.isFinite(value)) throw new ExpressionError(`${value} does not exist in JSON`);
+      spendBytes(meter, String(value).length);
       return value;
     case 'boolean':
+      spendBytes(meter, 5);
       return value;
   }
-  if (value === null) return null;
+  if (value === null) {
+    spendBytes(meter, 4);
+    return null;
+  }
   if (value instanceof Optional) throw new ExpressionError('the result is optional; end it with .orValue(…)');
   if (Array.isArray(value)) {
     limitList(value);

@@ -44,7 +44,7 @@ export interface ReadWorkflow {
   spec: WorkflowSpec;
   /** Path of its file in the tree. */
   file: string;
-  /** Tree paths of the files that `files` names, ascending, each once. */
+  /** Tree paths of the files that `files` names, ascending, each once; none after a mistake in them. */
   wanted: string[];
   /** Where a value of its spec is, for later diagnostics. */
   locate(path: Path): Position;
@@ -195,7 +195,7 @@ function resolveFiles(
       );
     }
   }
-  return { wanted: [...wanted.keys()].sort(), diagnostics };
+  return { wanted: diagnostics.length > 0 ? [] : [...wanted.keys()].sort(), diagnostics };
 }
 
 function templateFiles(spec: WorkflowSpec): { path: Path; file: string }[] {
@@ -228,6 +228,7 @@ export function makeSnapshots(
       files[path.slice(folder === '' ? 0 : folder.length + 1)] = hex;
     }
     for (const template of templateFiles(written)) {
+      // Not among the files: the ref is refused already.
       const path = joinPath(folder, normalizePath(template.file));
       diagnostics.push(...checkTemplateFile(path, contents.get(path)));
     }

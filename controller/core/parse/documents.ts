@@ -96,12 +96,20 @@ function readDocument(file: string, document: YamlDocument): ParsedDocument | { 
     return { problems: [{ path: ['apiVersion'], rule: 'api-version', message: `apiVersion must be ${apiVersion}` }] };
   }
   if (!kind) return { problems: [{ path: ['kind'], rule: 'kind', message: unknownKind(kindName) }] };
-  if (document.problems.length > 0) return { problems: document.problems };
-  const problems = validateObject(kind, document.value);
+  const problems = findProblems(kind, document);
   if (problems.length > 0) return { problems };
   const object = document.value as unknown as WrittenObject;
   const name = object.metadata.name ?? '';
   return { file, kind, name, object, locate: document.locate } as ParsedDocument;
+}
+
+/** What the text gets wrong, and what the schema says beside it: all at once, so that nobody mends a file ten times. */
+function findProblems(kind: Kind, document: YamlDocument): Problem[] {
+  const written = document.problems;
+  // After these the value is cut short, and the schema would complain about the rest.
+  if (written.some((p) => p.rule === 'depth' || p.rule === 'yaml-aliases')) return written;
+  const places = new Set(written.map((p) => JSON.stringify(p.path)));
+  return [...written, ...validateObject(kind, document.value).filter((p) => !places.has(JSON.stringify(p.path)))];
 }
 
 function unknownKind(name: string): string {

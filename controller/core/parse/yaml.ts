@@ -159,7 +159,12 @@ function read(document: AnyDocument, text: string, position: (offset: number) =>
     const reason = key.type === 'PLAIN' ? ambiguity(name) : null;
     const at = [...path, name];
     if (reason) {
-      problems.push({ path: at, at: 'key', rule: 'yaml-ambiguous-scalar', message: `the name ${name} is ${reason}` });
+      problems.push({
+        path: at,
+        at: 'key',
+        rule: 'yaml-ambiguous-scalar',
+        message: `the name ${name} is ${forNames(reason)}`,
+      });
     } else if (typeof key.value !== 'string') {
       problems.push({ path: at, at: 'key', rule: 'yaml-key', message: `the name ${name} is not text; quote it` });
     }
@@ -194,6 +199,11 @@ function read(document: AnyDocument, text: string, position: (offset: number) =>
     kind: top['kind'],
     locate: (path, at, offset) => position(find(root, anchors, text, path, at ?? 'value', offset)),
   };
+}
+
+/** What to write instead of a value is no advice for a name. */
+function forNames(reason: string): string {
+  return reason.replace('write true or false, or ', '');
 }
 
 const plainTags = new Set(['str', 'int', 'float', 'bool', 'null', 'map', 'seq'].map((t) => `tag:yaml.org,2002:${t}`));

@@ -17,6 +17,10 @@ export interface CompiledSchema {
 export function compileSchema(schema: JsonValue): CompiledSchema {
   const refused = findRefused(schema);
   if (refused !== null) throw new Error(`"${refused}" is not supported; write the schema out in place`);
+  if (typeof schema !== 'boolean' && ajv.validateSchema(schema as JsonObject) !== true) {
+    // The first error is the deepest; those after it say that what holds it is wrong, too.
+    throw new Error((ajv.errors ?? []).slice(0, 1).map(describe).join());
+  }
   const validate = compile(withoutDefault(schema) as JsonObject);
   return {
     check(value) {
@@ -30,6 +34,8 @@ function compile(schema: JsonObject): ValidateFunction {
   // One instance a schema would compile the meta-schema every time (20 ms); forgetting the schema afterwards keeps no memory.
   try {
     return ajv.compile(schema);
+  } catch (error) {
+    throw new Error((error as Error).message.replace(/^strict mode: /, ''), { cause: error });
   } finally {
     ajv.removeSchema(schema);
   }
@@ -102,6 +108,7 @@ function describe(error: ErrorObject): string {
   let message = error.message ?? 'is not valid';
   if (error.keyword === 'enum')
     message = `must be one of ${(params['allowedValues'] as unknown[]).map(show).join(', ')}`;
+  if (error.keyword === 'type') message = `must be ${[params['type']].flat().join(' or ')}`;
   if (error.keyword === 'const') message = `must be ${show(params['allowedValue'])}`;
   if (error.keyword === 'additionalProperties') message = `has the unknown field "${params['additionalProperty']}"`;
   return path === '' ? message : `${path} ${message}`;

@@ -1,6 +1,6 @@
 import type { PlanStep, StepBody, StepIndex } from '../plan/types.ts';
 import { type Draft, endStep, moveStep } from './draft.ts';
-import { formatDuration } from './duration-text.ts';
+import { formatDuration } from '../duration.ts';
 import type { RunState } from './state.ts';
 import { storableError } from './storable.ts';
 import type { StepApprovalEntry } from './types.ts';

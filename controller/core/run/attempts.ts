@@ -2,7 +2,7 @@ import type { ExpressionContext } from '../expression/types.ts';
 import type { PlanStep, StepIndex } from '../plan/types.ts';
 import { hasRetryLeft, isInfrastructure, retryPauseMs } from '../retry.ts';
 import { type Draft, emit, endStep, moveStep } from './draft.ts';
-import { formatDuration } from './duration-text.ts';
+import { formatDuration } from '../duration.ts';
 import { outputsSize, readOutputs } from './outputs.ts';
 import { type AttemptBody, evaluated, resolveBody } from './resolve.ts';
 import { hasEnded, stepAt } from './state.ts';
@@ -110,7 +110,7 @@ function judge(
   usedBytes: number,
 ): Verdict {
   const limit = Math.min(live.startedAt + (step.timeoutMs ?? Number.POSITIVE_INFINITY), deadlineOf(step, row));
-  if (live.stopReason === 'timeout' && (result.outcome !== 'Succeeded' || at >= limit)) {
+  if (live.stopReason === 'timeout' && (result.outcome !== 'Succeeded' || at > limit)) {
     const message = `did not end within ${formatDuration(limit - live.startedAt)}`;
     return { phase: 'TimedOut', error: { type: 'timeout', message, retryable: true } };
   }

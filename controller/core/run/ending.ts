@@ -1,7 +1,7 @@
 import type { Plan } from '../plan/types.ts';
 import { cancelStep } from './attempts.ts';
 import { type Draft, emit } from './draft.ts';
-import { formatDuration } from './duration-text.ts';
+import { formatDuration } from '../duration.ts';
 import { dispatch } from './order.ts';
 import { fit } from './outputs.ts';
 import { evaluated, mapValues } from './resolve.ts';

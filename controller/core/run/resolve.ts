@@ -52,9 +52,7 @@ export function evaluated<T>(evaluate: () => T): { ok: true; value: T } | { ok: 
   }
 }
 
-/** An object with the same keys and other values. */
+/** An object with the same keys and other values. A key may be `__proto__`, which assignment would not make a key. */
 export function mapValues<A, B>(object: Record<string, A>, change: (value: A) => B): Record<string, B> {
-  const changed: Record<string, B> = {};
-  for (const key of Object.keys(object)) changed[key] = change(object[key] as A);
-  return changed;
+  return Object.fromEntries(Object.entries(object).map(([key, value]) => [key, change(value)]));
 }

@@ -1,12 +1,22 @@
-import { mkdir, readdir, rm, stat } from 'node:fs/promises';
-import { join } from 'node:path';
+import { mkdir } from 'node:fs/promises';
 import type { Person } from '../core/promotion/types.ts';
 import type { Instant } from '../core/time.ts';
 import { parseBatch } from './cat-file.ts';
 import { type Credentials, prepareCredentials } from './credentials.ts';
 import { BranchMissing, GitError, LimitExceeded, ObjectMissing, lastLines, remoteError } from './errors.ts';
+import { mirrorEnvironment, type ProcessEnvironment, remoteEnvironment } from './environment.ts';
+import { packBytes, removeLeftovers } from './mirror.ts';
 import { createGitProcesses, type GitCommand, type GitResult } from './process.ts';
-import { type FetchedRef, isObjectId, isRefName, matchesGlob, parseRefs, refFormat, tagRefspecs } from './refs.ts';
+import {
+  type FetchedRef,
+  isObjectId,
+  isRefName,
+  matchesGlob,
+  parseRefs,
+  refFormat,
+  tagRefspecs,
+  clip,
+} from './refs.ts';
 import { maxReadBytes, normalizePath, parseTree, type TreeEntry } from './tree.ts';
 import { type Home, parseRepositoryUrl } from './url.ts';
 
@@ -21,7 +31,7 @@ export interface RepositoryOptions {
   credentials: Credentials | null;
   home: Home;
   /** The controller's environment: PATH, proxies, and on a laptop what ssh and credential helpers need are taken from it. */
-  env: Readonly<Record<string, string | undefined>>;
+  env: ProcessEnvironment;
   limits?: Partial<Limits>;
 }
 
@@ -57,6 +67,8 @@ export interface Repository {
   read(ids: readonly string[]): Promise<Map<string, Uint8Array>>;
   /** Whether `ancestor` is `descendant` or reachable from it. False for commits that were never fetched. */
   isAncestor(ancestor: string, descendant: string): Promise<boolean>;
+  /** Names of the fetched tags whose commit is `commit` or reachable from it. */
+  tagsOn(commit: string): Promise<string[]>;
   /** Authors and committers of `from..to` (of all history when `from` is null or unknown), and the tagger of `tag`; each once. */
   people(from: string | null, to: string, tag?: string): Promise<Person[]>;
   commitInfo(commit: string): Promise<CommitInfo | null>;
@@ -80,7 +92,6 @@ export async function openRepository(options: RepositoryOptions): Promise<Reposi
   const limits = { ...defaults, ...options.limits };
   const url = parseRepositoryUrl(options.url, home);
   const processes = createGitProcesses();
-  const env = gitEnvironment(options.env, home, url.kind === 'local');
 
   for (const branch of branches)
     if (!isRefName(branch))
@@ -90,7 +101,7 @@ export async function openRepository(options: RepositoryOptions): Promise<Reposi
   function git(args: readonly string[], more: Partial<GitCommand> = {}): Promise<GitResult> {
     return processes.run({
       args: ['--git-dir', directory, ...args],
-      env,
+      env: mirrorEnvironment(options.env),
       timeoutMs: limits.timeoutMs,
       maxOutputBytes: maxReadBytes,
       ...more,
@@ -108,11 +119,11 @@ export async function openRepository(options: RepositoryOptions): Promise<Reposi
 
   /** A command that talks to the remote. */
   async function remote(args: readonly string[], more: Partial<GitCommand> = {}): Promise<GitResult> {
-    const credentials = await prepareCredentials(url, options.credentials, home);
+    const credentials = await prepareCredentials({ url, credentials: options.credentials, home, directory });
     try {
       const result = await git([...credentials.config.flatMap((setting) => ['-c', setting]), ...args], {
         ...more,
-        env: { ...env, ...credentials.env },
+        env: { ...remoteEnvironment(options.env, home, url), ...credentials.env },
       });
       const stderr = credentials.mask(result.stderr);
       if (result.exceeded === 'time')
@@ -152,7 +163,7 @@ export async function openRepository(options: RepositoryOptions): Promise<Reposi
     if (result.code === 0) return;
     const missing = /couldn't find remote ref refs\/heads\/(.+)/.exec(result.stderr)?.[1];
     if (missing === undefined || !names.includes(missing))
-      throw remoteError({ url: options.url, stderr: result.stderr });
+      throw remoteError({ url: options.url, directory, stderr: result.stderr });
     await local(['update-ref', '-d', `refs/heads/${missing}`]);
     if (missing === branches[0])
       throw new BranchMissing(
@@ -224,15 +235,40 @@ export async function openRepository(options: RepositoryOptions): Promise<Reposi
   }
 
   async function isAncestor(ancestor: string, descendant: string): Promise<boolean> {
-    const { code, exceeded } = await git(['merge-base', '--is-ancestor', objectId(ancestor), objectId(descendant)]);
-    if (exceeded) throw new LimitExceeded(`The history of ${options.url} took too long to walk.`);
-    return code === 0;
+    const result = await git(['merge-base', '--is-ancestor', objectId(ancestor), objectId(descendant)]);
+    if (result.exceeded) throw new LimitExceeded(`The history of ${options.url} took too long to walk.`);
+    if (result.code === 0 || result.code === 1) return result.code === 0;
+    const error = localError(['merge-base'], result);
+    if (error instanceof ObjectMissing) return false;
+    throw error;
+  }
+
+  async function tagsOn(commit: string): Promise<string[]> {
+    const { stdout } = await local([
+      'for-each-ref',
+      `--merged=${objectId(commit)}`,
+      '--format=%(refname)',
+      'refs/tags',
+    ]);
+    const prefix = 'refs/tags/'.length;
+    return stdout
+      .toString('utf8')
+      .split('\n')
+      .filter(Boolean)
+      .map((ref) => ref.slice(prefix));
   }
 
   async function people(from: string | null, to: string, tag?: string): Promise<Person[]> {
     const known = from !== null && (await commitInfo(from)) !== null;
     const range = known ? [objectId(to), `^${objectId(from)}`] : [objectId(to)];
-    const { stdout } = await local(['log', '-z', '--format=%an%x00%ae%x00%cn%x00%ce', ...range, '--']);
+    const { stdout } = await local([
+      'log',
+      '-z',
+      '--encoding=UTF-8',
+      '--format=%an%x00%ae%x00%cn%x00%ce',
+      ...range,
+      '--',
+    ]);
     const values = stdout.toString('utf8').split('\0');
     const found = new Map<string, Person>();
     for (let i = 0; i + 1 < values.length; i += 2) add({ name: values[i] ?? '', email: values[i + 1] ?? '' });
@@ -249,7 +285,7 @@ export async function openRepository(options: RepositoryOptions): Promise<Reposi
   async function commitInfo(commit: string): Promise<CommitInfo | null> {
     const format = '--format=%H%x00%P%x00%an%x00%ae%x00%cn%x00%ce%x00%at%x00%ct%x00%B';
     const revision = commit.startsWith('refs/') ? commit : objectId(commit);
-    const { code, stdout } = await git(['show', '-s', format, `${revision}^{commit}`, '--']);
+    const { code, stdout } = await git(['show', '-s', '--encoding=UTF-8', format, `${revision}^{commit}`, '--']);
     if (code !== 0) return null;
     const [id = '', parents = '', an = '', ae = '', cn = '', ce = '', at, ct, ...message] = stdout
       .toString('utf8')
@@ -261,13 +297,13 @@ export async function openRepository(options: RepositoryOptions): Promise<Reposi
       committer: { name: cn, email: ce },
       authoredAt: Number(at) * 1000,
       committedAt: Number(ct) * 1000,
-      message: message.join('').trim().slice(0, 4096),
+      message: clip(message.join('').trim(), 4096),
     };
   }
 
   async function defaultBranch(): Promise<string | null> {
     const result = await remote(['ls-remote', '--symref', '--', url.url, 'HEAD']);
-    if (result.code !== 0) throw remoteError({ url: options.url, stderr: result.stderr });
+    if (result.code !== 0) throw remoteError({ url: options.url, directory, stderr: result.stderr });
     return /^ref: refs\/heads\/(\S+)\tHEAD$/m.exec(result.stdout.toString('utf8'))?.[1] ?? null;
   }
 
@@ -276,7 +312,11 @@ export async function openRepository(options: RepositoryOptions): Promise<Reposi
     return (await listRefs([`refs/tags/${name}`])).find(({ ref }) => ref === `refs/tags/${name}`) ?? null;
   }
 
-  await mkdir(directory, { recursive: true, mode: 0o700 });
+  await mkdir(directory, { recursive: true, mode: 0o700 }).catch((cause: unknown) => {
+    throw new GitError(`Cannot make the folder ${directory} for the mirror of ${options.url}: ${String(cause)}`, {
+      cause,
+    });
+  });
   await removeLeftovers(directory);
   await local(['init', '--bare', '--quiet', '--template=', '--initial-branch=main', directory]);
 
@@ -290,6 +330,7 @@ export async function openRepository(options: RepositoryOptions): Promise<Reposi
     tree,
     read,
     isAncestor,
+    tagsOn,
     people,
     commitInfo,
     defaultBranch,
@@ -311,51 +352,6 @@ const fetchConfig = [
   'submodule.recurse=false',
 ].flatMap((setting) => ['-c', setting]);
 
-/** What the user's own ssh, credential helper and git need; only on a laptop. */
-const laptopVariables = [
-  'HOME',
-  'USER',
-  'LOGNAME',
-  'XDG_CONFIG_HOME',
-  'XDG_RUNTIME_DIR',
-  'DBUS_SESSION_BUS_ADDRESS',
-  'SSH_AUTH_SOCK',
-  'GNUPGHOME',
-  'GIT_CONFIG_GLOBAL',
-  'GIT_CONFIG_SYSTEM',
-  'GIT_CONFIG_NOSYSTEM',
-  'GIT_SSH',
-  'GIT_SSH_COMMAND',
-  'GIT_SSL_CAINFO',
-];
-const everywhereVariables = [
-  'PATH',
-  'TMPDIR',
-  'SSL_CERT_FILE',
-  'SSL_CERT_DIR',
-  ...['http_proxy', 'https_proxy', 'all_proxy', 'no_proxy', 'HTTPS_PROXY', 'ALL_PROXY', 'NO_PROXY'],
-];
-
-function gitEnvironment(from: RepositoryOptions['env'], home: Home, localUrl: boolean): Record<string, string> {
-  const env: Record<string, string> = {
-    LC_ALL: 'C',
-    GIT_TERMINAL_PROMPT: '0',
-    GIT_LITERAL_PATHSPECS: '1',
-    GIT_NO_REPLACE_OBJECTS: '1',
-    GIT_PROTOCOL_FROM_USER: '0',
-    // Stronger than protocol.allow=never with exceptions: no configuration can add to it.
-    GIT_ALLOW_PROTOCOL: localUrl ? 'file' : 'https:ssh',
-    GIT_CONFIG_COUNT: '1',
-    GIT_CONFIG_KEY_0: 'core.hooksPath',
-    GIT_CONFIG_VALUE_0: '/dev/null',
-  };
-  if (home === 'cluster')
-    Object.assign(env, { GIT_CONFIG_GLOBAL: '/dev/null', GIT_CONFIG_NOSYSTEM: '1', HOME: '/nonexistent' });
-  for (const name of home === 'laptop' ? [...everywhereVariables, ...laptopVariables] : everywhereVariables)
-    if (from[name] !== undefined) env[name] = from[name];
-  return env;
-}
-
 /** Guards every place where a commit or blob becomes an argument. */
 function objectId(id: string): string {
   if (!isObjectId(id)) throw new ObjectMissing(`${JSON.stringify(id.slice(0, 80))} is not the id of a commit or file.`);
@@ -364,23 +360,9 @@ function objectId(id: string): string {
 
 function localError(args: readonly string[], { code, stderr }: GitResult): GitError {
   const said = lastLines(stderr);
-  if (/not a (tree|valid) object|bad object|Not a valid object name|bad revision/i.test(said))
+  if (/not a (tree|valid) object|bad object|not a valid (object|commit) name|bad revision/i.test(said))
     return new ObjectMissing(`The commit is not in the fetched repository. Fetch again. (${said})`);
   return new GitError(
     `git ${args[0]} ended with ${code ?? 'a signal'}: ${said}. The mirror can be deleted; it is fetched anew.`,
   );
-}
-
-async function packBytes(directory: string): Promise<{ bytes: number; packs: number }> {
-  const folder = join(directory, 'objects', 'pack');
-  const names = (await readdir(folder).catch(() => [])).filter((name) => name.endsWith('.pack'));
-  const sizes = await Promise.all(names.map(async (name) => (await stat(join(folder, name))).size));
-  return { bytes: sizes.reduce((sum, size) => sum + size, 0), packs: names.length };
-}
-
-/** A git that was ended leaves half-written packs, which fill the disk, and lock files, at which the next one gives up. */
-async function removeLeftovers(directory: string): Promise<void> {
-  const names = await readdir(directory, { recursive: true }).catch(() => []);
-  const stale = names.filter((name) => name.endsWith('.lock') || /(^|\/)tmp_(pack|idx|rev|obj)_/.test(name));
-  await Promise.all(stale.map((name) => rm(join(directory, name), { force: true })));
 }

@@ -1,3 +1,4 @@
+import { aKind } from './values.ts';
 import { inferType } from './infer.ts';
 import { maxCost } from './limits.ts';
 import { asMacro, children, countNodes, type Node, parseExpression } from './parse.ts';
@@ -20,15 +21,27 @@ export function checkCondition(source: string, scope: Scope): ExpressionProblem[
   const type = checkExpression(source, 0, scope, problems);
   if (type !== null && type.kind !== 'bool' && type.kind !== 'dyn')
     problems.push({
-      message: `the condition is a ${type.kind}, not true or false`,
+      message: `the condition is ${aKind(type.kind)}, not true or false`,
       offset: leadingSpace(source),
       rule: 'expression-type',
     });
   return inOrder(problems);
 }
 
-/** Checks every `${{ }}` of a text. Condition calls are not allowed there, whatever the scope says. */
+/**
+ * Checks every `${{ }}` of a string that may become any value. Condition calls are not allowed there, whatever the scope
+ * says.
+ */
 export function checkTemplate(text: string, scope: Scope): ExpressionProblem[] {
+  return checkSegments(text, scope, false);
+}
+
+/** Checks a string that must become text (`compileText`): a list or map is wrong even when it is the only expression. */
+export function checkText(text: string, scope: Scope): ExpressionProblem[] {
+  return checkSegments(text, scope, true);
+}
+
+function checkSegments(text: string, scope: Scope, mustBeText: boolean): ExpressionProblem[] {
   const split = splitTemplate(text);
   if (!split.ok) return [{ message: split.message, offset: split.offset, rule: 'expression-syntax' }];
   const problems: ExpressionProblem[] = [];
@@ -41,9 +54,12 @@ export function checkTemplate(text: string, scope: Scope): ExpressionProblem[] {
     const offset = segment.offset + leadingSpace(segment.source);
     if (type.kind === 'optional')
       problems.push({ message: 'the value is optional; end it with .orValue(…)', offset, rule: 'expression-type' });
-    else if (split.segments.length > 1 && (type.kind === 'list' || type.kind === 'map' || type.kind === 'null'))
+    else if (
+      (mustBeText || split.segments.length > 1) &&
+      (type.kind === 'list' || type.kind === 'map' || type.kind === 'null')
+    )
       problems.push({
-        message: `a ${type.kind} cannot stand inside text${type.kind === 'null' ? '' : '; use toJson(…)'}`,
+        message: `${aKind(type.kind)} cannot stand in text${type.kind === 'null' ? '' : '; use toJson(…)'}`,
         offset,
         rule: 'expression-type',
       });

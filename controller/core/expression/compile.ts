@@ -14,7 +14,7 @@ import {
   type Template,
   type TextTemplate,
 } from './types.ts';
-import { kindOf, setKey, toJson, toText } from './values.ts';
+import { aKind, kindOf, setKey, toJson, toText } from './values.ts';
 
 /**
  * Compiles a bare CEL expression that yields a boolean. Compile once, evaluate often.
@@ -30,7 +30,7 @@ export function compileCondition(source: string): Condition {
       const frame = newFrame(context, facts);
       return guarded(source, () => {
         const value = code(frame);
-        if (typeof value !== 'boolean') throw new ExpressionError(`it is a ${kindOf(value)}, not true or false`);
+        if (typeof value !== 'boolean') throw new ExpressionError(`it is ${aKind(kindOf(value))}, not true or false`);
         return value;
       });
     },

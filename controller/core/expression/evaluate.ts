@@ -24,7 +24,7 @@ import {
 } from './references.ts';
 import { suggest } from './suggest.ts';
 import { ExpressionError, type StepView } from './types.ts';
-import { compare, compute, equal, isMap, kindOf, none, Optional, read, setKey, type Value } from './values.ts';
+import { compare, compute, equal, isMap, aKind, kindOf, none, Optional, read, setKey, type Value } from './values.ts';
 
 interface Scope {
   source: string;
@@ -77,7 +77,7 @@ export function compileNode(node: Node, scope: Scope): Code {
         const value = operand(frame);
         if (typeof value === 'bigint') return compute('-', 0n, value, frame);
         if (typeof value === 'number') return -value;
-        throw new ExpressionError(`\`${textOf(node, scope)}\` negates a ${kindOf(value)}`);
+        throw new ExpressionError(`\`${textOf(node, scope)}\` negates ${aKind(kindOf(value))}`);
       };
     }
     default:
@@ -184,8 +184,11 @@ function missing(object: Value, key: Value, container: Node, scope: Scope): Expr
   if (Array.isArray(object))
     return typeof key === 'bigint'
       ? new ExpressionError(`\`${path}\` has ${object.length} elements, so none at ${key}`)
-      : new ExpressionError(`\`${path}\` is a list; its index must be an int, not a ${kindOf(key)}`);
-  if (!isMap(object)) return new ExpressionError(`\`${path}\` is a ${kindOf(object)}, so it has no ${String(key)}`);
+      : new ExpressionError(`\`${path}\` is a list; its index must be an int, not ${aKind(kindOf(key))}`);
+  if (!isMap(object))
+    return new ExpressionError(
+      `\`${path}\` is ${aKind(kindOf(object))}, so it has no ${typeof key === 'object' ? 'elements' : key}`,
+    );
   if (typeof key !== 'string') return new ExpressionError(`\`${path}\` is a map; its keys are strings`);
   const keys = Object.keys(object).slice(0, 20);
   return new ExpressionError(`\`${path}\` has no key ${key}${suggest(key, keys)}`);
@@ -198,7 +201,7 @@ function mapLiteral(entries: [Node, Node][], scope: Scope): Code {
     for (const [keyCode, valueCode] of compiled) {
       const key = keyCode(frame);
       if (typeof key !== 'string')
-        throw new ExpressionError(`the key of a map is a ${kindOf(key)}; it must be a string`);
+        throw new ExpressionError(`the key of a map is ${aKind(kindOf(key))}; it must be a string`);
       setKey(map, key, valueCode(frame));
     }
     return map;
@@ -207,7 +210,7 @@ function mapLiteral(entries: [Node, Node][], scope: Scope): Code {
 
 function bool(value: Value, node: Node, scope: Scope): boolean {
   if (typeof value === 'boolean') return value;
-  throw new ExpressionError(`\`${textOf(node, scope)}\` is a ${kindOf(value)}, not true or false`);
+  throw new ExpressionError(`\`${textOf(node, scope)}\` is ${aKind(kindOf(value))}, not true or false`);
 }
 
 /** `&&` and `||`: whichever operand decides makes an error of the other not matter, as CEL says. */
@@ -291,7 +294,7 @@ function call(node: Node & { op: 'call' | 'rcall' }, scope: Scope): Code {
     const receiver = codes[0] as Code;
     return (frame) => {
       const text = receiver(frame);
-      if (typeof text !== 'string') throw new ExpressionError(`matches() is not for a ${kindOf(text)}`);
+      if (typeof text !== 'string') throw new ExpressionError(`matches() is not for ${aKind(kindOf(text))}`);
       return matches(compiled, text, frame);
     };
   }

@@ -27,14 +27,23 @@ export interface FunctionSpec {
   call(args: Value[], meter: Meter): Value;
 }
 
+/** Charged for compiling a regular expression that is computed, and so compiled at every call. */
+const patternCost = 1000;
+
 const string = ['string'] as const;
 const int = ['int'] as const;
 const list = ['list'] as const;
 
 /** The language's functions; macros, `has` and the calls of conditions are not among them. */
-export const functions: readonly FunctionSpec[] = [
+const functions: readonly FunctionSpec[] = [
   spec('size', 'both', [['string', 'list', 'map']], 'int', ([x]) => BigInt(sizeOf(x as Value))),
-  spec('string', 'function', [['string', 'int', 'double', 'bool']], 'string', ([x]) => String(x)),
+  spec(
+    'string',
+    'function',
+    [['string', 'int', 'double', 'bool']],
+    'string',
+    ([x]) => `${x as string | bigint | number | boolean}`,
+  ),
   spec('int', 'function', [['int', 'double', 'string']], 'int', ([x]) => toInt(x as string)),
   spec('double', 'function', [['int', 'double', 'string']], 'double', ([x]) => toDouble(x as string)),
   spec('bool', 'function', [['bool', 'string']], 'bool', ([x]) => toBool(x as string)),
@@ -57,7 +66,10 @@ export const functions: readonly FunctionSpec[] = [
   ),
   text('split', [string], 'list', (s, [separator]) => limitList(s.split(separator as string))),
   text('split', [string, int], 'list', (s, [separator, limit]) => split(s, separator as string, Number(limit))),
-  text('matches', [string], 'bool', (s, [pattern], meter) => matches(compilePattern(pattern as string), s, meter)),
+  text('matches', [string], 'bool', (s, [pattern], meter) => {
+    spend(meter, patternCost);
+    return matches(compilePattern(pattern as string), s, meter);
+  }),
 
   spec('join', 'method', [list], 'string', ([l], meter) => joinAll(l as Value[], '', meter)),
   spec('join', 'method', [list, string], 'string', ([l, by], meter) => joinAll(l as Value[], by as string, meter)),
@@ -65,7 +77,7 @@ export const functions: readonly FunctionSpec[] = [
   spec('min', 'both', [list], 'dyn', ([l], meter) => extreme(elements(l, meter), 'min')),
   spec('max', 'both', [list], 'dyn', ([l], meter) => extreme(elements(l, meter), 'max')),
   spec('sort', 'method', [list], 'list', ([l], meter) => elements(l, meter).sort(inOrder)),
-  spec('reverse', 'method', [list], 'list', ([l], meter) => elements(l, meter).reverse()),
+  spec('reverse', 'method', [list], 'list', ([l], meter) => elements(l, meter).toReversed()),
   spec('distinct', 'method', [list], 'list', ([l], meter) => distinct(elements(l, meter), meter)),
   spec('indexOf', 'method', [list, 'any'], 'int', ([l, x], meter) =>
     BigInt((l as Value[]).findIndex((element) => (spend(meter, 1), equal(element, x as Value, meter)))),
@@ -121,7 +133,8 @@ export function compilePattern(pattern: string): RE2JS {
 
 /** Whether the pattern is found anywhere in the text. */
 export function matches(pattern: RE2JS, text: string, meter: Meter): boolean {
-  spend(meter, 1 + (text.length >> 3));
+  // RE2 takes at worst a step for each instruction at each character.
+  spend(meter, 1 + Math.floor((text.length * pattern.programSize()) / 64));
   return pattern.matcher(text).find();
 }
 
@@ -149,8 +162,13 @@ function text(
 }
 
 function sizeOf(value: Value): number {
-  if (typeof value === 'string') return hasSurrogates(value) ? [...value].length : value.length;
+  if (typeof value === 'string') return hasSurrogates(value) ? characters(value).length : value.length;
   return Array.isArray(value) ? value.length : isMap(value) ? Object.keys(value).length : 0;
+}
+
+/** Characters as CEL counts them: code points. */
+function characters(s: string): string[] {
+  return Array.from(s);
 }
 
 // Positions count characters, as CEL says; only texts with characters beyond U+FFFF need the slow way.
@@ -159,16 +177,16 @@ function hasSurrogates(s: string): boolean {
 }
 
 function characterIndex(s: string, unitIndex: number): number {
-  return unitIndex > 0 && hasSurrogates(s) ? [...s.slice(0, unitIndex)].length : unitIndex;
+  return unitIndex > 0 && hasSurrogates(s) ? characters(s.slice(0, unitIndex)).length : unitIndex;
 }
 
 function substring(s: string, start: bigint, end: bigint | null): string {
-  const characters = hasSurrogates(s) ? [...s] : s;
-  const size = characters.length;
+  const all = hasSurrogates(s) ? characters(s) : s;
+  const size = all.length;
   const [from, to] = [Number(start), end === null ? size : Number(end)];
   if (from < 0 || from > to || to > size)
     throw new ExpressionError(`the range ${from} to ${to} does not lie within a text of ${size} characters`);
-  const part = characters.slice(from, to);
+  const part = all.slice(from, to);
   return typeof part === 'string' ? part : part.join('');
 }
 
@@ -182,13 +200,14 @@ function split(s: string, separator: string, limit: number): string[] {
 function joinAll(parts: Value[], separator: string, meter: Meter): string {
   spend(meter, parts.length);
   let length = separator.length * Math.max(0, parts.length - 1);
-  for (const part of parts) {
+  const texts = parts.map((part) => {
     if (typeof part !== 'string') throw new ExpressionError(`join() is for lists of strings, not of ${kindOf(part)}`);
     length += part.length;
-  }
+    return part;
+  });
   limitText(length);
   spendText(meter, length);
-  return parts.join(separator);
+  return texts.join(separator);
 }
 
 /** A fresh list of the elements, each as it is read out of a list. */

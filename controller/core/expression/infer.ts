@@ -15,9 +15,9 @@ import {
 import { errorType, outputsType, type Scope, variableType } from './scope.ts';
 import { suggest } from './suggest.ts';
 import { ExpressionError } from './types.ts';
-import { setKey } from './values.ts';
+import { aKind, setKey } from './values.ts';
 
-export type InferRule = 'expression-type' | 'expression-reference';
+type InferRule = 'expression-type' | 'expression-reference';
 
 export interface Inference {
   /** Told of every mistake, with its offset in the source. */
@@ -43,7 +43,7 @@ export function inferType(node: Node, place: Place, inference: Inference): CelTy
   };
   const demandBool = (operand: Node): void => {
     const type = infer(operand);
-    if (type.kind !== 'bool' && type.kind !== 'dyn') wrong(`this is a ${type.kind}, not true or false`, operand);
+    if (type.kind !== 'bool' && type.kind !== 'dyn') wrong(`this is ${aKind(type.kind)}, not true or false`, operand);
   };
   switch (node.op) {
     case 'value':
@@ -69,7 +69,7 @@ export function inferType(node: Node, place: Place, inference: Inference): CelTy
       for (const [key, value] of node.args) {
         const keyType = infer(key);
         if (keyType.kind !== 'string' && keyType.kind !== 'dyn')
-          wrong(`the key of a map is a ${keyType.kind}, not a string`, key);
+          wrong(`the key of a map is ${aKind(keyType.kind)}, not a string`, key);
         const valueType = infer(value);
         if (key.op === 'value' && typeof key.args === 'string') setKey(fields, key.args, valueType);
         else closed = false;
@@ -88,7 +88,7 @@ export function inferType(node: Node, place: Place, inference: Inference): CelTy
       return bool;
     case '-_': {
       const type = infer(node.args);
-      return isNumeric(type) || type.kind === 'dyn' ? type : wrong(`negates a ${type.kind}`);
+      return isNumeric(type) || type.kind === 'dyn' ? type : wrong(`negates ${aKind(type.kind)}`);
     }
     default: {
       const [left, right] = [infer(node.args[0]), infer(node.args[1])];
@@ -141,14 +141,19 @@ function accessType(node: Node & { op: '.' | '.?' | '[]' | '[?]' }, place: Place
   const type = outer.kind === 'optional' ? outer.of : outer;
   const key = typeof index === 'string' ? index : index.op === 'value' ? index.args : null;
   const keyType = typeof index === 'string' ? ({ kind: 'string' } as const) : inferType(index, place, inference);
+  const name = typeof key === 'string' ? key : '';
   const selected = selectType(type, typeof key === 'string' ? key : null, keyType);
   if (typeof selected !== 'string') return optional ? { kind: 'optional', of: selected } : selected;
+  if (container.op === 'id' && container.args === 'run' && (key === 'outcome' || key === 'error')) {
+    inference.report('expression-reference', node.pos, `run.${key} is known only in finally`);
+    return dyn;
+  }
   if (type.kind === 'map' && keyType.kind === 'string') {
     // `.?` asks whether a key is there, but a key that cannot be there is still a slip of the pen.
     inference.report(
       'expression-reference',
       node.pos,
-      `${describe(container)} has no ${key}${suggest(String(key), Object.keys(type.fields))}`,
+      `${describe(container)} has no ${name}${suggest(name, Object.keys(type.fields))}`,
     );
   } else inference.report('expression-type', node.pos, selected);
   return dyn;
@@ -161,7 +166,7 @@ function selectType(type: CelType, key: string | null, keyType: CelType): CelTyp
     return keyType.kind === 'int' || keyType.kind === 'double' || keyType.kind === 'dyn'
       ? type.items
       : `a list has no ${key ?? keyType.kind}; its index is an int`;
-  if (type.kind !== 'map') return `a ${type.kind} has no ${key ?? 'elements'}`;
+  if (type.kind !== 'map') return `${aKind(type.kind)} has no ${key ?? 'elements'}`;
   if (keyType.kind !== 'string' && keyType.kind !== 'dyn') return `the keys of a map are strings, not ${keyType.kind}`;
   if (key === null) return dyn;
   if (Object.hasOwn(type.fields, key)) return type.fields[key] ?? dyn;
@@ -301,7 +306,7 @@ function macroType(macro: Macro, node: Node, place: Place, inference: Inference)
     inference.report(
       'expression-type',
       macro.receiver.start,
-      `${macro.name}() walks a list or the keys of a map, not a ${list.kind}`,
+      `${macro.name}() walks a list or the keys of a map, not ${aKind(list.kind)}`,
     );
   const longest =
     list.kind === 'list'
@@ -317,7 +322,11 @@ function macroType(macro: Macro, node: Node, place: Place, inference: Inference)
   for (const [i, test] of tests.entries()) {
     const kind = types[i]?.kind ?? 'dyn';
     if (kind !== 'bool' && kind !== 'dyn')
-      inference.report('expression-type', test.start, `the test of ${macro.name}() is a ${kind}, not true or false`);
+      inference.report(
+        'expression-type',
+        test.start,
+        `the test of ${macro.name}() is ${aKind(kind)}, not true or false`,
+      );
   }
   if (macro.name === 'map') return { kind: 'list', items: types.at(-1) ?? dyn, max: longest };
   if (macro.name === 'filter') return { kind: 'list', items: element, max: longest };

@@ -7,7 +7,7 @@ export const maxListLength = 10_000;
 /** Most one expression may cost, checked before a run from the schemas and during it from the values. */
 export const maxCost = 1_000_000;
 /** Largest result of one template, in bytes of UTF-8. */
-export const maxResultBytes = 1024 * 1024;
+const maxResultBytes = 1024 * 1024;
 
 /** What one evaluation has used so far. */
 export interface Meter {

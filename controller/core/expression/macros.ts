@@ -1,7 +1,7 @@
 import type { Code, Frame } from './code.ts';
 import { LimitError, limitList, spend } from './limits.ts';
 import { ExpressionError } from './types.ts';
-import { isMap, kindOf, read, type Value } from './values.ts';
+import { isMap, aKind, kindOf, read, type Value } from './values.ts';
 
 /** A macro with its operands compiled. */
 export interface MacroParts {
@@ -61,7 +61,7 @@ function walk(parts: MacroParts, frame: Frame, visit: (element: Value) => boolea
   const value = parts.receiver(frame);
   const items = isMap(value) ? Object.keys(value) : value;
   if (!Array.isArray(items))
-    throw new ExpressionError(`\`${parts.receiverText}\` is a ${kindOf(value)}, not a list or map`);
+    throw new ExpressionError(`\`${parts.receiverText}\` is ${aKind(kindOf(value))}, not a list or map`);
   for (const item of limitList(items)) {
     spend(frame, parts.cost);
     const element = read(item);

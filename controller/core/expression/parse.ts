@@ -13,6 +13,14 @@ const grammar = new Environment({
   limits: { maxAstNodes: 1000, maxDepth: 64, maxListElements: 1000, maxMapEntries: 1000, maxCallArguments: 8 },
 });
 
+const limits: Record<string, string> = {
+  maxAstNodes: 'the expression has more than 1000 operations and operands',
+  maxDepth: 'the expression is nested too deeply',
+  maxListElements: 'the list has more than 1000 elements',
+  maxMapEntries: 'the map has more than 1000 entries',
+  maxCallArguments: 'the call has more than 8 arguments',
+};
+
 const tokens: Record<string, string> = {
   EOF: 'the end',
   NUMBER: 'a number',
@@ -52,6 +60,8 @@ function explain(summary: string): string {
   if (summary === 'Unexpected character: =') return 'unexpected `=`; to compare, write `==`';
   if (summary === 'Unexpected character: &') return 'unexpected `&`; for "and", write `&&`';
   if (summary === 'Unexpected character: |') return 'unexpected `|`; for "or", write `||`';
+  const limit = limits[/^Exceeded (\w+)/.exec(summary)?.[1] ?? ''];
+  if (limit !== undefined) return limit;
   const text = summary.replace(/\b[A-Z]{2,}\b/g, (name) => tokens[name] ?? name);
   return text.charAt(0).toLowerCase() + text.slice(1);
 }

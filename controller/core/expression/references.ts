@@ -11,7 +11,6 @@ export const contextNames: readonly string[] = [
   'error',
   'attempt',
 ];
-export const stepFields: readonly string[] = ['outputs', 'phase', 'error'];
 export const conditionCalls: readonly string[] = ['always', 'failure', 'status'];
 
 export const stepsMisuse = 'write steps.NAME with a literal name: which steps are read must be known before the run';
@@ -65,7 +64,7 @@ export function findReferences(ast: Node): { steps: string[]; calls: ConditionCa
     if (node.op === 'call' && node.args[0] === 'failure') calls.failure = true;
     const asked = statusStep(node);
     if (asked !== null) status.add(asked);
-    pending.push(...children(node).reverse());
+    pending.push(...children(node).toReversed());
   }
   calls.status = [...status];
   return { steps: [...steps], calls };

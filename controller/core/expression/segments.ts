@@ -1,5 +1,5 @@
 /** A part of a text with `${{ }}`: literal text, or an expression with its place in the text. */
-export type Segment = { text: string } | { source: string; offset: number };
+type Segment = { text: string } | { source: string; offset: number };
 
 export type Segments = { ok: true; segments: Segment[] } | { ok: false; message: string; offset: number };
 

@@ -41,6 +41,12 @@ export function kindOf(value: Value): Kind {
   }
 }
 
+/** A kind in a sentence: "an int", "null". */
+export function aKind(kind: Kind | 'dyn'): string {
+  if (kind === 'null') return 'null';
+  return `${kind === 'int' || kind === 'optional' ? 'an' : 'a'} ${kind}`;
+}
+
 /** A value as it comes out of a list or map. */
 export function read(value: Value): Value {
   return typeof value === 'number' && Number.isSafeInteger(value) ? BigInt(value) : value;
@@ -53,8 +59,12 @@ function isNumber(value: Value): value is bigint | number {
 /** Deep equality; int and double compare by value, values of different kinds are not equal. */
 export function equal(a: Value, b: Value, meter: Meter): boolean {
   if (a === b) return true;
-  // biome-ignore lint/suspicious/noDoubleEquals: the only comparison of a bigint with a number that is exact
-  if (isNumber(a) && isNumber(b)) return a == b;
+  if (typeof a === 'string' && typeof b === 'string') {
+    if (a.length === b.length) spendText(meter, a.length);
+    return false;
+  }
+  // Exact across bigint and number, unlike a conversion of either; false for NaN.
+  if (isNumber(a) && isNumber(b)) return a <= b && a >= b;
   if (Array.isArray(a)) {
     if (!Array.isArray(b) || a.length !== b.length) return false;
     spend(meter, a.length);
@@ -76,8 +86,7 @@ export function equal(a: Value, b: Value, meter: Meter): boolean {
 /** Negative, zero or positive; NaN when either is not a number. Null when the two have no order. */
 export function compare(a: Value, b: Value): number | null {
   if ((isNumber(a) && isNumber(b)) || (typeof a === 'string' && typeof b === 'string')) {
-    // biome-ignore lint/suspicious/noDoubleEquals: exact across bigint and number
-    return a < b ? -1 : a > b ? 1 : a == b ? 0 : Number.NaN;
+    return a < b ? -1 : a > b ? 1 : a >= b ? 0 : Number.NaN;
   }
   return typeof a === 'boolean' && typeof b === 'boolean' ? Number(a) - Number(b) : null;
 }
@@ -162,6 +171,6 @@ export function toText(value: Value, meter: Meter): string {
   throw new ExpressionError(
     json === null
       ? 'it is null, which cannot stand in text; give it a default or a condition'
-      : `it is a ${kindOf(json)}, which cannot stand in text; use toJson(…)`,
+      : `it is ${aKind(kindOf(json))}, which cannot stand in text; use toJson(…)`,
   );
 }

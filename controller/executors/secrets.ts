@@ -1,5 +1,5 @@
 import { constants } from 'node:fs';
-import { open, realpath } from 'node:fs/promises';
+import { lstat, open, realpath } from 'node:fs/promises';
 import { join } from 'node:path';
 import type { SecretReader } from '../seams/executor.ts';
 
@@ -17,33 +17,33 @@ const keyName = /^[-._a-zA-Z0-9]{1,253}$/;
  * part of the value, so that `echo TOKEN > file` does what it looks like.
  * @throws SecretRefused when the file can be read by others, is a link, not a plain file, or larger than 1 MiB.
  */
-export class DirectorySecrets implements SecretReader {
-  readonly #directory: string;
+export function createSecretDirectory(directory: string): SecretReader {
+  return {
+    async read(namespace, secret, key) {
+      if (!name.test(namespace) || !name.test(secret) || !keyName.test(key) || key === '.' || key === '..') return null;
+      try {
+        return await readSecretFile(directory, namespace, secret, key);
+      } catch (error) {
+        const code = (error as NodeJS.ErrnoException).code;
+        if (code === 'ENOENT' || code === 'ENOTDIR') return null;
+        if (error instanceof SecretRefused) throw error;
+        throw new Error(`secret ${namespace}/${secret}, key ${key}, cannot be read`, { cause: error });
+      }
+    },
+  };
+}
 
-  constructor(directory: string) {
-    this.#directory = directory;
-  }
-
-  async read(namespace: string, secret: string, key: string): Promise<string | null> {
-    if (!name.test(namespace) || !name.test(secret) || !keyName.test(key) || key === '.' || key === '..') return null;
-    const path = join(this.#directory, namespace, secret, key);
-    try {
-      const folder = join(await realpath(this.#directory), namespace, secret);
-      if ((await realpath(folder)) !== folder) throw new SecretRefused(`${folder} is a link; put the files there`);
-      await using file = await open(path, constants.O_RDONLY | constants.O_NOFOLLOW | constants.O_NONBLOCK);
-      const { mode, size } = await file.stat();
-      if ((mode & constants.S_IFMT) !== constants.S_IFREG) throw new SecretRefused(`${path} is not a plain file`);
-      if ((mode & 0o077) !== 0) throw new SecretRefused(`${path} can be read by others; run: chmod 600 '${path}'`);
-      if (size > largest) throw new SecretRefused(`${path} is larger than 1 MiB`);
-      return (await file.readFile('utf8')).replace(/\r?\n$/, '');
-    } catch (error) {
-      const code = (error as NodeJS.ErrnoException).code;
-      if (code === 'ENOENT' || code === 'ENOTDIR') return null;
-      if (code === 'ELOOP') throw new SecretRefused(`${path} is a link; put the value there`);
-      if (error instanceof SecretRefused) throw error;
-      throw new Error(`secret ${namespace}/${secret}, key ${key}, cannot be read`, { cause: error });
-    }
-  }
+async function readSecretFile(directory: string, namespace: string, secret: string, key: string): Promise<string> {
+  const folder = join(await realpath(directory), namespace, secret);
+  if ((await realpath(folder)) !== folder) throw new SecretRefused(`${folder} is a link; put the files there`);
+  const path = join(folder, key);
+  if ((await lstat(path)).isSymbolicLink()) throw new SecretRefused(`${path} is a link; put the value there`);
+  await using file = await open(path, constants.O_RDONLY | constants.O_NOFOLLOW | constants.O_NONBLOCK);
+  const found = await file.stat();
+  if (!found.isFile()) throw new SecretRefused(`${path} is not a plain file`);
+  if ((found.mode & 0o077) !== 0) throw new SecretRefused(`${path} can be read by others; run: chmod 600 '${path}'`);
+  if (found.size > largest) throw new SecretRefused(`${path} is larger than 1 MiB`);
+  return (await file.readFile('utf8')).replace(/\r?\n$/, '');
 }
 
 /**

@@ -1,0 +1,69 @@
+import type { AttemptKey, ResolvedBody } from '../core/run/types.ts';
+import type { Clock } from '../seams/clock.ts';
+import type { Executor, ExecutorSink, FileStore, SecretReader, StartAction } from '../seams/executor.ts';
+import type { AddressPolicy } from './http/addresses.ts';
+import { HttpExecutor } from './http/executor.ts';
+import { ProcessExecutor } from './process/executor.ts';
+import { TemplateExecutor } from './template/executor.ts';
+
+export interface ExecutorsOptions extends AddressPolicy {
+  /** Directory of the folders of process attempts, `<data>/attempts`. */
+  root: string;
+  files: FileStore;
+  secrets: SecretReader;
+  sink: ExecutorSink;
+  clock: Clock;
+  /** The controller's environment; steps get PATH, LANG and TMPDIR of it. */
+  env: Readonly<Record<string, string | undefined>>;
+}
+
+/** Every kind of step that has attempts, each run by its own executor; together they are one. */
+export function createExecutors(options: ExecutorsOptions): Executor {
+  const { root, files, secrets, sink, clock, env } = options;
+  const host = {
+    PATH: env['PATH'] ?? '/usr/local/bin:/usr/bin:/bin',
+    LANG: env['LANG'] ?? 'C.UTF-8',
+    TMPDIR: env['TMPDIR'] ?? '/tmp',
+  };
+  /** Who runs an attempt: a stop does not say its kind. */
+  const owners = new Map<string, Executor>();
+  const reporting: ExecutorSink = {
+    ended(key, result, at) {
+      owners.delete(idOf(key));
+      sink.ended(key, result, at);
+    },
+    log: sink.log,
+  };
+  const byKind: Record<ResolvedBody['kind'], Executor> = {
+    run: new ProcessExecutor({ root, files, secrets, sink: reporting, clock, host }),
+    http: new HttpExecutor({
+      secrets,
+      sink: reporting,
+      clock,
+      allowLoopback: options.allowLoopback,
+      allowPrivate: options.allowPrivate,
+    }),
+    template: new TemplateExecutor({ files, sink: reporting, clock }),
+  };
+  const all = Object.values(byKind);
+  return {
+    kinds: all.flatMap((executor) => executor.kinds),
+    async start(action: StartAction) {
+      const executor = byKind[action.body.kind];
+      owners.set(idOf(action.key), executor);
+      await executor.start(action);
+    },
+    // Of those that this controller did not start only processes can still be there.
+    stop: (key, graceMs) => (owners.get(idOf(key)) ?? byKind.run).stop(key, graceMs),
+    async forget(key) {
+      for (const executor of all) await executor.forget(key);
+    },
+    async close() {
+      await Promise.all(all.map((executor) => executor.close()));
+    },
+  };
+}
+
+function idOf(key: AttemptKey): string {
+  return `${key.runId}/${key.step}/${key.attempt}`;
+}

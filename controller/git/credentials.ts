@@ -1,6 +1,5 @@
 import { mkdtemp, rm, writeFile } from 'node:fs/promises';
-import { tmpdir } from 'node:os';
-import { join } from 'node:path';
+import { join, resolve } from 'node:path';
 import type { RepositoryUrl } from './url.ts';
 import type { Home } from './url.ts';
 import { AuthenticationFailed, HostKeyUnknown } from './errors.ts';
@@ -29,16 +28,20 @@ export interface PreparedCredentials {
   dispose(): Promise<void>;
 }
 
+interface Given {
+  url: RepositoryUrl;
+  credentials: Credentials | null;
+  home: Home;
+  /** Where the private folder is made: the mirror, which is swept when it is opened after a crash. */
+  directory: string;
+}
+
 /**
  * Writes credentials into files of a private folder that lives as long as the operation, so that no secret is ever in an
  * argument list or an environment, which other processes can read.
  * @throws HostKeyUnknown and AuthenticationFailed for what can be seen to be missing before git is asked
  */
-export async function prepareCredentials(
-  url: RepositoryUrl,
-  credentials: Credentials | null,
-  home: Home,
-): Promise<PreparedCredentials> {
+export async function prepareCredentials({ url, credentials, home, directory }: Given): Promise<PreparedCredentials> {
   if (url.kind === 'local' || (credentials === null && home === 'laptop')) return nothing;
   if (url.kind === 'ssh' && home === 'cluster') {
     if (!credentials?.identity)
@@ -51,7 +54,7 @@ export async function prepareCredentials(
       );
   }
   if (credentials === null) return nothing;
-  const folder = await mkdtemp(join(tmpdir(), 'windlass-git-'));
+  const folder = await mkdtemp(resolve(directory, 'credentials-'));
   const write = async (name: string, text: string): Promise<string> => {
     await writeFile(join(folder, name), text, { mode: 0o600 });
     return join(folder, name);
@@ -74,19 +77,17 @@ type Settings = Pick<PreparedCredentials, 'config' | 'env'>;
 
 async function ssh(credentials: Credentials, write: Write): Promise<Settings> {
   const options = ['BatchMode=yes', 'StrictHostKeyChecking=yes', 'ConnectTimeout=20', 'UpdateHostKeys=no'];
-  const command = ['ssh', '-F', '/dev/null'];
   if (credentials.identity) {
     // OpenSSH refuses a key without a final newline, which editors and `kubectl create secret` like to drop.
     const identity = await write('identity', `${credentials.identity.replaceAll('\r\n', '\n').trimEnd()}\n`);
-    command.push('-i', quote(identity));
-    options.push('IdentitiesOnly=yes', 'IdentityAgent=none');
+    options.push(`IdentityFile=${sshPath(identity)}`, 'IdentitiesOnly=yes', 'IdentityAgent=none');
   }
   if (credentials.known_hosts) {
     const knownHosts = await write('known_hosts', `${credentials.known_hosts.trimEnd()}\n`);
-    options.push(`UserKnownHostsFile=${knownHosts}`, 'GlobalKnownHostsFile=/dev/null');
+    options.push(`UserKnownHostsFile=${sshPath(knownHosts)}`, 'GlobalKnownHostsFile=/dev/null');
   }
   const flags = options.flatMap((option) => ['-o', quote(option)]);
-  return { config: [], env: { GIT_SSH_COMMAND: [...command, ...flags].join(' ') } };
+  return { config: [], env: { GIT_SSH_COMMAND: ['ssh', '-F', '/dev/null', ...flags].join(' ') } };
 }
 
 async function https(origin: string, credentials: Credentials, write: Write): Promise<Settings> {
@@ -102,6 +103,11 @@ async function https(origin: string, credentials: Credentials, write: Write): Pr
     );
   }
   return { config, env: {} };
+}
+
+/** ssh splits a path at spaces and replaces %-tokens in it. */
+function sshPath(path: string): string {
+  return `"${path.replace(/[\\"]/g, '\\$&').replaceAll('%', '%%')}"`;
 }
 
 function oneLine(text: string): string {

@@ -42,15 +42,16 @@ export class ObjectMissing extends GitError {
 export interface RemoteFailure {
   /** The URL as shown to people. */
   url: string;
+  /** The mirror. */
+  directory: string;
   /** git's stderr, secrets masked. */
   stderr: string;
-  cause?: unknown;
 }
 
 /** The typed error for what git printed (in the C locale) when it could not talk to a remote. */
-export function remoteError({ url, stderr, cause }: RemoteFailure): GitError {
+export function remoteError({ url, directory, stderr }: RemoteFailure): GitError {
   const said = lastLines(stderr);
-  const options = { cause: cause ?? new Error(said) };
+  const options = { cause: new Error(said) };
   if (/REMOTE HOST IDENTIFICATION HAS CHANGED/.test(stderr))
     return new HostKeyUnknown(
       `The ssh host key of ${url} is not the one in known_hosts. If the server's key was replaced on purpose, put the new line from ssh-keyscan there; otherwise someone may be in between.`,
@@ -85,6 +86,13 @@ export function remoteError({ url, stderr, cause }: RemoteFailure): GitError {
       `The certificate of ${url} is not trusted: ${said}. Put the authority's certificate into the Secret's key ca.crt.`,
       options,
     );
+  if (/No space left on device|Disk quota exceeded/.test(stderr))
+    return new GitError(`The disk with ${directory} is full: ${said}. Make room; the next fetch goes on.`, options);
+  if (/corrupt|bad object|object file \S+ is empty|did not send all necessary objects|bad signature/.test(stderr))
+    return new GitError(
+      `The repository ${url} or its mirror ${directory} is damaged: ${said}. Delete the mirror, which is fetched anew; if it happens again, run git fsck in the repository.`,
+      options,
+    );
   return new RepositoryUnreachable(
     `Cannot read ${url}: ${said || 'git ended without a message'}. Check the URL, that the repository exists and that this machine can reach it.`,
     options,
@@ -96,12 +104,15 @@ function ownedPath(stderr: string): string | undefined {
   return /safe\.directory '?([^'\n]+)'?/.exec(stderr)?.[1];
 }
 
+const boilerplate =
+  /^(hint:|@+$|fatal: Could not read from remote repository|Please make sure you have|and the repository exists)/;
+
 /** The last few lines of what git said, in one line, without control characters. */
 export function lastLines(stderr: string): string {
   return stderr
     .split(/[\r\n]+/)
     .map((line) => line.replace(/\p{Cc}/gu, '').trim())
-    .filter((line) => line !== '' && !/^(hint:|@+$)/.test(line))
+    .filter((line) => line !== '' && !boilerplate.test(line))
     .slice(-3)
     .join('; ')
     .slice(-600)

@@ -81,6 +81,11 @@ function isRefPrefix(prefix: string): boolean {
   return isRefName(`${prefix}x`);
 }
 
+/** At most so many characters, and still text that can be stored: no half of a surrogate pair at the end. */
+export function clip(text: string, length: number): string {
+  return text.slice(0, length).toWellFormed();
+}
+
 const fields = [
   'refname',
   'objecttype',
@@ -130,7 +135,7 @@ export function parseRefs(output: Buffer): ListedRef[] {
       target: target === 'tree' || target === 'blob' ? target : 'commit',
       tagger: person,
       author: target === 'commit' ? writer : (person ?? { name: '', email: '' }),
-      message: `${subject}\n\n${body}`.trim().slice(0, 4096),
+      message: clip(`${subject}\n\n${body}`.trim(), 4096),
       nested: target === 'tag',
     });
   }

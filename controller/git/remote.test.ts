@@ -1,4 +1,4 @@
-import { mkdir, mkdtemp, readdir, rm } from 'node:fs/promises';
+import { mkdtemp, readdir, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, afterEach, beforeAll, describe, expect, test } from 'vitest';
@@ -7,7 +7,7 @@ import {
   serveHttps,
   serveSilence,
   serveSsh,
-  type GitServer,
+  type SilentServer,
   type HttpsGitServer,
   type SshGitServer,
 } from '../../test/fixtures/git-servers.ts';
@@ -24,7 +24,6 @@ const opened: Repository[] = [];
 
 beforeAll(async () => {
   directory = await mkdtemp(join(tmpdir(), 'windlass-test-'));
-  await mkdir(join(directory, 'tmp'));
   origin = await createRepository(directory);
   tip = await origin.commit({ 'a.txt': 'one' }, 'first');
 });
@@ -39,7 +38,7 @@ async function open(
   more: Partial<RepositoryOptions> = {},
 ): Promise<Repository> {
   const repository = await openRepository({
-    directory: join(directory, `mirror-${mirrors++}`),
+    directory: newest(),
     url,
     branches: ['main'],
     tags: [],
@@ -64,8 +63,15 @@ function printed(error: unknown): string {
   return error instanceof Error ? `${error.message}\n${error.stack}\n${printed(error.cause)}` : String(error);
 }
 
+/** A folder with every character that a shell, ssh or git could take for something else. */
+function newest(next = true): string {
+  if (next) mirrors++;
+  return join(directory, `mirror %d's "own" $(id) ${mirrors}`);
+}
+
+/** Credentials that are still on disk. */
 async function secretFolders(): Promise<string[]> {
-  return (await readdir(tmpdir())).filter((name) => name.startsWith('windlass-git-'));
+  return (await readdir(newest(false))).filter((name) => name.startsWith('credentials-'));
 }
 
 describe('https', () => {
@@ -122,7 +128,7 @@ describe('https', () => {
 });
 
 describe('a server that takes the connection and says nothing', () => {
-  let silence: GitServer;
+  let silence: SilentServer;
   beforeAll(async () => {
     silence = await serveSilence();
   });
@@ -137,6 +143,7 @@ describe('a server that takes the connection and says nothing', () => {
     const error = await failure(repository.fetch());
     expect(error).toBeInstanceOf(LimitExceeded);
     expect(error.message).toContain('0.3 s');
+    await silence.hungUp();
     expect(await secretFolders()).toEqual([]);
   });
 
@@ -145,6 +152,7 @@ describe('a server that takes the connection and says nothing', () => {
     const fetching = failure(repository.fetch());
     await repository.close();
     expect(await fetching).toBeInstanceOf(Error);
+    await expect(repository.fetch()).rejects.toThrow('closed');
   });
 });
 

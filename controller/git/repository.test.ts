@@ -1,5 +1,5 @@
 import { execFile } from 'node:child_process';
-import { chown, mkdtemp, readdir, rename, rm, stat, writeFile } from 'node:fs/promises';
+import { chmod, chown, mkdtemp, readdir, rename, rm, stat, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { promisify } from 'node:util';
@@ -241,6 +241,39 @@ describe('what can be wrong with a repository', () => {
     const bad = await origin.git(['hash-object', '-t', 'commit', '-w', '--literally', file], 'bare');
     await origin.git(['update-ref', 'refs/heads/main', bad], 'bare');
     await expect((await open()).fetch()).rejects.toThrow(/fsck error|badDateOverflow|missingNameBeforeEmail/);
+  });
+
+  test('a mirror that lost files heals; a damaged one is named, to be deleted', async () => {
+    const first = await origin.commit({ a: '1' }, 'first');
+    const repository = await open();
+    await repository.fetch();
+    const packs = join(directory, 'mirror/objects/pack');
+    for (const name of await readdir(packs)) await rm(join(packs, name));
+    expect(await commits(repository)).toEqual({ 'refs/heads/main': first });
+    for (const name of await readdir(packs)) {
+      await chmod(join(packs, name), 0o600);
+      await writeFile(join(packs, name), 'garbage');
+    }
+    await expect(repository.fetch()).rejects.toThrow(`its mirror ${join(directory, 'mirror')} is damaged`);
+    await expect(repository.tree(first)).rejects.toThrow(GitError);
+    await rm(join(directory, 'mirror'), { recursive: true });
+    expect(await commits(await open())).toEqual({ 'refs/heads/main': first });
+  });
+
+  test('a folder that cannot be made is named', async () => {
+    await writeFile(join(directory, 'file'), '');
+    await expect(open({ directory: join(directory, 'file/mirror') })).rejects.toThrow(GitError);
+  });
+
+  test('the user’s own settings do not change what is read', async () => {
+    const commit = await origin.commit({ a: '1' }, 'Sübject', { author: linus });
+    const config = join(directory, 'gitconfig');
+    const settings =
+      '[log]\n\tshowSignature = true\n[i18n]\n\tlogOutputEncoding = latin1\n[color]\n\tui = always\n[core]\n\tquotePath = true\n';
+    await writeFile(config, settings);
+    const repository = await open({ env: { ...scratchGitEnvironment(directory), GIT_CONFIG_GLOBAL: config } });
+    expect(await repository.fetch()).toMatchObject([{ commit, author: linus, message: 'Sübject' }]);
+    expect(await repository.people(null, commit)).toEqual([linus]);
   });
 
   test('a URL that would run a program runs none', async () => {

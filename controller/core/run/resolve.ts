@@ -6,10 +6,6 @@ import type { ResolvedBody, StepError } from './types.ts';
 /** The kinds that run as attempts outside of the decision. */
 export type AttemptBody = Extract<StepBody, { kind: ResolvedBody['kind'] }>;
 
-export function isAttemptBody(body: StepBody): body is AttemptBody {
-  return body.kind === 'run' || body.kind === 'http' || body.kind === 'template';
-}
-
 /** A body with every expression evaluated. @throws ExpressionError */
 export function resolveBody(body: AttemptBody, context: ExpressionContext): ResolvedBody {
   switch (body.kind) {

@@ -1,0 +1,85 @@
+import { describe, expect, test } from 'vitest';
+import { createdAt, planOf, queuedRun } from '../../../test/fixtures/plans.ts';
+import { runWorld, type WorldOptions } from '../../../test/fixtures/world.ts';
+import { hydrate } from './hydrate.ts';
+import { projectRowStatus, projectRunStatus } from './project.ts';
+
+type Spec = Parameters<typeof planOf>[0];
+
+function statusOf(spec: Spec, options: WorldOptions = {}, until = Number.POSITIVE_INFINITY) {
+  const plan = planOf(spec);
+  let rows = { run: queuedRun(plan), steps: [], attempts: [] } as Parameters<typeof hydrate>[1];
+  runWorld(plan, queuedRun(plan), {
+    ...options,
+    onDecision: (seen) => {
+      if (seen.now <= createdAt + until) rows = seen.rows;
+    },
+  });
+  return projectRunStatus(hydrate(plan, rows), 3, undefined, createdAt);
+}
+
+const conditions = (status: ReturnType<typeof statusOf>) =>
+  Object.fromEntries((status.conditions ?? []).map(({ type, status: holds }) => [type, holds]));
+
+describe('the status of a run', () => {
+  test('while it runs', () => {
+    const status = statusOf({ steps: [{ name: 'a' }, { name: 'b', needs: ['a'] }] }, {}, 1500);
+    expect(status).toMatchObject({ phase: 'Running', progress: '1/2', observedGeneration: 3, version: 'v1.0.0' });
+    expect(conditions(status)).toEqual({ Succeeded: 'Unknown', Finished: 'False', Reconciling: 'True' });
+  });
+
+  test('when it succeeded, with its outputs', () => {
+    const status = statusOf({ steps: [{ name: 'a' }], outputs: { x: '${{ 1 + 1 }}' } });
+    expect(status).toMatchObject({ phase: 'Succeeded', progress: '1/1', outputs: { x: 2 }, revision: 2 });
+    expect(conditions(status)).toEqual({ Succeeded: 'True', Finished: 'True' });
+  });
+
+  test('when it failed, with the steps that did', () => {
+    const fate = () => ({
+      afterMs: 1,
+      result: { outcome: 'Failed' as const, error: { type: 'exit', message: 'exit code 1', retryable: true } },
+    });
+    const status = statusOf({ steps: [{ name: 'b' }, { name: 'a' }] }, { fate });
+    expect(status.failedSteps).toEqual(['b', 'a']);
+    expect(conditions(status)).toEqual({ Succeeded: 'False', Finished: 'True', Stalled: 'True' });
+    expect(status.conditions?.[0]?.message).toBe('step b: exit code 1');
+  });
+
+  test('when it was cancelled: an end, but nothing to repair', () => {
+    const status = statusOf({ steps: [{ name: 'a' }] }, { spec: [{ at: createdAt + 1, desired: 'Cancelled' }] });
+    expect(conditions(status)).toEqual({ Succeeded: 'False', Finished: 'True' });
+  });
+
+  test('while it waits for approval, or is paused', () => {
+    const waiting = statusOf({ steps: [{ name: 'a', approval: {} }] });
+    expect(conditions(waiting)).toMatchObject({ WaitingForApproval: 'True', Reconciling: 'True' });
+    expect(waiting.conditions?.at(-1)?.message).toBe('waits for approval of a');
+    const paused = statusOf(
+      { steps: [{ name: 'a', wait: { for: '1h' } }] },
+      { spec: [{ at: createdAt + 1, desired: 'Paused' }] },
+      2,
+    );
+    expect(conditions(paused)).toMatchObject({ Paused: 'True' });
+  });
+
+  test('stays below 10 KB whatever the run holds', () => {
+    const long = '\u0001€'.repeat(50_000);
+    const fate = () => ({
+      afterMs: 1,
+      result: { outcome: 'Failed' as const, error: { type: 'exit', message: long, retryable: false } },
+    });
+    const steps = Array.from({ length: 500 }, (_, i) => ({ name: `s${'x'.repeat(30)}${i}` }));
+    const failed = statusOf({ steps }, { fate });
+    expect(JSON.stringify(failed).length).toBeLessThan(10_000);
+    expect(failed.failedSteps).toHaveLength(10);
+    const rich = statusOf({ steps: [{ name: 'a' }], outputs: { x: 'y'.repeat(4096) } });
+    expect(rich.outputs).toBeUndefined();
+  });
+
+  test('from its row alone says the same of an end', () => {
+    const plan = planOf({ steps: [{ name: 'a' }, { name: 'b' }] });
+    const world = runWorld(plan, queuedRun(plan));
+    const status = projectRowStatus(world.run, 2, 3, undefined, createdAt);
+    expect(status).toEqual(projectRunStatus(hydrate(plan, world.rows()), 3, undefined, createdAt));
+  });
+});

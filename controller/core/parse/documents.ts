@@ -4,7 +4,7 @@ import { type Diagnostic, sortDiagnostics } from '../diagnostic.ts';
 import { decodeFile, mentionsWindlass } from './bytes.ts';
 import { suggest } from '../expression/suggest.ts';
 import type { Path, Position, Problem } from './position.ts';
-import { validateObject } from './validate.ts';
+import { maxProblems, validateObject } from './validate.ts';
 import { readYaml, type YamlDocument } from './yaml.ts';
 
 /** What a user may write in `metadata`. */
@@ -97,7 +97,7 @@ function readDocument(file: string, document: YamlDocument): ParsedDocument | { 
   }
   if (!kind) return { problems: [{ path: ['kind'], rule: 'kind', message: unknownKind(kindName) }] };
   const problems = findProblems(kind, document);
-  if (problems.length > 0) return { problems };
+  if (problems.length > 0) return { problems: problems.slice(0, maxProblems) };
   const object = document.value as unknown as WrittenObject;
   const name = object.metadata.name ?? '';
   return { file, kind, name, object, locate: document.locate } as ParsedDocument;

@@ -5,7 +5,7 @@ import { checkSchema } from './schema.ts';
 import { checkShape } from './shape.ts';
 
 /** Most problems reported for one object: the rest is the same mistake again. */
-const maxProblems = 100;
+export const maxProblems = 100;
 
 /**
  * Whether a JSON value is an object of this kind as a user may write it: apiVersion, kind, metadata (name, generateName,

@@ -17,7 +17,8 @@ export interface CompiledSchema {
 export function compileSchema(schema: JsonValue): CompiledSchema {
   const refused = findRefused(schema);
   if (refused !== null) throw new Error(`"${refused}" is not supported; write the schema out in place`);
-  if (typeof schema !== 'boolean' && ajv.validateSchema(schema as JsonObject) !== true) {
+  if (typeof schema === 'boolean') return { check: () => (schema ? [] : ['no value is allowed']) };
+  if (ajv.validateSchema(schema as JsonObject) !== true) {
     // The first error is the deepest; those after it say that what holds it is wrong, too.
     throw new Error((ajv.errors ?? []).slice(0, 1).map(describe).join());
   }
@@ -51,7 +52,8 @@ function withoutDefault(schema: JsonValue): JsonValue {
 const re2 = Object.assign(
   (pattern: string) => {
     const compiled = RE2JS.compile(pattern);
-    return { test: (text: string) => compiled.matcher(text).find() };
+    // ajv takes two patterns for one when they print the same.
+    return { test: (text: string) => compiled.matcher(text).find(), toString: () => `/${pattern}/` };
   },
   // Only read when ajv writes standalone code, which we never ask for.
   { code: 're2' },

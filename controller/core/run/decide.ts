@@ -7,7 +7,7 @@ import { runTimeout, settle, stopFinally, stopRun } from './ending.ts';
 import { armTimers, type RunState, stepAt } from './state.ts';
 import { storableText } from './storable.ts';
 import type { Timer } from './timer-heap.ts';
-import { nextTimer, takeDueTimer } from './timers.ts';
+import { nextTimer, ofRun, takeDueTimer } from './timers.ts';
 import { isFinished, type RunDecision, type RunObservation } from './types.ts';
 
 /**
@@ -43,7 +43,7 @@ function beginRun(draft: Draft): void {
   state.run.startedAt = now;
   draft.runChanged = true;
   emit(draft, 'Normal', 'RunStarted', `run ${state.run.name} of ${state.run.workflow} started`);
-  armTimers(plan, state, -1);
+  armTimers(plan, state, ofRun);
   for (let index = 0; index < plan.mainCount; index++) {
     if (stepAt(state, index).unmet === 0) state.ready.push(index);
   }
@@ -108,6 +108,6 @@ function keepClock(draft: Draft): void {
   } else {
     run.stoodMs += now - run.standsSince;
     run.standsSince = null;
-    armTimers(plan, state, -1);
+    armTimers(plan, state, ofRun);
   }
 }

@@ -6,7 +6,7 @@ import { dispatch } from './order.ts';
 import { fit } from './outputs.ts';
 import { evaluated, mapValues } from './resolve.ts';
 import { armTimers, errorView, stepAt } from './state.ts';
-import { finallyLimitMs } from './timers.ts';
+import { finallyLimitMs, ofRun } from './timers.ts';
 import type { RunOutcome, StepError } from './types.ts';
 
 /** Begins everything that may begin, and ends what has nothing left: main steps, then `finally`, then the run. */
@@ -42,7 +42,7 @@ function closeMain(draft: Draft): void {
   state.run.phase = 'Finalizing';
   state.run.finalizingAt = now;
   draft.runChanged = true;
-  armTimers(plan, state, -1);
+  armTimers(plan, state, ofRun);
   for (let index = plan.mainCount; index < state.steps.length; index++) {
     if (stepAt(state, index).unmet === 0) state.ready.push(index);
   }

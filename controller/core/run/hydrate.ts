@@ -1,6 +1,7 @@
 import type { Plan } from '../plan/types.ts';
 import { outputsSize } from './outputs.ts';
 import { armTimers, emptyState, enterPhase, hasEnded, isFailure, meetsNeed, type RunState, stepAt } from './state.ts';
+import { ofRun } from './timers.ts';
 import { isFinished, type RunRows } from './types.ts';
 
 /**
@@ -23,7 +24,7 @@ export function hydrate(plan: Plan, rows: RunRows): RunState {
   }
   restoreNeeds(plan, state);
   restoreReady(plan, state);
-  armTimers(plan, state, -1);
+  armTimers(plan, state, ofRun);
   return state;
 }
 

@@ -111,12 +111,12 @@ const scenario: fc.Arbitrary<Scenario> = fc
   .map(({ plan, seed, changes }): Scenario => {
     const spec = changes.map(({ after, desired, approves, decision }) => ({
       at: createdAt + after,
-      desired: desired as 'Running' | 'Paused' | 'Cancelled',
+      desired,
       approvals: approves.map((n) => ({
         step: `s${n}`,
         user: 'ada',
         groups: [],
-        decision: decision as 'Approve' | 'Reject',
+        decision,
         comment: null,
       })),
     }));

@@ -30,12 +30,13 @@ export function resolveBody(body: AttemptBody, context: ExpressionContext): Reso
         retryable: body.retryable,
       };
     case 'template':
-      return {
-        kind: 'template',
-        source: body.source,
-        vars: mapValues(body.vars, (template) => template.evaluate(context)),
-      };
+      break;
   }
+  return {
+    kind: 'template',
+    source: body.source,
+    vars: mapValues(body.vars, (template) => template.evaluate(context)),
+  };
 }
 
 /** Evaluates something of the user's: what went wrong in it is a value, anything else is ours and is thrown. */

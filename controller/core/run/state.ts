@@ -165,8 +165,8 @@ export function releaseSuccessors(
   }
 }
 
-/** Sets every timer that the rows of a step (or with -1 of the run) imply. A timer twice in the heap does no harm. */
-export function armTimers(plan: Plan, state: RunState, index: StepIndex | -1): void {
+/** Sets every timer that the rows of a step (or with `ofRun` of the run) imply. A timer twice in the heap does no harm. */
+export function armTimers(plan: Plan, state: RunState, index: StepIndex): void {
   for (const kind of timerKinds) {
     const at = timerInstant(plan, state, kind, index);
     if (at !== null) pushTimer(state.timers, { at, kind, step: index });

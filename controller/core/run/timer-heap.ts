@@ -7,7 +7,7 @@ export type TimerKind = (typeof timerKinds)[number];
 export interface Timer {
   at: Instant;
   kind: TimerKind;
-  /** Step index; -1 for timers of the run. */
+  /** Step index, or `ofRun`. */
   step: number;
 }
 

@@ -6,6 +6,9 @@ import { peekTimer, popTimer, type Timer, type TimerKind } from './timer-heap.ts
 /** Longest time of all `finally` steps together. */
 export const finallyLimitMs = 30 * 60_000;
 
+/** In place of a step's index: a timer of the run itself. */
+export const ofRun: StepIndex = -1;
+
 /** How long an attempt that must stop may take to do so politely. */
 export const graceMs = 30_000;
 
@@ -13,8 +16,8 @@ export const graceMs = 30_000;
  * When a timer of a kind is due, read from the rows; null when there is none now. This alone says whether a timer
  * stands: heaps hold hints.
  */
-export function timerInstant(plan: Plan, state: RunState, kind: TimerKind, index: StepIndex | -1): Instant | null {
-  if (index === -1) return runInstant(plan, state, kind);
+export function timerInstant(plan: Plan, state: RunState, kind: TimerKind, index: StepIndex): Instant | null {
+  if (index === ofRun) return runInstant(plan, state, kind);
   const row = state.steps[index]?.row;
   const live = state.steps[index]?.live ?? null;
   const step = plan.steps[index];

@@ -38,7 +38,7 @@ export function problemResponse(error: unknown, c: Context, log: RequestLog): Re
   const problem = toProblem(error);
   if (problem.type === 'internal' || problem.type === 'unavailable') {
     log.error(
-      { err: error, method: c.req.method, path: c.req.path, requestId: c.res.headers.get('x-request-id') },
+      { err: error, method: c.req.method, path: c.req.path, requestId: c.get('requestId') as unknown },
       problem.type === 'internal' ? 'request failed' : 'request refused: the database cannot be reached',
     );
   }

@@ -70,7 +70,9 @@ export function createTransport({ server, token, fetch: send = (request) => fetc
         const headers = { accept: 'text/event-stream', ...(lastId === undefined ? {} : { 'last-event-id': lastId }) };
         const response = await send(request('GET', path, query, headers, signal ? { signal } : {}));
         if (!response.ok || !response.body) throw await problemOf(response);
-        for await (const event of readServerEvents(response.body)) {
+        // the signal ends the reading as well, whatever the transport makes of it
+        const body = response.body.pipeThrough(new TransformStream<Uint8Array, Uint8Array>(), signal ? { signal } : {});
+        for await (const event of readServerEvents(body)) {
           failures = 0;
           lastId = event.id ?? lastId;
           yield event;

@@ -30,7 +30,7 @@ function objectRoutesOf(app: Hono, deps: AppDependencies, kind: Kind): void {
       summary: `Lists ${kind} objects of a namespace, by name`,
       params: namespaceParams,
       query: only({ limit: pageQuery.limit, after: Type.Optional(Name('`next` of the page before.')) }),
-      response: { status: 200, description: 'A page of objects.', schema: PageOf(schema, `${kind}Page`) },
+      response: { status: 200, description: 'A page of objects.', schema: PageOf(schema, `${kind}ObjectPage`) },
     },
     async ({ params, query: { limit, after } }, c) => {
       const all = await deps.store.objects.list(kind, { namespace: params.namespace });

@@ -1,0 +1,46 @@
+import { Hono } from 'hono';
+import { describe, expect, test } from 'vitest';
+import { ObjectConflict } from '../controller/seams/objects.ts';
+import { problemResponse, RequestProblem } from './errors.ts';
+
+async function answer(error: unknown) {
+  const logged: string[] = [];
+  const app = new Hono();
+  app.onError((e, c) => problemResponse(e, c, { error: (_, message) => void logged.push(message), warn: () => {} }));
+  app.get('/x', () => {
+    throw error;
+  });
+  const response = await app.request('/x');
+  return { response, body: (await response.json()) as { detail: string }, logged };
+}
+
+const caused = (message: string, cause: object) =>
+  new Error(message, { cause: Object.assign(new Error('inner'), cause) });
+
+describe('what a handler throws', () => {
+  test.each([
+    ['a refusal', new RequestProblem('conflict', 'no'), 409],
+    ['a name that is taken', new ObjectConflict('AlreadyExists', 'taken'), 409],
+    ['an object that went away', new ObjectConflict('NotFound', 'gone'), 404],
+    ['a cursor of another list', Object.assign(new Error('x'), { name: 'InvalidCursor' }), 400],
+    ['no connection', caused('query failed', { code: 'ECONNREFUSED' }), 503],
+    ['a pool that was closed', caused('query failed', { code: 'CONNECTION_ENDED' }), 503],
+    ['a server that shuts down', caused('query failed', { code: '57P01' }), 503],
+    ['too many connections', caused('query failed', { code: '53300' }), 503],
+    ['a query that is wrong', caused('query failed', { code: '42601' }), 500],
+    ['a mistake of ours', new TypeError('x is not a function'), 500],
+  ])('%s', async (_, error, status) => {
+    const { response, body, logged } = await answer(error);
+    expect(response.status).toBe(status);
+    expect(response.headers.get('content-type')).toBe('application/problem+json');
+    expect(body).toMatchObject({
+      status,
+      instance: '/x',
+      type: expect.stringMatching(/^https:/),
+      title: expect.any(String),
+    });
+    expect(response.headers.get('retry-after')).toBe(status === 503 ? '2' : null);
+    expect(logged).toHaveLength(status >= 500 ? 1 : 0);
+    if (status >= 500) expect(body.detail).not.toMatch(/query|inner|function/);
+  });
+});

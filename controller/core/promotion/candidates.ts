@@ -6,6 +6,9 @@ import type { PromotionFact, PromotionRow, TagFact } from './types.ts';
 import { agreedUpstream } from './upstream.ts';
 import { contentOf, isWaiting, tagOf, type View } from './view.ts';
 
+/** How many tags below a refused one are read at once: in an old repository most hold no workflow yet. */
+const readAhead = 20;
+
 export interface Candidates {
   /** Refs that are new here and would change something, or cannot be read as they should: each becomes a Promotion. */
   create: { name: string; ref: string; commit: string }[];
@@ -64,7 +67,7 @@ function tags(view: View, promotions: readonly PromotionFact[], range: string): 
 function highest(view: View, promotions: readonly PromotionFact[], descending: TagFact[]): NamedCommit[] {
   const picked: NamedCommit[] = [];
   let belowRefused = false;
-  for (const { name, commit, onBranch } of descending) {
+  for (const [index, { name, commit, onBranch }] of descending.entries()) {
     const ref = { ref: name, commit };
     if (isOutdated(view, ref) !== false) break;
     if (hasEndedBadly(promotionOf(promotions, ref))) {
@@ -73,7 +76,10 @@ function highest(view: View, promotions: readonly PromotionFact[], descending: T
     }
     if (belowRefused) {
       const empty = holdsNothing(view, ref);
-      if (empty === undefined) break;
+      if (empty === undefined) {
+        for (const next of descending.slice(index, index + readAhead)) contentOf(view, next.commit);
+        break;
+      }
       // One refusal says it; a repository with a hundred tags from before its first workflow is not a hundred mistakes.
       if (empty) continue;
     }

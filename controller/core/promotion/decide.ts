@@ -1,5 +1,6 @@
 import { findCandidates, isSettledBy } from './candidates.ts';
 import { isSame } from './equal.ts';
+import { gatesFor } from './gates/judge.ts';
 import { letIn } from './let-in.ts';
 import { nameKey } from './name.ts';
 import { advance, newerPromoted, type Standing, workflowsOf } from './phases.ts';
@@ -42,9 +43,18 @@ export function decidePromotion(facts: PromotionFacts, now: number): PromotionDe
     ]),
     events: changed.flatMap((standing) => eventsOf(view, standing)),
     stalled: null,
-    // Let in one after the other: what is open still comes with the next decision.
-    wakeAt: isComplete(view) && standings.some(({ open, row }) => open && isWaiting(row)) ? now : null,
+    wakeAt: isComplete(view) && standings.some((standing) => goesOn(view, standing)) ? now : null,
   };
+}
+
+/** Whether the decision itself makes more possible: at once, not when something happens. */
+function goesOn(view: View, { fact, row, open }: Standing): boolean {
+  if (!isWaiting(row)) return false;
+  // One workflow changes once in a decision: what is open still comes with the next.
+  if (open) return true;
+  // Who wrote it can be found out now that its commit is recorded.
+  const found = fact.row.commit === null && row.commit !== null && fact.authors === null;
+  return found && gatesFor(view, row).some((gate) => gate.approval?.notAuthor);
 }
 
 function isComplete({ missing }: View): boolean {

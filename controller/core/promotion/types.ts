@@ -60,8 +60,11 @@ export interface PromotionFact {
   expected: { name: string; digest: string }[] | null;
   /** The object was deleted: the promotion is withdrawn. */
   deleted: boolean;
-  /** Who wrote the commits and tags since the active version. */
-  authors: Person[];
+  /**
+   * Who wrote the commits and tags since the active version. Null while that is not known, as when `row.commit` is null:
+   * gates that ask for it hold. An empty list says that nobody did.
+   */
+  authors: Person[] | null;
 }
 
 export interface GateResult {

@@ -5,14 +5,21 @@ import type { GateResult, Person } from '../types.ts';
 type ApprovalGate = NonNullable<Gate['approval']>;
 
 /** Enough different people approve, by name without regard to case. */
-export function judgeApproval(gate: ApprovalGate, approvals: PromotionApproval[], authors: Person[]): GateResult {
+export function judgeApproval(
+  gate: ApprovalGate,
+  approvals: PromotionApproval[],
+  authors: Person[] | null,
+): GateResult {
+  if (gate.notAuthor && authors === null) {
+    return { gate: 'approval', open: false, message: 'It is not known yet who wrote it.' };
+  }
   const counted = new Map<string, string>();
   const refused = new Map<string, string>();
   for (const approval of approvals) {
     if (approval.decision !== 'Approve') continue;
     const user = fold(approval.user);
     if (!mayDecide(gate, approval)) refused.set(user, `${approval.user} is in none of the groups`);
-    else if (gate.notAuthor && isAuthor(user, authors)) refused.set(user, `${approval.user} wrote some of it`);
+    else if (gate.notAuthor && isAuthor(user, authors ?? [])) refused.set(user, `${approval.user} wrote some of it`);
     else counted.set(user, approval.user);
   }
   const count = gate.count ?? 1;

@@ -69,7 +69,14 @@ const Http = Strict(
   {
     method: Type.Optional(
       Type.Union(
-        ['GET', 'HEAD', 'POST', 'PUT', 'PATCH', 'DELETE'].map((m) => Type.Literal(m)),
+        [
+          Type.Literal('GET'),
+          Type.Literal('HEAD'),
+          Type.Literal('POST'),
+          Type.Literal('PUT'),
+          Type.Literal('PATCH'),
+          Type.Literal('DELETE'),
+        ],
         { description: 'Default GET.' },
       ),
     ),

@@ -1,0 +1,123 @@
+import { mkdtemp, rm } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import pino from 'pino';
+import { Registry } from 'prom-client';
+import type { RunObservation, RunRow } from '../../controller/core/run/types.ts';
+import type { WorkflowSpec } from '../../crds/workflow.ts';
+import { createExecutors } from '../../controller/executors/index.ts';
+import { createSecretDirectory } from '../../controller/executors/secrets.ts';
+import { createMetrics } from '../../controller/reconcilers/metrics.ts';
+import { createPlanCache } from '../../controller/reconcilers/plans.ts';
+import { createRunStatusWriter } from '../../controller/reconcilers/statuses.ts';
+import { createRunReconciler } from '../../controller/reconcilers/workflow-run.ts';
+import { systemClock } from '../../controller/runtime/clock.ts';
+import { createMailbox } from '../../controller/runtime/mailbox.ts';
+import type { AttemptKey } from '../../controller/core/run/types.ts';
+import { openStore } from '../../controller/store/open.ts';
+import type { Store } from '../../controller/store/types.ts';
+
+/** Everything that runs workflows, without sources, environments and API. */
+export interface Engine {
+  store: Store;
+  /** Applies a workflow to namespace `bench`. */
+  apply(name: string, spec: WorkflowSpec): Promise<void>;
+  /** Creates runs of a workflow and resolves with them when all have ended. */
+  run(workflow: string, count: number): Promise<RunRow[]>;
+  /** Milliseconds from every end of an attempt to the next start in the same run, since `reset`. */
+  handOffs: number[];
+  stop(): Promise<void>;
+}
+
+export async function startEngine(databaseUrl: string | null): Promise<Engine> {
+  const directory = await mkdtemp(join(tmpdir(), 'windlass-bench-'));
+  const log = pino({ level: 'warn' }, pino.destination(2));
+  const clock = systemClock;
+  const store = await openStore(databaseUrl ? { databaseUrl } : { dataDir: directory }, { clock, home: 'bench' });
+  const mailbox = createMailbox<RunObservation>();
+  const handOffs: number[] = [];
+  const ended = new Map<string, number>();
+  const executor = createExecutors({
+    root: join(directory, 'attempts'),
+    files: store.versions,
+    secrets: createSecretDirectory(join(directory, 'secrets')),
+    sink: {
+      ended(key: AttemptKey, result, at) {
+        ended.set(key.runId, performance.now());
+        mailbox.post(key.runId, { type: 'AttemptEnded', step: key.step, attempt: key.attempt, at, result });
+      },
+      log: store.logs,
+    },
+    clock,
+    env: process.env,
+    allowLoopback: true,
+    allowPrivate: true,
+  });
+  const begin = executor.start.bind(executor);
+  executor.start = (action) => {
+    const since = ended.get(action.key.runId);
+    if (since !== undefined) handOffs.push(performance.now() - since);
+    return begin(action);
+  };
+  const finished = new Map<string, (run: RunRow) => void>();
+  const early = new Map<string, RunRow>();
+  const statuses = createRunStatusWriter({ objects: store.objects, clock, log });
+  const reconciler = createRunReconciler({
+    store,
+    executor,
+    plans: createPlanCache(store.versions),
+    statuses,
+    mailbox,
+    clock,
+    log,
+    metrics: createMetrics(new Registry()),
+    onFinished(run) {
+      ended.delete(run.id);
+      const resolve = finished.get(run.id);
+      if (resolve) resolve(run);
+      else early.set(run.id, run);
+    },
+  });
+  await reconciler.start();
+  let next = 0;
+
+  return {
+    store,
+    handOffs,
+    async apply(name, spec) {
+      await store.objects.apply({ kind: 'Workflow', metadata: { name, namespace: 'bench' }, spec });
+    },
+    async run(workflow, count) {
+      return await Promise.all(
+        Array.from({ length: count }, async () => {
+          const object = await store.objects.create({
+            kind: 'WorkflowRun',
+            metadata: { name: `${workflow}-${next++}`, namespace: 'bench' },
+            spec: { workflow },
+          });
+          const id = object.metadata.uid;
+          const done = early.get(id);
+          return done ?? (await new Promise<RunRow>((resolve) => finished.set(id, resolve)));
+        }),
+      );
+    },
+    async stop() {
+      await reconciler.stop();
+      await executor.close();
+      await statuses.flush();
+      await store.close();
+      await rm(directory, { recursive: true, force: true });
+    },
+  };
+}
+
+/** A chain of template steps: in-controller work that is over at once, so that what is left is the engine. */
+export function templateChain(length: number): WorkflowSpec {
+  return {
+    steps: Array.from({ length }, (_, i) => ({
+      name: `s${i}`,
+      template: { text: 'x' },
+      ...(i > 0 ? { needs: [`s${i - 1}`] } : {}),
+    })),
+  };
+}

@@ -183,7 +183,10 @@ describe('ssh', () => {
   }
 
   test('fetches with identity and known_hosts', async ({ skip }) => {
-    if (server === null) return skip(absent);
+    if (server === null) {
+      skip(absent);
+      return;
+    }
     const repository = await open(address(server), {
       identity: server.identity.trimEnd(),
       known_hosts: server.knownHosts,
@@ -193,7 +196,10 @@ describe('ssh', () => {
   });
 
   test('a server that is not in known_hosts, or has another key there, is HostKeyUnknown', async ({ skip }) => {
-    if (server === null) return skip(absent);
+    if (server === null) {
+      skip(absent);
+      return;
+    }
     const { identity, knownHosts } = server;
     const unknown = await open(address(server), {
       identity,
@@ -208,7 +214,10 @@ describe('ssh', () => {
   });
 
   test.for(['stranger', 'broken'])('a %s key is AuthenticationFailed', async (kind, { skip }) => {
-    if (server === null) return skip(absent);
+    if (server === null) {
+      skip(absent);
+      return;
+    }
     const identity = kind === 'stranger' ? server.stranger : 'not a key';
     const error = await failure((await open(address(server), { identity, known_hosts: server.knownHosts })).fetch());
     expect(error).toBeInstanceOf(AuthenticationFailed);

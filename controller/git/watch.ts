@@ -8,7 +8,8 @@ const pollMs = 1_000;
 /**
  * Calls `onChange` soon (about 20 ms) after a ref of a local repository changed: a push, a commit, a fetch. May call once
  * for several changes, and when nothing changed in the end. Does nothing for remote URLs, which are polled by the source's
- * interval. Where the system cannot watch files, or the repository is not there at present, looks once a second instead.
+ * interval. Also looks once a second by itself: some file systems (network, shared folders of containers) tell nothing, and
+ * a repository may go away and come back.
  * @returns stops it; idempotent
  * @throws UnsupportedUrl
  */
@@ -16,96 +17,74 @@ export function watchLocal(url: string, onChange: () => void): () => void {
   const parsed = parseRepositoryUrl(url, 'laptop');
   if (parsed.kind !== 'local') return () => {};
   const { path } = parsed;
-  const watchers = new Map<string, FSWatcher>();
+  let watchers: FSWatcher[] = [];
   let stopped = false;
   let settling: NodeJS.Timeout | undefined;
-  let polling: NodeJS.Timeout | undefined;
+  let known = signature(path);
 
   function changed(): void {
+    if (stopped) return;
     // Not restarted by further events, so that a busy repository cannot put it off.
     settling ??= setTimeout(() => {
       settling = undefined;
-      if (polling === undefined) arm();
+      // Anew and before the caller looks: folders come and go (also under the same name) with the tags in them.
+      arm();
+      known = signature(path);
       onChange();
     }, settleMs);
   }
 
-  /** Watches every folder that holds refs, and is called again when some may have come or gone. */
   function arm(): void {
+    const before = watchers;
+    watchers = [];
     try {
-      const folders = refFolders(path);
-      if (folders.length === 0) return poll();
-      for (const [folder, watcher] of watchers) {
-        if (folders.includes(folder)) continue;
-        watcher.close();
-        watchers.delete(folder);
-      }
-      for (const folder of folders) {
-        if (watchers.has(folder)) continue;
-        const watcher = watch(folder, (_event, name) => {
-          if (!stopped && mayBeRef(folder, name)) changed();
-        });
-        watcher.on('error', poll);
-        watchers.set(folder, watcher);
-        // What was written into a new folder before it was watched would be missed.
-        if (armed) changed();
-      }
-      armed = true;
+      const gitFolders = findGitFolders(path);
+      for (const folder of gitFolders) watchFolder(folder, /^(HEAD|packed-refs|refs|reftable)$/);
+      for (const folder of refRoots(gitFolders)) watchBelow(folder);
     } catch {
-      poll();
+      // Out of watches, or the folder has just gone: the look once a second remains.
     }
-  }
-  let armed = false;
-
-  function poll(): void {
-    if (stopped || polling !== undefined) return;
-    closeWatchers();
-    let before = signature(path);
-    polling = setInterval(() => {
-      const now = signature(path);
-      if (now === before) return;
-      before = now;
-      clearInterval(polling);
-      polling = undefined;
-      // Tries to watch again, or else comes back here.
-      changed();
-      arm();
-    }, pollMs);
-    polling.unref();
+    for (const watcher of before) watcher.close();
   }
 
-  function closeWatchers(): void {
-    for (const watcher of watchers.values()) watcher.close();
-    watchers.clear();
+  function watchFolder(folder: string, names: RegExp): void {
+    const watcher = watch(folder, (_event, name) => {
+      if (name === null || names.test(name)) changed();
+    });
+    watcher.on('error', () => watcher.close());
+    watchers.push(watcher);
   }
 
+  /** Watched first and listed then, so that no new folder slips through between. */
+  function watchBelow(folder: string): void {
+    watchFolder(folder, /(?<!\.lock)$/);
+    for (const child of folders(folder)) watchBelow(child);
+  }
+
+  const looking = setInterval(() => {
+    if (settling === undefined && signature(path) !== known) changed();
+  }, pollMs);
+  looking.unref();
   arm();
   return () => {
     stopped = true;
     clearTimeout(settling);
-    clearInterval(polling);
-    closeWatchers();
+    clearInterval(looking);
+    for (const watcher of watchers.splice(0)) watcher.close();
   };
 }
 
-/** Below refs/ all but lock files; in a git folder itself only HEAD and packed-refs, which git writes beside and renames. */
-function mayBeRef(folder: string, name: string | null): boolean {
-  if (name === null) return true;
-  const below = /[\\/](refs|reftable)([\\/]|$)/.test(folder);
-  return below ? !name.endsWith('.lock') : /^(HEAD|packed-refs|refs|reftable)$/.test(name);
-}
-
-/** The folders whose entries are refs: those of the git folder, of the shared one behind a worktree, and all below refs/. */
-function refFolders(path: string): string[] {
+/**
+ * The git folder of a path and, behind a worktree, the shared one; none when there is no repository. Found by hand rather
+ * than by `git rev-parse`, which refuses when the repository belongs to another user.
+ */
+function findGitFolders(path: string): string[] {
   const gitFolder = findGitFolder(path);
   if (gitFolder === null) return [];
-  const common = commonFolder(gitFolder);
-  return [
-    ...new Set([gitFolder, common, ...foldersBelow(join(common, 'refs')), ...foldersBelow(join(common, 'reftable'))]),
-  ];
+  const common = readText(join(gitFolder, 'commondir')).trim();
+  return common === '' ? [gitFolder] : [gitFolder, resolve(gitFolder, common)];
 }
 
-/** Found by hand rather than by `git rev-parse`, which refuses when the repository belongs to another user. */
 function findGitFolder(path: string): string | null {
   if (isFolder(join(path, 'objects')) && isFolder(join(path, 'refs'))) return path;
   const dotGit = join(path, '.git');
@@ -116,26 +95,30 @@ function findGitFolder(path: string): string | null {
   return isFolder(join(`${path}.git`, 'refs')) ? `${path}.git` : null;
 }
 
-function commonFolder(gitFolder: string): string {
-  const common = readText(join(gitFolder, 'commondir')).trim();
-  return common === '' ? gitFolder : resolve(gitFolder, common);
+function refRoots(gitFolders: readonly string[]): string[] {
+  return gitFolders.flatMap((folder) => [join(folder, 'refs'), join(folder, 'reftable')]).filter(isFolder);
 }
 
-function foldersBelow(folder: string): string[] {
+/** The folders in a folder; none when it has just vanished. */
+function folders(folder: string): string[] {
   if (!isFolder(folder)) return [];
-  const below = readdirSync(folder, { withFileTypes: true }).filter((entry) => entry.isDirectory());
-  return [folder, ...below.flatMap((entry) => foldersBelow(join(folder, entry.name)))];
+  const entries = readdirSync(folder, { withFileTypes: true });
+  return entries.filter((entry) => entry.isDirectory()).map((entry) => join(folder, entry.name));
 }
 
-/** Changes whenever a ref does: refs are written by renaming, which touches their folder. */
+/** Changes whenever a ref does: refs are written by renaming, which touches their folder. The same repository has the same. */
 function signature(path: string): string {
   try {
-    const folders = refFolders(path);
-    const files = folders.slice(0, 2).flatMap((folder) => [join(folder, 'HEAD'), join(folder, 'packed-refs')]);
-    return [...folders, ...files].map((name) => `${name} ${modifiedAt(name)}`).join('\n');
+    const gitFolders = findGitFolders(path);
+    const files = gitFolders.flatMap((folder) => [join(folder, 'HEAD'), join(folder, 'packed-refs')]);
+    return [...files, ...withBelow(refRoots(gitFolders))].map((name) => `${name} ${modifiedAt(name)}`).join('\n');
   } catch {
     return '';
   }
+}
+
+function withBelow(roots: readonly string[]): string[] {
+  return roots.flatMap((folder) => [folder, ...withBelow(folders(folder))]);
 }
 
 function modifiedAt(name: string): number {

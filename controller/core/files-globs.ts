@@ -1,13 +1,49 @@
-import picomatch from 'picomatch/posix.js';
+import { RE2JS } from 're2js';
 import { normalizePath } from './paths.ts';
 
-/** Longest pattern; picomatch's regular expressions grow with it. */
-const maxPattern = 512;
-
-/** Whether a path (relative to the workflow file) is named by a pattern of `files`: a path, or a glob with * ** ? [ ]. */
+/**
+ * Whether a path (relative to the workflow file) is named by a pattern of `files`: the path itself, or a glob with `*`
+ * and `?` (not over `/`), `[a-z]`, and `**` for any folders. Names that begin with a dot are like others.
+ */
 export function matchFiles(pattern: string): (path: string) => boolean {
   const normal = normalizePath(pattern);
-  // Extglobs and braces can be made to backtrack for ever; plain globs cannot.
-  const matches = picomatch(normal, { dot: true, noextglob: true, nobrace: true, maxLength: maxPattern });
-  return (path) => path === normal || matches(path);
+  if (!isGlob(normal)) return (path) => path === normal;
+  const compiled = compileGlob(normal);
+  return (path) => path === normal || compiled(path);
+}
+
+/** False when a pattern can only name the one path that it is. */
+export function isGlob(pattern: string): boolean {
+  return /[*?[]/.test(pattern);
+}
+
+/** By RE2: the glob packages translate to expressions that backtrack, and patterns come from whoever can push. */
+function compileGlob(pattern: string): (path: string) => boolean {
+  const parts = pattern.split('/');
+  const source = parts.map((part, i) => {
+    const last = i === parts.length - 1;
+    if (part === '**') return last ? '.*' : '(?:[^/]+/)*';
+    return segment(part) + (last ? '' : '/');
+  });
+  const compiled = RE2JS.compile(source.join(''), RE2JS.DOTALL);
+  return (path) => compiled.matcher(path).matches();
+}
+
+function segment(glob: string): string {
+  let source = '';
+  for (let i = 0; i < glob.length; i++) {
+    const char = glob[i] as string;
+    const set = /^\[([!^]?)(\]?[^\]]*)\]/.exec(glob.slice(i));
+    if (char === '*') source += '[^/]*';
+    else if (char === '?') source += '[^/]';
+    else if (set?.[2]) {
+      // A range the wrong way round, as [z-a], would not compile: its letters stand for themselves.
+      const letters = set[2]
+        .replace(/[\\\]^[]/g, '\\$&')
+        .replace(/(.)-(.)/g, (range, from, to) => (from <= to ? range : `${from}\\-${to}`));
+      source += set[1] ? `[^/${letters}]` : `[${letters}]`;
+      i += set[0].length - 1;
+    } else source += RE2JS.quote(char);
+  }
+  return source;
 }

@@ -3,7 +3,7 @@ import type { JsonObject } from '../../crds/json.ts';
 import type { WorkflowSpec } from '../../crds/workflow.ts';
 import type { Diagnostic } from './diagnostic.ts';
 import { sha256Hex, workflowDigest } from './digest.ts';
-import { matchFiles } from './files-globs.ts';
+import { isGlob, matchFiles } from './files-globs.ts';
 import { checkFile } from './lint/index.ts';
 import {
   diagnose,
@@ -166,13 +166,16 @@ function resolveFiles(
   const refuse = (path: Path, rule: string, message: string) =>
     diagnostics.push(diagnose(document.file, document, { path, rule, message }));
 
-  const below = entries.filter((entry) => folder === '' || entry.path.startsWith(`${folder}/`));
+  const below = new Map<string, TreeEntry>();
+  const prefix = folder === '' ? '' : `${folder}/`;
+  for (const entry of spec.files?.length ? entries : []) {
+    if (entry.path.startsWith(prefix)) below.set(entry.path.slice(prefix.length), entry);
+  }
   for (const [i, pattern] of (spec.files ?? []).entries()) {
     // Lint has refused it already.
     if (refusePath(pattern) !== null) continue;
     const path = ['spec', 'files', i];
-    const matches = matchFiles(pattern);
-    const matched = below.filter((entry) => matches(entry.path.slice(folder === '' ? 0 : folder.length + 1)));
+    const matched = findEntries(pattern, below);
     if (matched.length === 0) refuse(path, 'files-no-match', `"${pattern}" matches no file beside this one`);
     for (const entry of matched) {
       if (isSymlink(entry)) refuse(path, 'files-symlink', `"${entry.path}" is a symlink; put the file itself there`);
@@ -196,6 +199,16 @@ function resolveFiles(
     }
   }
   return { wanted: diagnostics.length > 0 ? [] : [...wanted.keys()].sort(), diagnostics };
+}
+
+/** Most patterns are plain paths: those are looked up, not searched for. */
+function findEntries(pattern: string, below: ReadonlyMap<string, TreeEntry>): TreeEntry[] {
+  if (!isGlob(pattern)) {
+    const entry = below.get(normalizePath(pattern));
+    return entry ? [entry] : [];
+  }
+  const matches = matchFiles(pattern);
+  return [...below].filter(([path]) => matches(path)).map(([, entry]) => entry);
 }
 
 function templateFiles(spec: WorkflowSpec): { path: Path; file: string }[] {

@@ -10,6 +10,7 @@ import {
 import type { Problem } from '../parse/position.ts';
 import { validateObject } from '../parse/validate.ts';
 import { lintEnvironment } from './environment.ts';
+import { lintSource } from './source.ts';
 import { lintWorkflow } from './workflow.ts';
 
 /** What is wrong in an object that fits its schema and shape: references, expressions, rules across fields. */
@@ -18,6 +19,7 @@ export function lintObject(object: WrittenObject): Problem[] {
   if (object.kind === 'Environment') {
     return lintEnvironment(object.metadata.name ?? '', (object as WrittenObject<'Environment'>).spec);
   }
+  if (object.kind === 'WorkflowSource') return lintSource((object as WrittenObject<'WorkflowSource'>).spec);
   return [];
 }
 

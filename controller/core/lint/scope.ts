@@ -18,8 +18,9 @@ export function scopeAt(scope: Scope, expression: VisitedExpression, step: Visit
   return {
     ...scope,
     calls: expression.place === 'if',
+    ...(expression.place === 'defaults.retry.if' ? { steps: {} } : {}),
     extras: {
-      error: expression.place === 'retry.if',
+      error: expression.place.endsWith('retry.if'),
       ...(step?.section === 'finally' ? { run: { outcome: true } } : {}),
     },
   };

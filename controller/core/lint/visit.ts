@@ -17,7 +17,7 @@ export interface Rule {
 }
 
 /** Where an expression stands: it decides what it may see and what it must yield. */
-export type ExpressionPlace = 'if' | 'retry.if' | 'condition' | 'template' | 'text' | 'outputs';
+export type ExpressionPlace = 'if' | 'retry.if' | 'defaults.retry.if' | 'condition' | 'template' | 'text' | 'outputs';
 
 export interface VisitedExpression {
   path: Path;
@@ -45,6 +45,8 @@ export interface VisitedWorkflow {
   /** The first step of each name. */
   byName: ReadonlyMap<string, VisitedStep>;
   outputs: VisitedExpression[];
+  /** Of `defaults`: they are no step's own and may read none. */
+  defaults: VisitedExpression[];
 }
 
 /** Walks a spec that fits its schema and shape. */
@@ -54,7 +56,15 @@ export function visitWorkflow(spec: WorkflowSpec): VisitedWorkflow {
   );
   const byName = new Map<string, VisitedStep>();
   for (const step of steps) if (!byName.has(step.name)) byName.set(step.name, step);
-  return { spec, steps, byName, outputs: [...strings(spec.outputs, ['spec', 'outputs'], 'outputs')] };
+  const retryIf = spec.defaults?.retry?.if;
+  const place = ['spec', 'defaults', 'retry', 'if'];
+  return {
+    spec,
+    steps,
+    byName,
+    outputs: [...strings(spec.outputs, ['spec', 'outputs'], 'outputs')],
+    defaults: retryIf === undefined ? [] : [visitExpression('defaults.retry.if', retryIf, place)],
+  };
 }
 
 function visitStep(spec: StepSpec, section: VisitedStep['section'], path: Path): VisitedStep {
@@ -99,7 +109,7 @@ const noCalls: ConditionCalls = { always: false, failure: false, status: [] };
 
 /** True for places that hold a bare expression, not text with `${{ }}`. */
 export function isCondition(place: ExpressionPlace): boolean {
-  return place === 'if' || place === 'retry.if' || place === 'condition';
+  return place === 'if' || place.endsWith('retry.if') || place === 'condition';
 }
 
 function visitExpression(place: ExpressionPlace, source: string, path: Path): VisitedExpression {

@@ -2,13 +2,16 @@ import type { WorkflowSpec } from '../../../crds/workflow.ts';
 import type { Problem } from '../parse/position.ts';
 import { approvalInFinally } from './rules/approval-in-finally.ts';
 import { cycle } from './rules/cycle.ts';
+import { decideUnreachable } from './rules/decide-unreachable.ts';
 import { duplicateStep } from './rules/duplicate-step.ts';
 import { duration } from './rules/duration.ts';
+import { envName } from './rules/env-name.ts';
 import { expression } from './rules/expression.ts';
 import { expressionInText } from './rules/expression-in-text.ts';
 import { fieldForKind } from './rules/field-for-kind.ts';
 import { filesPath } from './rules/files-path.ts';
 import { finallyReference } from './rules/finally-reference.ts';
+import { httpRequest } from './rules/http-request.ts';
 import { httpUrl } from './rules/http-url.ts';
 import { inputSchema } from './rules/input-schema.ts';
 import { needsSelf } from './rules/needs-self.ts';
@@ -17,19 +20,23 @@ import { outputSchema } from './rules/output-schema.ts';
 import { reservedName } from './rules/reserved-name.ts';
 import { templateFile } from './rules/template-file.ts';
 import { unguardedReference } from './rules/unguarded-reference.ts';
+import { waitUntil } from './rules/wait-until.ts';
 import { type Rule, visitWorkflow } from './visit.ts';
 
 /** Every rule on a Workflow; see docs/reference/lint.md. */
 export const workflowRules: readonly Rule[] = [
   approvalInFinally,
   cycle,
+  decideUnreachable,
   duplicateStep,
   duration,
+  envName,
   expression,
   expressionInText,
   fieldForKind,
   filesPath,
   finallyReference,
+  httpRequest,
   httpUrl,
   inputSchema,
   needsSelf,
@@ -38,6 +45,7 @@ export const workflowRules: readonly Rule[] = [
   reservedName,
   templateFile,
   unguardedReference,
+  waitUntil,
 ];
 
 /** What is wrong in the spec of a Workflow that fits its schema and shape. */

@@ -18,9 +18,9 @@ export function compileSchema(schema: JsonValue): CompiledSchema {
   const refused = findRefused(schema);
   if (refused !== null) throw new Error(`"${refused}" is not supported; write the schema out in place`);
   if (typeof schema === 'boolean') return { check: () => (schema ? [] : ['no value is allowed']) };
-  if (ajv.validateSchema(schema as JsonObject) !== true) {
+  if (meta.validateSchema(schema as JsonObject) !== true) {
     // The first error is the deepest; those after it say that what holds it is wrong, too.
-    throw new Error((ajv.errors ?? []).slice(0, 1).map(describe).join());
+    throw new Error((meta.errors ?? []).slice(0, 1).map(describe).join());
   }
   const validate = compile(withoutDefault(schema) as JsonObject);
   return {
@@ -32,15 +32,26 @@ export function compileSchema(schema: JsonValue): CompiledSchema {
 }
 
 function compile(schema: JsonObject): ValidateFunction {
-  // One instance a schema would compile the meta-schema every time (20 ms); forgetting the schema afterwards keeps no memory.
+  // A new instance for each schema: ajv keeps patterns and enums of all it ever compiled. Without the meta-schema it is cheap.
+  const ajv = new Ajv2020({
+    strict: true,
+    meta: false,
+    validateSchema: false,
+    allowUnionTypes: true,
+    allErrors: true,
+    useDefaults: true,
+    logger: false,
+    code: { regExp: re2 },
+  });
   try {
     return ajv.compile(schema);
   } catch (error) {
     throw new Error((error as Error).message.replace(/^strict mode: /, ''), { cause: error });
-  } finally {
-    ajv.removeSchema(schema);
   }
 }
+
+/** Checks schemas, compiles none: all it holds is the meta-schema. */
+const meta = new Ajv2020({ logger: false });
 
 /** The default of the whole value is filled in by who has the value, and ajv's strict mode refuses it at the root. */
 function withoutDefault(schema: JsonValue): JsonValue {
@@ -58,16 +69,6 @@ const re2 = Object.assign(
   // Only read when ajv writes standalone code, which we never ask for.
   { code: 're2' },
 );
-
-/** Holds compiled code of the meta-schema only; see `compile`. */
-const ajv = new Ajv2020({
-  strict: true,
-  allowUnionTypes: true,
-  allErrors: true,
-  useDefaults: true,
-  logger: false,
-  code: { regExp: re2 },
-});
 
 /** Keywords that refer elsewhere: they would let a schema fetch, recurse, or cost exponential time. */
 const refusedKeywords = [

@@ -9,7 +9,7 @@ export const expression: Rule = {
     const whole = scopeOf(workflow);
     const all = [
       ...workflow.steps.flatMap((step) => step.expressions.map((e) => ({ e, step }))),
-      ...workflow.outputs.map((e) => ({ e, step: null })),
+      ...[...workflow.outputs, ...workflow.defaults].map((e) => ({ e, step: null })),
     ];
     return all.flatMap(({ e, step }) => {
       const scope = scopeAt(whole, e, step);

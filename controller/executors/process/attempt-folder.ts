@@ -1,5 +1,5 @@
 import { createHash, randomUUID } from 'node:crypto';
-import { constants } from 'node:fs';
+import { constants, mkdirSync, readFileSync, statSync } from 'node:fs';
 import { chmod, copyFile, mkdir, readFile, rename, rm, stat, writeFile } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
 import type { AttemptKey } from '../../core/run/types.ts';
@@ -22,7 +22,11 @@ export type Launcher =
   /** Given up before anything began: nobody may begin it any more. */
   | { is: 'renounced' };
 
-/** One attempt on disk. The launcher writes `started`, `pid`, `log`, `output` and `exit.json`; see launcher.ts. */
+/**
+ * One attempt on disk. What every attempt pays for (two directories, two tiny files) is done synchronously: a trip to the
+ * thread pool takes several times as long as the call. The launcher writes `started`, `pid`, `log`, `output` and `exit.json`; see
+ * launcher.ts.
+ */
 export class AttemptFolder {
   readonly path: string;
   readonly workDirectory: string;
@@ -39,7 +43,7 @@ export class AttemptFolder {
   /** False when it is there already. */
   async create(): Promise<boolean> {
     try {
-      await mkdir(this.path, { mode: 0o700 });
+      mkdirSync(this.path, { mode: 0o700 });
       return true;
     } catch (error) {
       if (codeOf(error) === 'EEXIST') return false;
@@ -58,7 +62,7 @@ export class AttemptFolder {
       await writeFile(join(this.path, 'masks'), JSON.stringify(secrets), { mode: 0o600 });
     }
     if (files.paths.length === 0) {
-      await mkdir(this.workDirectory).catch(unless('EEXIST'));
+      attempt('EEXIST', () => mkdirSync(this.workDirectory));
       return;
     }
     const staged = join(this.path, `work.${randomUUID()}`);
@@ -106,15 +110,15 @@ export class AttemptFolder {
   }
 
   /** The exit code of the command, null while it has none. */
-  async exitCode(): Promise<number | null> {
-    const text = await readFile(join(this.path, 'exit.json'), 'utf8').catch(orNull);
+  exitCode(): number | null {
+    const text = attempt('ENOENT', () => readFileSync(join(this.path, 'exit.json'), 'utf8'));
     return text === null ? null : (JSON.parse(text) as { exitCode: number }).exitCode;
   }
 
   /** Text of $WINDLASS_OUTPUT; null when it is larger than `limit` bytes. */
   async outputText(limit: number): Promise<string | null> {
-    const found = await stat(this.output).catch(orNull);
-    if (!found?.isFile()) return '';
+    const found = attempt('ENOENT', () => statSync(this.output));
+    if (!found?.isFile() || found.size === 0) return '';
     return found.size > limit ? null : readFile(this.output, 'utf8');
   }
 
@@ -131,6 +135,16 @@ function codeOf(error: unknown): string | undefined {
 function orNull(error: unknown): null {
   if (codeOf(error) === 'ENOENT') return null;
   throw error;
+}
+
+/** What `act` returns, or null when it fails in this way. */
+function attempt<T>(code: string, act: () => T): T | null {
+  try {
+    return act();
+  } catch (error) {
+    if (codeOf(error) !== code) throw error;
+    return null;
+  }
 }
 
 function unless(code: string): (error: unknown) => void {

@@ -247,7 +247,7 @@ export class ProcessExecutor implements Executor {
    * Asked politely first, as killing the group takes the end of the log with it.
    */
   async #endLeftovers(live: Live, since: number | null): Promise<number | null> {
-    if (live.pid === null || (await live.folder.exitCode()) === null) return null;
+    if (live.pid === null || live.folder.exitCode() === null) return null;
     const now = this.#options.clock.now();
     if (since === null) return now;
     const name = now - since >= leftoverMs ? 'SIGKILL' : 'SIGTERM';

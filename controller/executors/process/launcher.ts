@@ -5,12 +5,13 @@ const lostTheRace = 121;
 
 /**
  * Runs in the attempt's work directory, outlives the controller, and leaves everything it knows in the folder above.
- * Arguments: most bytes of log, then the command. Shell builtins wherever there is one, as every fork costs the step time.
+ * Arguments: most of log in blocks of 512 bytes, then the command. Shell builtins wherever there is one, as every fork costs the step time.
  * - `mkdir` is what makes an attempt begin at most once; whoever declares it lost must win it too.
  * - `pid` is written with noclobber: whoever gave this attempt up wrote it first, and the launcher ends.
  * - exit.json appears when the command has ended, even if something it left behind still holds the log.
- * - The log passes through `head`, which bounds it even while no controller is alive; `cat` then lets the step run on.
- *   Both ignore TERM, so that nothing a stopped step still prints is lost.
+ * - The log passes through `tee` under a file size limit, which bounds it even while no controller is alive: where a write
+ *   fails, on the limit or a full disk, tee goes on reading (POSIX), and so the step runs on. It ignores TERM, so that
+ *   nothing a stopped step still prints is lost.
  */
 const script = `
 path=$PATH PATH=/usr/bin:/bin:$PATH
@@ -29,9 +30,9 @@ trap : TERM INT HUP
   (PATH=$path; unset path limit start stat; exec "$@")
   printf '{"exitCode":%d}\\n' $? >../exit.tmp && mv ../exit.tmp ../exit.json
 } 2>&1 | {
-  trap '' TERM INT HUP
-  head -c "$limit" >>../log
-  exec cat >/dev/null
+  trap '' TERM INT HUP XFSZ
+  ulimit -f "$limit"
+  exec tee -a ../log >/dev/null
 }
 exit 0
 `;
@@ -50,12 +51,16 @@ export function launch(options: {
   logBytes: number;
 }): Promise<{ pid: number; end: Promise<LaunchEnd> }> {
   return new Promise((resolve, reject) => {
-    const child = spawn('/bin/sh', ['-c', script, 'windlass', String(options.logBytes), ...options.command], {
-      cwd: options.workDirectory,
-      env: options.env,
-      detached: true,
-      stdio: 'ignore',
-    });
+    const child = spawn(
+      '/bin/sh',
+      ['-c', script, 'windlass', String(Math.floor(options.logBytes / 512)), ...options.command],
+      {
+        cwd: options.workDirectory,
+        env: options.env,
+        detached: true,
+        stdio: 'ignore',
+      },
+    );
     const end = new Promise<LaunchEnd>((ended) => {
       child.once('exit', (code) => ended(code === lostTheRace ? 'notBegun' : 'gone'));
     });

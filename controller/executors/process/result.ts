@@ -13,7 +13,7 @@ export async function readResult(
   secrets: readonly string[],
   lastLine: string | null,
 ): Promise<AttemptResult> {
-  const exitCode = await folder.exitCode();
+  const exitCode = folder.exitCode();
   if (exitCode === null) return lost();
   if (exitCode !== 0) return failed({ type: 'exit', exitCode, message: describe(exitCode, lastLine), retryable: true });
   const text = await folder.outputText(outputBytes);

@@ -154,13 +154,14 @@ describe('templates', () => {
   });
 
   test('a broken engine is replaced', async () => {
+    const texts = await Promise.all([textOf('{{ "x" * 4000000000 }}'), textOf('fine'), textOf('{{ n }}', { n: 1 })]);
+    expect(texts).toEqual([
+      'failed: the template engine cannot do this: something in it is too large or too deep',
+      'fine',
+      '1',
+    ]);
     const deep = `{{ ${'('.repeat(200_000)}1${')'.repeat(200_000)} }}`;
     expect(await textOf(deep)).toMatch(/^failed: /);
-    expect(
-      await textOf(
-        '{{ ["x" * 1000000000, "y" * 1000000000, "z" * 1000000000, "w" * 1000000000, "v" * 1000000000]|length }}',
-      ),
-    ).toMatch(/^failed: /);
     expect(await textOf('fine')).toBe('fine');
   });
 });

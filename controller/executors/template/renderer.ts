@@ -71,7 +71,8 @@ export class Renderer {
   }
 
   #startWorker(): void {
-    const worker = new Worker(new URL('./worker.ts', import.meta.url), { env: {}, execArgv: [] });
+    // A panic of the engine would print its stack; the answer says what matters.
+    const worker = new Worker(new URL('./worker.ts', import.meta.url), { env: {}, execArgv: [], stderr: true });
     this.#worker = worker;
     worker.on('message', (message: 'ready' | RenderAnswer) => {
       if (message !== 'ready') return this.#answered(message);

@@ -9,6 +9,8 @@ const fuel = 50_000_000;
 /** Memory that a render has taken is never given back: beyond this the worker is replaced. */
 const largestMemory = 128 * mebibyte;
 
+const tooMuch = 'the template engine cannot do this: something in it is too large or too deep';
+
 /** Filters must not throw, which would leave the engine broken for good: what went wrong is kept and told afterwards. */
 let filterProblem: string | null = null;
 
@@ -37,8 +39,8 @@ function answer(request: RenderRequest): RenderAnswer {
     return { id, text, worn };
   } catch (error) {
     // Only a plain Error comes from the template; anything else is the engine breaking.
-    const worn = !(error instanceof Error) || error.constructor !== Error || memoryBytes() > largestMemory;
-    return { id, problem: error instanceof Error ? error.message : String(error), worn };
+    if (!(error instanceof Error) || error.constructor !== Error) return { id, problem: tooMuch, worn: true };
+    return { id, problem: error.message, worn: memoryBytes() > largestMemory };
   }
 }
 

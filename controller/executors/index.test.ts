@@ -1,0 +1,56 @@
+import { afterEach, beforeEach, describe, expect, test } from 'vitest';
+import { RecordingSink, startAction } from '../../test/conformance/executor.ts';
+import { ProcessWorld } from '../../test/fixtures/process-world.ts';
+import { systemClock } from '../runtime/clock.ts';
+import type { Executor } from '../seams/executor.ts';
+import { createExecutors } from './index.ts';
+
+describe('all executors as one', () => {
+  const sink = new RecordingSink();
+  let world: ProcessWorld;
+  let executor: Executor;
+
+  beforeEach(async () => {
+    world = await ProcessWorld.create(sink);
+    executor = createExecutors({
+      root: world.root,
+      files: { files: async () => new Map() },
+      secrets: { read: async () => null },
+      sink,
+      clock: systemClock,
+      env: { PATH: process.env['PATH'], TMPDIR: world.directory, SECRET_OF_THE_CONTROLLER: 'x' },
+      allowLoopback: true,
+      allowPrivate: true,
+    });
+  });
+  afterEach(async () => {
+    await executor.close();
+    await world.dispose();
+  });
+
+  test('each kind goes to its own', async () => {
+    expect(executor.kinds.toSorted()).toEqual(['http', 'run', 'template']);
+    const script = startAction(world.script('echo "v=$LANG$SECRET_OF_THE_CONTROLLER" > "$WINDLASS_OUTPUT"'));
+    const template = startAction({ kind: 'template', source: { text: '{{ n }}' }, vars: { n: 1 } });
+    await executor.start(script);
+    await executor.start(template);
+    expect(await sink.end(script.key)).toEqual({ outcome: 'Succeeded', outputs: { text: 'v=C.UTF-8\n' } });
+    expect(await sink.end(template.key)).toEqual({ outcome: 'Succeeded', outputs: { values: { text: '1' } } });
+    await executor.forget(script.key);
+  });
+
+  test('a stop finds whoever runs it, and an unknown one is Stopped once', async () => {
+    const template = startAction({
+      kind: 'template',
+      source: { text: '{{ ("x" * 1000000000)|upper|length }}' },
+      vars: {},
+    });
+    await executor.start(template);
+    await executor.stop(template.key, 0);
+    expect(sink.endsOf(template.key)).toEqual([{ outcome: 'Stopped' }]);
+    const unknown = { runId: 'nobody', step: 'work', attempt: 1 };
+    await executor.stop(unknown, 0);
+    await sink.end(unknown);
+    expect(sink.endsOf(unknown)).toEqual([{ outcome: 'Stopped' }]);
+  });
+});

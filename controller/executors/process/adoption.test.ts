@@ -1,0 +1,228 @@
+import { type ChildProcess, execFileSync, spawn } from 'node:child_process';
+import { once } from 'node:events';
+import { mkdir, rename, utimes, writeFile } from 'node:fs/promises';
+import { join } from 'node:path';
+import { afterEach, beforeEach, describe, expect, test } from 'vitest';
+import { RecordingSink, startAction } from '../../../test/conformance/executor.ts';
+import { createVirtualClock } from '../../../test/fixtures/clock.ts';
+import { ProcessWorld } from '../../../test/fixtures/process-world.ts';
+import type { StartAction } from '../../seams/executor.ts';
+import { AttemptFolder, attemptHash } from './attempt-folder.ts';
+import { Carriers, signal, startOf } from './processes.ts';
+
+const lost = { outcome: 'Failed', error: { type: 'infrastructure/lost', retryable: true } };
+let sink: RecordingSink;
+let world: ProcessWorld;
+let controllers: ChildProcess[];
+
+beforeEach(async () => {
+  sink = new RecordingSink();
+  world = await ProcessWorld.create(sink);
+  controllers = [];
+  execFileSync('mkfifo', [join(world.directory, 'go')]);
+});
+afterEach(async () => {
+  for (const controller of controllers) controller.kill('SIGKILL');
+  await world.dispose();
+});
+
+function folderOf(action: StartAction): AttemptFolder {
+  return new AttemptFolder(world.root, attemptHash(action.key));
+}
+
+/** A script that leaves one line a start, then waits until the test says `go`. */
+function waiting(then: string, more = {}): StartAction {
+  const directory = world.directory;
+  return startAction(
+    world.script(
+      `echo printed before; echo begun >> '${directory}/begun'; read -r _ < '${directory}/go'; ${then}`,
+      more,
+    ),
+  );
+}
+
+async function go(): Promise<void> {
+  await writeFile(join(world.directory, 'go'), 'go\n');
+}
+
+/** Starts the attempt in a controller of its own, and kills that with SIGKILL in the middle of the step. */
+async function startAndLoseController(action: StartAction): Promise<void> {
+  const script = new URL('../../../test/fixtures/doomed-controller.ts', import.meta.url).pathname;
+  const controller = spawn(process.execPath, [script, world.root, JSON.stringify(action)], { stdio: 'inherit' });
+  controllers.push(controller);
+  await world.fileAppears('begun');
+  controller.kill('SIGKILL');
+  await once(controller, 'exit');
+}
+
+async function launcherOf(action: StartAction): Promise<number> {
+  const launcher = await folderOf(action).launcher();
+  if (launcher.is !== 'known') throw new Error(`no launcher: ${launcher.is}`);
+  return launcher.pid;
+}
+
+/** Kills everything of an attempt, as an out-of-memory killer or a reboot would, and awaits that it is gone. */
+async function killAll(action: StartAction): Promise<void> {
+  const carriers = new Carriers();
+  for (;;) {
+    const pids = await carriers.find(attemptHash(action.key));
+    if (pids.length === 0) return;
+    for (const pid of pids) signal(pid, 'SIGKILL');
+  }
+}
+
+describe('a step outlives its controller', () => {
+  test('the next one adopts it: it ran once, nothing of its log and outputs is missing', async () => {
+    const action = waiting('echo printed after; echo answer=42 >> "$WINDLASS_OUTPUT"');
+    await startAndLoseController(action);
+    const next = world.executor();
+    await next.start(action);
+    await sink.until(() => sink.chunks.length > 0);
+    await go();
+    expect(await sink.end(action.key)).toEqual({ outcome: 'Succeeded', outputs: { text: 'answer=42\n' } });
+    expect(sink.text(action.key)).toBe('printed before\nprinted after\n');
+    expect(await world.lines('begun')).toEqual(['begun']);
+  });
+
+  test('it may end while there is none', async () => {
+    const action = waiting('exit 4');
+    await startAndLoseController(action);
+    const pid = await launcherOf(action);
+    await go();
+    while ((await startOf(pid)) !== null) await new Promise(setImmediate);
+    await world.executor().start(action);
+    expect(await sink.end(action.key)).toMatchObject({ outcome: 'Failed', error: { type: 'exit', exitCode: 4 } });
+    expect(await world.lines('begun')).toEqual(['begun']);
+  });
+
+  test('the next one can stop it, told to start it first or not', async () => {
+    for (const first of ['start', 'stop']) {
+      const action = waiting('exit 0');
+      await startAndLoseController(action);
+      const next = world.executor();
+      if (first === 'start') await next.start(action);
+      await next.stop(action.key, 60_000);
+      expect(await sink.end(action.key)).toEqual({ outcome: 'Stopped' });
+      expect(await new Carriers().find(attemptHash(action.key))).toEqual([]);
+      await rename(join(world.directory, 'begun'), join(world.directory, `begun-${first}`));
+    }
+  });
+
+  test('secrets are hidden as they were when it began', async () => {
+    world.secrets.set('api/token', 'changed-since');
+    const action = waiting('echo "$TOKEN"', { secrets: { TOKEN: { name: 'api', key: 'token' } } });
+    await startAndLoseController(action);
+    await world.executor().start(action);
+    await go();
+    await sink.end(action.key);
+    expect(sink.text(action.key)).toBe('printed before\n***\n');
+  });
+
+  test('a log that was stored in part goes on where it stopped', async () => {
+    const action = waiting('echo printed after');
+    await startAndLoseController(action);
+    await sink.log.append(action.key, 0, Buffer.from('printed'));
+    await world.executor().start(action);
+    await go();
+    await sink.end(action.key);
+    expect(sink.text(action.key)).toBe('printed before\nprinted after\n');
+    expect(sink.chunks.filter((c) => c.position === 0)).toHaveLength(1);
+  });
+
+  test('closing lets go of it, the next start adopts it', async () => {
+    const action = waiting('exit 0');
+    const first = world.executor();
+    await first.start(action);
+    await world.fileAppears('begun');
+    await first.close();
+    await world.executor().start(action);
+    await go();
+    expect(await sink.end(action.key)).toMatchObject({ outcome: 'Succeeded' });
+    expect(sink.ends).toHaveLength(1);
+    expect(await world.lines('begun')).toEqual(['begun']);
+  });
+});
+
+describe('at most one start', () => {
+  test('however many executors start it at once', async () => {
+    for (let round = 0; round < 5; round++) {
+      const action = startAction(world.script('echo begun >> "$TMPDIR/begun"; echo answer=42 >> "$WINDLASS_OUTPUT"'));
+      const before = sink.ends.length;
+      await Promise.all(Array.from({ length: 4 }, () => world.executor().start(action)));
+      await sink.until(() => sink.ends.length === before + 4);
+      expect(sink.endsOf(action.key)).toEqual(
+        Array.from({ length: 4 }, () => ({ outcome: 'Succeeded', outputs: { text: 'answer=42\n' } })),
+      );
+      expect(await world.lines('begun')).toHaveLength(round + 1);
+    }
+  });
+
+  test('one that vanished without an exit code is lost', async () => {
+    const action = waiting('exit 0');
+    await startAndLoseController(action);
+    await killAll(action);
+    const next = world.executor();
+    await next.start(action);
+    expect(await sink.end(action.key)).toMatchObject(lost);
+    await next.start(action);
+    expect(await sink.end(action.key, 2)).toMatchObject(lost);
+    expect(await world.lines('begun')).toEqual(['begun']);
+  });
+
+  test('one that vanishes under its controller is lost too', async () => {
+    const action = waiting('exit 0');
+    await world.executor().start(action);
+    await world.fileAppears('begun');
+    await killAll(action);
+    expect(await sink.end(action.key)).toMatchObject(lost);
+  });
+
+  test('a pid that means another process by now is not alive, and not touched', async () => {
+    const bystander = spawn('sleep', ['1000'], { stdio: 'ignore', detached: true });
+    controllers.push(bystander);
+    const action = startAction(world.script('echo begun >> "$TMPDIR/begun"'));
+    const folder = folderOf(action);
+    await mkdir(join(folder.path, 'started'), { recursive: true });
+    await writeFile(join(folder.path, 'pid'), `${bystander.pid} 1\n`);
+    const executor = world.executor();
+    await executor.start(action);
+    expect(await sink.end(action.key)).toMatchObject(lost);
+    await executor.stop(action.key, 0);
+    expect(await sink.end(action.key, 2)).toEqual({ outcome: 'Stopped' });
+    expect(signal(bystander.pid ?? 0, 0)).toBe(true);
+    expect(bystander.exitCode).toBeNull();
+  });
+
+  test('a launcher that has begun and not said who it is lives for ten seconds, then it may never begin', async () => {
+    const clock = createVirtualClock(1_800_000_000_000);
+    const action = startAction(world.script('echo begun >> "$TMPDIR/begun"'));
+    const folder = folderOf(action);
+    await mkdir(join(folder.path, 'started'), { recursive: true });
+    await utimes(join(folder.path, 'started'), 1_800_000_000, 1_800_000_000);
+    const executor = world.executor({ clock });
+    await executor.start(action);
+    await armed(clock);
+    clock.advance(9900);
+    await armed(clock);
+    expect(sink.ends).toEqual([]);
+    clock.advance(100);
+    expect(await sink.end(action.key)).toMatchObject(lost);
+    expect(await folder.launcher()).toEqual({ is: 'renounced' });
+  });
+
+  test('a controller killed before it launched left nothing that hinders', async () => {
+    const action = startAction(world.script('cat a.txt; echo begun >> "$TMPDIR/begun"'));
+    world.files.set('a.txt', Buffer.from('whole\n'));
+    await mkdir(join(folderOf(action).path, 'work.half'), { recursive: true });
+    await writeFile(join(folderOf(action).path, 'work.half', 'a.txt'), 'wh');
+    await world.executor().start(action);
+    expect(await sink.end(action.key)).toMatchObject({ outcome: 'Succeeded' });
+    expect(sink.text(action.key)).toBe('whole\n');
+    expect(await world.lines('begun')).toEqual(['begun']);
+  });
+});
+
+/** Resolves when the executor waits for its next look. */
+async function armed(clock: { pending(): number }): Promise<void> {
+  while (clock.pending() === 0) await new Promise(setImmediate);
+}

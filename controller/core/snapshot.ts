@@ -12,7 +12,7 @@ import {
   uniqueDiagnostics,
   type WrittenMetadata,
 } from './parse/documents.ts';
-import type { Path, Position } from './parse/position.ts';
+import { countCharacters, type Path, type Position } from './parse/position.ts';
 import { folderOf, joinPath, normalizePath, refusePath } from './paths.ts';
 import type { RefContent } from './promotion/types.ts';
 
@@ -256,7 +256,7 @@ function checkTemplateFile(file: string, bytes: Uint8Array | undefined): Diagnos
   const lines = new TextDecoder().decode(bytes ?? new Uint8Array()).split('\n');
   const line = lines.findIndex((text) => text.includes('${{'));
   if (line === -1) return [];
-  const column = [...(lines[line] ?? '').split('${{', 1).join('')].length + 1;
+  const column = countCharacters((lines[line] ?? '').split('${{', 1).join('')) + 1;
   const message = '${{ }} is not replaced in template files; pass the value by `vars` and write {{ name }}';
   return [{ file, line: line + 1, column, severity: 'error', rule: 'expression-in-text', message }];
 }

@@ -46,6 +46,8 @@ function outputsOf({ spec, kind }: VisitedStep): Record<string, JsonObject> {
     case 'wait':
     case 'approval':
       return {};
+    default:
+      return kind satisfies never;
   }
 }
 

@@ -20,9 +20,13 @@ export function mentionsWindlass(bytes: Uint8Array): boolean {
   return false;
 }
 
+/** Control characters, which kubectl refuses, and the line breaks of YAML 1.1 that are plain text in YAML 1.2. */
+// oxlint-disable-next-line no-control-regex
+const refused = /[\u0001-\u0008\u000b\u000c\u000e-\u001f\u007f-\u009f\u2028\u2029\ufeff\ufffe\uffff]/;
+
 export type DecodedFile = { ok: true; text: string } | { ok: false; rule: string; message: string; line: number };
 
-/** Bytes as text, or why they are none: too large, not UTF-8, or with NUL bytes. A byte order mark is dropped. */
+/** Bytes as text, or why they are none: too large, not UTF-8, or with characters that YAML does not have. A byte order mark is dropped. */
 export function decodeFile(bytes: Uint8Array): DecodedFile {
   if (bytes.length > maxFileBytes) {
     const size = (bytes.length / maxFileBytes).toFixed(1);
@@ -45,6 +49,12 @@ export function decodeFile(bytes: Uint8Array): DecodedFile {
   if (nul !== -1) {
     const line = bytes.subarray(0, nul).reduce((n, byte) => (byte === 10 ? n + 1 : n), 1);
     return { ok: false, rule: 'file-nul', message: 'the file has a NUL byte; it is not a text file', line };
+  }
+  const at = text.search(refused);
+  if (at !== -1) {
+    const code = text.charCodeAt(at).toString(16).toUpperCase().padStart(4, '0');
+    const message = `the file has the character U+${code}, which YAML versions read differently; write it as "\\u${code.toLowerCase()}"`;
+    return { ok: false, rule: 'file-character', message, line: text.slice(0, at).split('\n').length };
   }
   return { ok: true, text };
 }

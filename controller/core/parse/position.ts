@@ -31,3 +31,8 @@ export function formatPath(path: Path): string {
   }
   return text;
 }
+
+/** Characters of a text as editors count columns: a surrogate pair is one. */
+export function countCharacters(text: string): number {
+  return text.length - (text.match(/[\ud800-\udbff][\udc00-\udfff]/g)?.length ?? 0);
+}

@@ -19,9 +19,11 @@ function indentOf(text: string): number {
 function literalOffset(source: string, value: string, offset: number): number {
   const before = value.slice(0, offset).split('\n');
   const valueLines = value.split('\n');
+  // Line ends of Windows are in the source and not in the value.
   const sourceLines = source.split('\n').slice(1);
   const first = valueLines.findIndex((line) => line.trim() !== '');
-  const indent = first === -1 ? 0 : (sourceLines[first]?.length ?? 0) - (valueLines[first]?.length ?? 0);
+  const indent =
+    first === -1 ? 0 : (sourceLines[first]?.replace(/\r$/, '').length ?? 0) - (valueLines[first]?.length ?? 0);
   let at = source.indexOf('\n') + 1;
   for (let i = 0; i < before.length - 1; i++) at += (sourceLines[i]?.length ?? 0) + 1;
   return at + Math.max(0, indent) + (before.at(-1)?.length ?? 0);

@@ -73,8 +73,8 @@ const articles: Record<string, string> = {
 function nameOf(value: unknown, quoting = true): string {
   if (value === null) return 'null (is the value missing?)';
   if (Array.isArray(value)) return 'a list';
-  if (typeof value === 'object') return 'a map';
-  return typeof value === 'string' ? 'text' : `${String(value)}${quoting ? '; quote it' : ''}`;
+  if (typeof value === 'number' || typeof value === 'boolean') return `${value}${quoting ? '; quote it' : ''}`;
+  return typeof value === 'string' ? 'text' : 'a map';
 }
 
 function kebab(keyword: string): string {

@@ -1,7 +1,19 @@
-import { Composer, type Document, isAlias, isMap, isScalar, isSeq, Lexer, LineCounter, type Node, Parser } from 'yaml';
+import {
+  Composer,
+  type Document,
+  isAlias,
+  isMap,
+  isScalar,
+  isSeq,
+  Lexer,
+  LineCounter,
+  type Node,
+  Parser,
+  type Scalar,
+} from 'yaml';
 import type { JsonObject, JsonValue } from '../../../crds/json.ts';
 import { checkNumber, maxDepth } from './json-limits.ts';
-import type { Path, Position, Problem } from './position.ts';
+import { countCharacters, type Path, type Position, type Problem } from './position.ts';
 import { ambiguity } from './scalars.ts';
 import { sourceOffset } from './scalar-offset.ts';
 
@@ -36,7 +48,7 @@ export function readYaml(text: string): YamlFile {
   const position = (offset: number): Position => {
     const { line } = lines.linePos(offset);
     const start = lines.lineStarts[line - 1] ?? 0;
-    return { line, column: [...text.slice(start, offset)].length + 1 };
+    return { line, column: countCharacters(text.slice(start, offset)) + 1 };
   };
   if (flow) return { documents: [], syntax: [{ ...position(flow.offset), rule: flow.rule, message: flow.message }] };
 
@@ -171,9 +183,9 @@ function read(document: AnyDocument, text: string, position: (offset: number) =>
     return name;
   }
 
-  function scalar(node: Extract<Node, { value: unknown }>, path: Path): JsonValue {
-    const source = 'source' in node ? String(node.source ?? '') : '';
-    if ('type' in node && node.type === 'PLAIN' && node.tag === undefined) {
+  function scalar(node: Scalar, path: Path): JsonValue {
+    const source = node.source ?? '';
+    if (node.type === 'PLAIN' && node.tag === undefined) {
       const reason = ambiguity(source);
       if (reason) problems.push({ path, rule: 'yaml-ambiguous-scalar', message: `${source} is ${reason}` });
     }

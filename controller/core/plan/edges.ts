@@ -33,6 +33,8 @@ function expressionsOf(body: StepBody): (Compiled | null)[] {
       return 'instant' in body.until ? [body.until.instant] : [];
     case 'approval':
       return [];
+    default:
+      return body satisfies never;
   }
 }
 

@@ -113,7 +113,8 @@ function describe(error: ErrorObject): string {
     message = `must be one of ${(params['allowedValues'] as unknown[]).map(show).join(', ')}`;
   if (error.keyword === 'type') message = `must be ${[params['type']].flat().join(' or ')}`;
   if (error.keyword === 'const') message = `must be ${show(params['allowedValue'])}`;
-  if (error.keyword === 'additionalProperties') message = `has the unknown field "${params['additionalProperty']}"`;
+  if (error.keyword === 'additionalProperties')
+    message = `has the unknown field "${String(params['additionalProperty'])}"`;
   return path === '' ? message : `${path} ${message}`;
 }
 

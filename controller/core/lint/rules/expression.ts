@@ -1,6 +1,7 @@
-import { checkCondition, checkTemplate } from '../../expression/check.ts';
+import { checkCondition, checkTemplate, checkText, type ExpressionProblem } from '../../expression/check.ts';
+import type { Scope } from '../../expression/scope.ts';
 import { scopeAt, scopeOf } from '../scope.ts';
-import { isCondition, type Rule } from '../visit.ts';
+import { isCondition, type Rule, type VisitedExpression } from '../visit.ts';
 
 /** Expressions that do not parse, refer to nothing, have the wrong type or cost too much. */
 export const expression: Rule = {
@@ -13,10 +14,13 @@ export const expression: Rule = {
     ];
     return all.flatMap(({ e, step }) => {
       const scope = scopeAt(whole, e, step);
-      // Behind a space an expression stands inside text, where a list or map is refused: these places yield text.
-      const text = e.place === 'text' ? `${e.source} ` : e.source;
-      const problems = isCondition(e.place) ? checkCondition(e.source, scope) : checkTemplate(text, scope);
+      const problems = checkAt(e, scope);
       return problems.map(({ message, offset, rule }) => ({ path: e.path, offset, message, rule }));
     });
   },
 };
+
+function checkAt({ place, source }: VisitedExpression, scope: Scope): ExpressionProblem[] {
+  if (isCondition(place)) return checkCondition(source, scope);
+  return place === 'text' ? checkText(source, scope) : checkTemplate(source, scope);
+}

@@ -30,7 +30,7 @@ export interface Executor {
   start(action: StartAction): Promise<void>;
   /** Ends an attempt: politely, then after `graceMs` for good. Unknown or ended attempts report `Stopped`. */
   stop(key: AttemptKey, graceMs: number): Promise<void>;
-  /** Removes what an attempt left behind. Called once its end is committed; does nothing while it runs. Starting it again would run it again. */
+  /** Removes what an attempt left behind, once it has ended. For attempts whose end is committed: starting one again would run it again. */
   forget(key: AttemptKey): Promise<void>;
   /** Lets go of what runs without ending it (processes go on and are adopted by the next start). */
   close(): Promise<void>;

@@ -1,3 +1,4 @@
+/* oxlint-disable vitest/no-disabled-tests, vitest/no-conditional-tests, vitest/valid-title, vitest/expect-expect, unicorn/consistent-function-scoping -- a suite for others: titles and skips are arguments */
 import { afterEach, describe, expect, test } from 'vitest';
 import type { AttemptKey, AttemptResult, ResolvedBody } from '../../controller/core/run/types.ts';
 import type { Executor, ExecutorSink, StartAction } from '../../controller/seams/executor.ts';
@@ -61,7 +62,8 @@ export class RecordingSink implements ExecutorSink {
   }
 
   #wake(): void {
-    for (const wake of [...this.#waiting]) wake();
+    const waiting = [...this.#waiting];
+    for (const wake of waiting) wake();
   }
 }
 

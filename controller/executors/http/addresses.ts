@@ -47,7 +47,6 @@ export function refusedAddress(address: string, policy: AddressPolicy): string |
 /** IPv4 addresses written as IPv6 (mapped, compatible, NAT64, 6to4) reach the IPv4 address: that one is judged. */
 function embeddedIPv4(address: string): string | null {
   const words = expand(address);
-  const dotted = (high: number, low: number) => `${high >> 8}.${high & 255}.${low >> 8}.${low & 255}`;
   const [w0 = 0, w1 = 0, w2 = 0, w3 = 0, w4 = 0, w5 = 0, w6 = 0, w7 = 0] = words;
   const zeros = w0 === 0 && w1 === 0 && w2 === 0 && w3 === 0 && w4 === 0;
   if (zeros && (w5 === 0xffff || (w5 === 0 && w6 !== 0))) return dotted(w6, w7);
@@ -57,16 +56,24 @@ function embeddedIPv4(address: string): string | null {
   return null;
 }
 
+function dotted(high: number, low: number): string {
+  return `${high >> 8}.${high & 255}.${low >> 8}.${low & 255}`;
+}
+
 /** The eight words of an IPv6 address. */
 function expand(address: string): number[] {
   const hex = address.replace(/(\d+)\.(\d+)\.(\d+)\.(\d+)$/, (_, a, b, c, d) =>
     [Number(a) * 256 + Number(b), Number(c) * 256 + Number(d)].map((word) => word.toString(16)).join(':'),
   );
   const [left = '', right] = hex.split('::');
-  const words = (part: string) => (part === '' ? [] : part.split(':').map((word) => Number.parseInt(word, 16)));
   const head = words(left);
   const tail = right === undefined ? [] : words(right);
-  return [...head, ...new Array<number>(Math.max(0, 8 - head.length - tail.length)).fill(0), ...tail];
+  const zeros = Array.from({ length: Math.max(0, 8 - head.length - tail.length) }, () => 0);
+  return [...head, ...zeros, ...tail];
+}
+
+function words(part: string): number[] {
+  return part === '' ? [] : part.split(':').map((word) => Number.parseInt(word, 16));
 }
 
 function list(ipv4: string[], ipv6: string[]): BlockList {

@@ -1,6 +1,6 @@
 import { lookup } from 'node:dns/promises';
 import { isIP, type LookupFunction } from 'node:net';
-import { Client, type Dispatcher } from 'undici';
+import { Client } from 'undici';
 import { type AddressPolicy, refusedAddress } from './addresses.ts';
 
 const mebibyte = 1024 * 1024;
@@ -78,7 +78,7 @@ async function once(
   try {
     const response = await client.request({
       path: url.pathname + url.search,
-      method: request.method as Dispatcher.HttpMethod,
+      method: request.method,
       headers: request.headers,
       body: request.body ?? null,
       signal: options.signal,

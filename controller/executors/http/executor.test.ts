@@ -18,16 +18,18 @@ class Site {
   #arrived: (() => void)[] = [];
 
   constructor(handlers: Record<string, Handler>) {
-    this.server = createServer(async (request, response) => {
-      let body = '';
-      for await (const chunk of request) body += String(chunk);
-      const path = request.url ?? '';
-      this.requests.push({ method: request.method ?? '', path, headers: request.headers, body });
-      for (const arrived of this.#arrived.splice(0)) arrived();
-      const handler = handlers[path];
-      if (handler) handler(request, response, body);
-      else response.writeHead(404).end();
+    this.server = createServer((request, response) => {
+      const chunks: string[] = [];
+      request.setEncoding('utf8').on('data', (chunk: string) => chunks.push(chunk));
+      request.on('end', () => this.#arrive(request, response, chunks.join(''), handlers[request.url ?? '']));
     });
+  }
+
+  #arrive(request: IncomingMessage, response: ServerResponse, body: string, handler: Handler | undefined): void {
+    this.requests.push({ method: request.method ?? '', path: request.url ?? '', headers: request.headers, body });
+    for (const arrived of this.#arrived.splice(0)) arrived();
+    if (handler) handler(request, response, body);
+    else response.writeHead(404).end();
   }
 
   async listen(): Promise<void> {

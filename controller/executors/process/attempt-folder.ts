@@ -1,5 +1,5 @@
 import { createHash, randomUUID } from 'node:crypto';
-import { constants, mkdirSync, readFileSync, statSync } from 'node:fs';
+import { constants, existsSync, mkdirSync, readFileSync, statSync } from 'node:fs';
 import { chmod, copyFile, mkdir, readFile, rename, rm, stat, writeFile } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
 import type { AttemptKey } from '../../core/run/types.ts';
@@ -38,6 +38,10 @@ export class AttemptFolder {
     this.workDirectory = join(this.path, 'work');
     this.log = join(this.path, 'log');
     this.output = join(this.path, 'output');
+  }
+
+  exists(): boolean {
+    return existsSync(this.path);
   }
 
   /** False when it is there already. */

@@ -43,6 +43,8 @@ interface Live {
   /** Settles once it has begun, was adopted or has ended; rejects when the world failed. */
   begun: Promise<void>;
   stopped: boolean;
+  /** Its end is committed already: nobody will ask for its folder to be removed again. */
+  forgotten: boolean;
   graceMs: number;
   /** Its launcher's, which is also that of its process group; null while there is none to be signalled. */
   pid: number | null;
@@ -92,14 +94,14 @@ export class ProcessExecutor implements Executor {
   }
 
   /**
-   * Ends what an attempt left behind and removes its folder. For attempts whose end is committed: started again after
-   * this, it would run again.
+   * Ends what an attempt left behind and removes its folder; of one that still runs, once it has ended. For attempts whose
+   * end is committed: started again after this, it would run again.
    */
   async forget(key: AttemptKey): Promise<void> {
     const hash = attemptHash(key);
-    if (this.#live.has(hash)) return;
-    await this.#killCarriers(hash);
-    await new AttemptFolder(this.#options.root, hash).remove();
+    const live = this.#live.get(hash);
+    if (live) live.forgotten = true;
+    else await this.#remove(new AttemptFolder(this.#options.root, hash), hash);
   }
 
   async close(): Promise<void> {
@@ -119,6 +121,7 @@ export class ProcessExecutor implements Executor {
       folder: new AttemptFolder(this.#options.root, hash),
       begun: Promise.resolve(),
       stopped: false,
+      forgotten: false,
       graceMs: 0,
       pid: null,
       over: new AbortController(),
@@ -215,24 +218,22 @@ export class ProcessExecutor implements Executor {
   ): Promise<void> {
     live.pid = pid;
     if (live.stopped) this.#terminate(live);
-    let ended: LaunchEnd | null = null;
     const woken = new AbortController();
-    const watching = end.then((how) => {
-      ended = how;
+    const ended = end.then((how) => {
       woken.abort();
+      return how;
     });
     const wake = AbortSignal.any([live.over.signal, woken.signal]);
     let leftSince: number | null = null;
     try {
-      while (ended === null && !live.over.signal.aborted) {
+      while (!wake.aborted) {
         await pause(this.#options.clock, tickMs, wake);
-        if (ended !== null) break;
+        if (wake.aborted) break;
         await tail.advance();
         leftSince = await this.#endLeftovers(live, leftSince);
       }
       if (live.over.signal.aborted) return;
-      await watching;
-      if (ended === 'notBegun') return await this.#followAdopted(live);
+      if ((await ended) === 'notBegun') return await this.#followAdopted(live);
       if (live.pid !== null) signal(-live.pid, 'SIGKILL');
       live.pid = null;
       if (live.stopped) await this.#killCarriers(live.hash);
@@ -285,6 +286,13 @@ export class ProcessExecutor implements Executor {
     }
   }
 
+  async #remove(folder: AttemptFolder, hash: string): Promise<void> {
+    // Attempts of other kinds have none: looking for processes would cost each of them more than it took to run.
+    if (!folder.exists()) return;
+    await this.#killCarriers(hash);
+    await folder.remove();
+  }
+
   #tail(live: Live, secrets: readonly string[], from: number): LogTail {
     const { clock, sink } = this.#options;
     const limit = this.#limits.storedBytes;
@@ -306,5 +314,7 @@ export class ProcessExecutor implements Executor {
     this.#live.delete(live.hash);
     const { clock, sink } = this.#options;
     sink.ended(live.key, live.stopped ? { outcome: 'Stopped' } : result, clock.now());
+    // A folder that cannot be removed takes place and does no other harm.
+    if (live.forgotten) this.#remove(live.folder, live.hash).catch(() => {});
   }
 }

@@ -6,7 +6,7 @@ import { ProcessWorld } from '../../../test/fixtures/process-world.ts';
 import type { AttemptResult, ResolvedBody } from '../../core/run/types.ts';
 import type { StartAction } from '../../seams/executor.ts';
 import { AttemptFolder, attemptHash } from './attempt-folder.ts';
-import { ProcessExecutor } from './executor.ts';
+import type { ProcessExecutor } from './executor.ts';
 import { Carriers } from './processes.ts';
 
 const mebibyte = 1024 * 1024;
@@ -158,7 +158,7 @@ describe('how it ended', () => {
       outcome: 'Failed',
       error: { type: 'secretMissing', message: 'secret api has no key token in namespace dev', retryable: false },
     });
-    await expect(access(folderOf(action).path)).rejects.toThrow();
+    await expect(access(folderOf(action).path)).rejects.toThrow('ENOENT');
   });
 
   test('an output that contains a secret is refused, in any form', async () => {
@@ -185,12 +185,16 @@ describe('how it ended', () => {
   });
 
   test('what goes into a session of its own is found when the attempt is forgotten', async () => {
-    const { action, result } = await run(world.script('setsid sleep 1000 > /dev/null 2>&1 & true'));
+    const { action, result } = await run(
+      world.script(
+        "mkfifo away; (setsid sh -c 'echo gone > away; exec sleep 1000' > /dev/null 2>&1 &); read -r _ < away",
+      ),
+    );
     expect(result).toEqual(succeeded);
     expect(await carriers(action)).toHaveLength(1);
     await executor.forget(action.key);
     expect(await carriers(action)).toEqual([]);
-    await expect(access(folderOf(action).path)).rejects.toThrow();
+    await expect(access(folderOf(action).path)).rejects.toThrow('ENOENT');
   });
 });
 
@@ -299,6 +303,6 @@ describe('stopping', () => {
     await sink.end(action.key);
     await executor.start(action);
     expect(await sink.end(action.key, 2)).toMatchObject({ error: { type: 'infrastructure/lost' } });
-    await expect(access(join(world.directory, 'effect'))).rejects.toThrow();
+    await expect(access(join(world.directory, 'effect'))).rejects.toThrow('ENOENT');
   });
 });

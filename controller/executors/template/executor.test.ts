@@ -12,6 +12,12 @@ function template(text: string, vars: JsonObject = {}): ResolvedBody {
   return { kind: 'template', source: { text }, vars };
 }
 
+function textIn(values: JsonObject): string {
+  const text = values['text'];
+  if (typeof text !== 'string') throw new Error('no text');
+  return text;
+}
+
 /** One operation that takes far longer than a render may. */
 const endless = template('{{ ("x" * 1000000000)|upper|lower|length }}');
 
@@ -59,7 +65,7 @@ describe('templates', () => {
   async function textOf(text: string, vars: JsonObject = {}): Promise<string> {
     const result = await render(template(text, vars));
     if (result.outcome === 'Failed') return `failed: ${result.error.message}`;
-    return result.outcome === 'Succeeded' && 'values' in result.outputs ? String(result.outputs.values['text']) : '';
+    return result.outcome === 'Succeeded' && 'values' in result.outputs ? textIn(result.outputs.values) : '';
   }
 
   test.each<[string, JsonObject, string]>([

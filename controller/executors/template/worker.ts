@@ -5,7 +5,7 @@ import type { RenderAnswer, RenderRequest } from './messages.ts';
 
 const mebibyte = 1024 * 1024;
 /** Instructions one render may take: bounds loops, not single operations on large strings (the pool bounds those by time). */
-const fuel = 50_000_000;
+const fuel = 20_000_000;
 /** Memory that a render has taken is never given back: beyond this the worker is replaced. */
 const largestMemory = 128 * mebibyte;
 
@@ -22,7 +22,9 @@ environment.addFilter('b64encode', (value: unknown) =>
 );
 environment.addFilter('toyaml', (value: unknown) => guarded('toyaml', () => stringify(plain(value)).trimEnd()));
 
+// oxlint-disable-next-line unicorn/require-post-message-target-origin -- a thread's port has no origin
 parentPort?.on('message', (request: RenderRequest) => parentPort?.postMessage(answer(request)));
+// oxlint-disable-next-line unicorn/require-post-message-target-origin -- a thread's port has no origin
 parentPort?.postMessage('ready');
 
 function answer(request: RenderRequest): RenderAnswer {

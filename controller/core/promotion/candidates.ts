@@ -9,7 +9,7 @@ import { contentOf, isWaiting, tagOf, type View } from './view.ts';
 /** How many tags below a refused one are read at once: in an old repository most hold no workflow yet. */
 const readAhead = 20;
 
-export interface Candidates {
+interface Candidates {
   /** Refs that are new here and would change something, or cannot be read as they should: each becomes a Promotion. */
   create: { name: string; ref: string; commit: string }[];
   /** Refs whose digests are all active already: they name them, and make older ones that still wait pointless. */

@@ -4,7 +4,7 @@ import type { ActiveVersion, WorkflowChange } from './types.ts';
 import { hasBeenActiveEverywhere, isRetiredEverywhere } from './upstream.ts';
 import type { View } from './view.ts';
 
-export interface Changes {
+interface Changes {
   changes: WorkflowChange[];
   /** True when there would be more, but what is active is newer and stays. */
   olderLeftOut: boolean;

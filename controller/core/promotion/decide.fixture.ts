@@ -60,7 +60,7 @@ export function promotion(
   return { row: row(ref, more), approvals: [], expected: null, deleted: false, authors: [], ...fact };
 }
 
-export interface FactsOptions extends Partial<Omit<PromotionFacts, 'environment'>> {
+interface FactsOptions extends Partial<Omit<PromotionFacts, 'environment'>> {
   spec?: Partial<EnvironmentSpec>;
 }
 

@@ -294,6 +294,22 @@ describe('letting in', () => {
     ]);
   });
 
+  test('a ref of all overtakes older ones made by hand, also where it changes nothing itself', () => {
+    const world = facts({
+      tags: [tag('v1.1.0', a, { onBranch: false }), tag('v1.2.0', b)],
+      contents: new Map([
+        [a, holds({ report: 'r1', mail: 'm2' })],
+        [b, holds({ report: 'r2', mail: 'm1' })],
+      ]),
+      active: [active('report', 'r1', 'v1.0.0', c), active('mail', 'm1', 'v1.0.0', c)],
+      promotions: [promotion('v1.1.0', { automatic: false }), promotion('v1.2.0')],
+    });
+    expect(decidePromotion(world, now).promotions).toMatchObject([
+      { phase: 'Superseded', reason: 'NewerPromoted', message: 'v1.2.0 by prod-v1.2.0 is active instead.' },
+      { phase: 'Succeeded' },
+    ]);
+  });
+
   test('a newer version of one workflow stays when an older ref of all comes in', () => {
     const world = facts({
       tags: [tag('v1.1.0', b)],

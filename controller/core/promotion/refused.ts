@@ -1,7 +1,7 @@
 import { parseTag } from './tag.ts';
 import type { TagFact } from './types.ts';
 
-export interface RefusedTag {
+interface RefusedTag {
   ref: string;
   /** The commit that is not followed. */
   commit: string;

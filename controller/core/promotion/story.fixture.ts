@@ -29,7 +29,15 @@ export const stages = fc.tuple(
 
 const authors = fc.constantFrom('ann', 'Bob', 'cid');
 const tagName = fc.constantFrom(
-  ...['v1.0.0-rc.1', 'v1.0.0', 'v1.1.0', 'v1.2.0', 'v2.0.0', 'report/v1.1.0', 'report/v1.3.0', 'mail/v1.0.5', 'latest'],
+  'v1.0.0-rc.1',
+  'v1.0.0',
+  'v1.1.0',
+  'v1.2.0',
+  'v2.0.0',
+  'report/v1.1.0',
+  'report/v1.3.0',
+  'mail/v1.0.5',
+  'latest',
 );
 const pair = fc.constantFrom(['dan', 'eve'], ['ANN', 'dan'], ['bob', 'eve'], ['dan', 'Dan']);
 const workflow = fc.constantFrom('report', 'mail');
@@ -48,7 +56,7 @@ export const event = fc.oneof(
     arbitrary: fc.record({ do: fc.constant('commit' as const), report: version, mail: version, author: authors }),
   },
   { weight: 8, arbitrary: fc.record({ do: fc.constant('tagTip' as const), tag: tagName }) },
-  { weight: 12, arbitrary: fc.record({ do: fc.constant('runWell' as const), stage, workflow }) },
+  { weight: 12, arbitrary: fc.record({ do: fc.constant('runWell' as const), stage }) },
   { weight: 8, arbitrary: fc.record({ do: fc.constant('approveAsPair' as const), which: any, users: pair }) },
   fc.record({ do: fc.constant('break' as const) }),
   fc.record({ do: fc.constant('forcePush' as const), onto: any }),
@@ -66,7 +74,7 @@ export const event = fc.oneof(
   fc.record({ do: fc.constant('gates' as const), gates }),
   fc.record({ do: fc.constant('suspend' as const), stage, suspend: fc.boolean() }),
 );
-export type Event = typeof event extends fc.Arbitrary<infer T> ? T : never;
+type Event = typeof event extends fc.Arbitrary<infer T> ? T : never;
 
 export function happen(world: World, event: Event): void {
   switch (event.do) {
@@ -89,7 +97,7 @@ export function happen(world: World, event: Event): void {
       return;
     }
     case 'runWell':
-      for (let count = 0; count < 2; count++) run(stageAt(world, event.stage), event.workflow, true);
+      for (const workflow of ['report', 'mail', 'report', 'mail']) run(stageAt(world, event.stage), workflow, true);
       return;
     case 'run':
       return run(stageAt(world, event.stage), event.workflow, event.succeeds);

@@ -25,7 +25,7 @@ export function isRetiredEverywhere(facts: PromotionFacts, workflow: string): bo
   return everywhere(facts, (upstream) => isRetired(upstream, workflow));
 }
 
-export interface AgreedVersion {
+interface AgreedVersion {
   workflow: string;
   /** Undefined: retired everywhere. */
   digest: string | undefined;

@@ -3,7 +3,6 @@ import type { PromotionApproval } from '../../../crds/promotion.ts';
 import { decidePromotion } from './decide.ts';
 import { digest, row, start } from './decide.fixture.ts';
 import { nameKey } from './name.ts';
-import { scopeOf } from './tag.ts';
 import type {
   ActiveVersion,
   Person,
@@ -16,7 +15,7 @@ import type {
 } from './types.ts';
 
 /** What one commit in the model holds: a version a workflow, 0 for none; or a mistake. */
-export interface Commit {
+interface Commit {
   hash: string;
   parent: string | null;
   content: RefContent;
@@ -33,7 +32,7 @@ interface Stage {
   promotions: PromotionFact[];
 }
 
-export type Observer = (facts: PromotionFacts, decision: PromotionDecision) => void;
+type Observer = (facts: PromotionFacts, decision: PromotionDecision) => void;
 
 /** A repository and the stages dev → staging → prod on it: what a reconciler would gather and record. */
 export interface World {
@@ -153,7 +152,7 @@ function step(world: World, stage: Stage, observe: Observer): boolean {
   return record(world, stage, decision);
 }
 
-export function gather(world: World, stage: Stage): PromotionFacts {
+function gather(world: World, stage: Stage): PromotionFacts {
   return {
     environment: { project: 'team', name: stage.name, namespace: stage.name, spec: stage.spec },
     source: { branch: 'main', error: world.error },
@@ -216,9 +215,4 @@ function add(world: World, stage: Stage, name: string, ref: string, automatic: b
   const fresh = row(ref, { id, name, environment: stage.name, automatic, createdAt: world.now });
   stage.promotions.push({ row: fresh, approvals: [], expected: null, deleted: false, authors: null });
   return true;
-}
-
-/** Whether a ref speaks of one workflow only. */
-export function isScoped(ref: string): boolean {
-  return scopeOf(ref) !== null;
 }

@@ -52,7 +52,7 @@ describe('after', () => {
     const row = decide({ staging });
     expect(row.phase).toBe(open ? 'Succeeded' : 'Gating');
     expect(row.gate('after')).toMatchObject({ open });
-    if (!open) expect(row).toMatchObject({ reason: 'WaitingForAfter' });
+    expect(row.reason).toBe(open ? 'Promoted' : 'WaitingForAfter');
   });
 
   test.each([
@@ -164,8 +164,8 @@ describe('approval', () => {
   ])('%s rejects', (_, gates, groups, rejected) => {
     const no: PromotionApproval = { user: 'eve', groups, decision: 'Reject', comment: 'not today' };
     const row = decide({ gates, fact: { approvals: [ann, no] } });
-    expect(row.phase === 'Rejected').toBe(rejected);
-    if (rejected) expect(row).toMatchObject({ reason: 'ApprovalRejected', message: 'eve rejected it: not today' });
+    expect(row.reason === 'ApprovalRejected').toBe(rejected);
+    expect(row.message === 'eve rejected it: not today').toBe(rejected);
   });
 });
 

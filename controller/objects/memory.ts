@@ -16,22 +16,22 @@ export function createMemoryObjects(clock: Clock): ObjectStore {
   let version = 0;
 
   function tell(type: 'Applied' | 'Deleted', object: AnyObject): void {
-    for (const [handler, kind] of [...watchers]) {
-      if (kind === object.kind) handler({ type, object: structuredClone(object) } as WatchEvent<Kind>);
+    for (const [handler, kind] of watchers) {
+      if (kind === object.kind) handler({ type, object: structuredClone(object) });
     }
   }
 
-  function write<K extends Kind>(object: AnyObject): ObjectByKind[K] {
+  function write(object: AnyObject): AnyObject {
     version += 1;
     const stored = { ...object, metadata: { ...object.metadata, resourceVersion: String(version) } } as AnyObject;
     objects.set(keyOf(stored.kind, stored.metadata.namespace, stored.metadata.name), stored);
     tell('Applied', stored);
-    return structuredClone(stored) as ObjectByKind[K];
+    return structuredClone(stored);
   }
 
   function add<K extends Kind>(draft: Draft<K>): ObjectByKind[K] {
     const { name, namespace, labels = {}, annotations = {} } = plain(draft.metadata);
-    return write<K>({
+    return write({
       apiVersion,
       kind: draft.kind,
       metadata: {
@@ -45,7 +45,7 @@ export function createMemoryObjects(clock: Clock): ObjectStore {
         annotations,
       },
       spec: plain(draft.spec),
-    } as AnyObject);
+    } as AnyObject) as ObjectByKind[K];
   }
 
   /** Null when nothing differs. */
@@ -56,7 +56,8 @@ export function createMemoryObjects(clock: Clock): ObjectStore {
     const { metadata } = object;
     if (sameSpec && isDeepStrictEqual([metadata.labels, metadata.annotations], [labels, annotations])) return null;
     const generation = metadata.generation + (sameSpec ? 0 : 1);
-    return write<K>({ ...object, metadata: { ...metadata, labels, annotations, generation }, spec } as AnyObject);
+    const changed = { ...object, metadata: { ...metadata, labels, annotations, generation }, spec } as AnyObject;
+    return write(changed) as ObjectByKind[K];
   }
 
   return {
@@ -106,7 +107,7 @@ export function createMemoryObjects(clock: Clock): ObjectStore {
       const object = objects.get(keyOf(kind, namespace, name));
       const next = plain(status);
       if (object?.metadata.uid === uid && !isDeepStrictEqual(object.status, next)) {
-        write({ ...object, status: next } as AnyObject);
+        write({ ...object, status: next });
       }
     },
     async delete(kind, namespace, name, uid) {
@@ -119,8 +120,8 @@ export function createMemoryObjects(clock: Clock): ObjectStore {
     },
     async watch<K extends Kind>(kind: K, handler: (event: WatchEvent<K>) => void) {
       const own: Handler = (event) => handler(event as WatchEvent<K>);
-      for (const object of [...objects.values()]) {
-        if (object.kind === kind) own({ type: 'Applied', object: structuredClone(object) } as WatchEvent<Kind>);
+      for (const object of objects.values()) {
+        if (object.kind === kind) own({ type: 'Applied', object: structuredClone(object) });
       }
       watchers.set(own, kind);
       return () => void watchers.delete(own);

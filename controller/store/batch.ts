@@ -71,8 +71,11 @@ export function createBatch<Item, Result>(options: BatchOptions<Item, Result>): 
 
   async function drain(): Promise<void> {
     // One turn of the microtask queue, so that callers of the same moment share the first write too.
-    await Promise.resolve();
-    while (queue.length > 0) await write(take());
+    await new Promise((resolve) => setImmediate(resolve));
+    while (queue.length > 0) {
+      await write(take());
+      await new Promise((resolve) => setImmediate(resolve));
+    }
     draining = null;
   }
 
@@ -84,7 +87,7 @@ export function createBatch<Item, Result>(options: BatchOptions<Item, Result>): 
       });
     },
     async idle() {
-      while (draining) await draining;
+      await draining;
     },
   };
 }

@@ -14,7 +14,7 @@ export function createChanges(hasPeers: () => boolean, report: (error: unknown) 
   const listeners = new Map<string, Set<() => void>>();
 
   function call(fns: Iterable<() => void>): void {
-    for (const fn of [...fns]) {
+    for (const fn of fns) {
       try {
         fn();
       } catch (error) {
@@ -38,7 +38,7 @@ export function createChanges(hasPeers: () => boolean, report: (error: unknown) 
       call(listeners.get(topic) ?? []);
     },
     emitAll() {
-      for (const set of [...listeners.values()]) call(set);
+      for (const set of listeners.values()) call(set);
     },
   };
 }

@@ -9,7 +9,7 @@ import { drizzle as drizzlePostgres } from 'drizzle-orm/postgres-js';
 import { migrate as migratePostgres } from 'drizzle-orm/postgres-js/migrator';
 import postgres from 'postgres';
 
-export type Drizzle = PgDatabase<PgQueryResultHKT, Record<string, never>>;
+export type Drizzle = PgDatabase<PgQueryResultHKT>;
 
 /** One database behind either driver. */
 export interface Database {

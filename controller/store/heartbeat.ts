@@ -15,6 +15,11 @@ const leaseSeconds = leaseMs / 1000;
 let contending = false;
 let beats = 0;
 
+function tell(what: 'ready' | 'leadership' | 'lost'): void {
+  // oxlint-disable-next-line unicorn/require-post-message-target-origin -- a worker's port, not a window
+  parentPort?.postMessage(what);
+}
+
 function since(ns: bigint): number {
   return Number(process.hrtime.bigint() - ns) / 1e6;
 }
@@ -62,7 +67,7 @@ async function contend(): Promise<void> {
 }
 
 function lead(fence: bigint): void {
-  if (Atomics.exchange(cells, slot.leaderFence, fence) !== fence) parentPort?.postMessage('leadership');
+  if (Atomics.exchange(cells, slot.leaderFence, fence) !== fence) tell('leadership');
 }
 
 /** Dead replicas that own nothing any more. */
@@ -105,12 +110,12 @@ async function loop(): Promise<void> {
   }
   Atomics.store(cells, slot.validUntil, 0n);
   Atomics.store(cells, slot.leaderFence, 0n);
-  parentPort?.postMessage('lost');
+  tell('lost');
 }
 
 try {
   await register();
-  parentPort?.postMessage('ready');
+  tell('ready');
   await loop();
 } finally {
   await sql.end({ timeout: 1 });

@@ -84,7 +84,7 @@ export async function enterReplica(
     const leads = !lost.signal.aborted && Atomics.load(cells, slot.leaderFence) > 0n;
     if (leads === led) return;
     led = leads;
-    for (const fn of [...listeners]) fn(leads);
+    for (const fn of listeners) fn(leads);
   }
 
   Atomics.store(cells, slot.mainBeat, process.hrtime.bigint());

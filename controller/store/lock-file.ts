@@ -1,7 +1,8 @@
 import { execFile } from 'node:child_process';
 import { randomUUID } from 'node:crypto';
-import { link, mkdir, readFile, rename, rm, writeFile } from 'node:fs/promises';
+import { link, mkdir, readFile, rm, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
+import { setTimeout } from 'node:timers/promises';
 import { promisify } from 'node:util';
 import { DataDirectoryInUse } from './errors.ts';
 
@@ -19,7 +20,7 @@ export async function lockDataDirectory(directory: string): Promise<() => Promis
   // Written beside it and linked into place: it exists whole or not at all, and only one link can win.
   await writeFile(own, text, { mode: 0o600 });
   try {
-    while (!(await linked(own, path))) await clearStale(directory, path);
+    while (!(await linked(own, path))) await clearStale(directory, path, own);
   } finally {
     await rm(own, { force: true });
   }
@@ -38,24 +39,30 @@ async function linked(from: string, to: string): Promise<boolean> {
   }
 }
 
-/** Removes the lock of a dead process. @throws DataDirectoryInUse */
-async function clearStale(directory: string, path: string): Promise<void> {
+/**
+ * Removes the lock of a dead process. Only who holds the marker may remove a lock, and only after reading it again:
+ * otherwise a slow process could remove the lock of one that took over before it. @throws DataDirectoryInUse
+ */
+async function clearStale(directory: string, path: string, own: string): Promise<void> {
   const seen = await readIfThere(path);
   if (seen === null) return;
-  const holder = parse(seen);
-  if (holder && (await startOf(holder.pid)) === holder.started) {
-    throw new DataDirectoryInUse(directory, path, holder.pid);
+  const holder = await liveHolder(seen);
+  if (holder !== null) throw new DataDirectoryInUse(directory, path, holder);
+  const marker = `${path}.takeover`;
+  if (await linked(own, marker)) {
+    if ((await readIfThere(path)) === seen) await rm(path, { force: true });
+    await rm(marker, { force: true });
+    return;
   }
-  const aside = `${path}.${randomUUID()}`;
-  try {
-    await rename(path, aside);
-  } catch (error) {
-    if (isCode(error, 'ENOENT')) return;
-    throw error;
-  }
-  // Another process may have taken it over between reading and renaming: then it is put back.
-  if ((await readIfThere(aside)) !== seen) await linked(aside, path);
-  await rm(aside, { force: true });
+  const other = await readIfThere(marker);
+  if (other !== null && (await liveHolder(other)) === null) await rm(marker, { force: true });
+  else await setTimeout(10);
+}
+
+/** The pid in a lock if that very process is alive. */
+async function liveHolder(text: string): Promise<number | null> {
+  const holder = parse(text);
+  return holder && (await startOf(holder.pid)) === holder.started ? holder.pid : null;
 }
 
 function parse(text: string): { pid: number; started: string } | null {

@@ -1,8 +1,9 @@
-import { and, asc, eq, gt, sql } from 'drizzle-orm';
+import type { SQL } from 'drizzle-orm';
+import { and, asc, eq, gt, gte, lt, sql } from 'drizzle-orm';
 import type { AttemptKey } from '../core/run/types.ts';
 import { createBatch } from './batch.ts';
 import type { Changes } from './changes.ts';
-import type { Database } from './database.ts';
+import type { Database, Drizzle } from './database.ts';
 import { logChunks } from './schema/journal.ts';
 import type { LogHistory, LogLine } from './types.ts';
 
@@ -34,10 +35,6 @@ export function createLogHistory(database: Database, changes: Changes): LogHisto
     },
   });
 
-  function ofAttempt(runId: string, step: string, attempt: number) {
-    return and(eq(logChunks.runId, runId), eq(logChunks.step, step), eq(logChunks.attempt, attempt));
-  }
-
   return {
     async append(key, position, bytes) {
       const pieces = cut(key, position, bytes);
@@ -55,23 +52,39 @@ export function createLogHistory(database: Database, changes: Changes): LogHisto
       return row?.end ?? 0;
     },
     async read(runId, step, attempt, position, limitBytes) {
-      const rows = await drizzle
-        .select({ position: logChunks.position, bytes: logChunks.bytes })
+      const own = ofAttempt(runId, step, attempt);
+      const rows = await between(drizzle, own, position, limitBytes);
+      if (rows.length > 0) return lines(rows, position, limitBytes);
+      // Either the end, or output that was never stored: what lies behind the gap is read then.
+      const [next] = await drizzle
+        .select({ position: sql<number | null>`min(${logChunks.position})::float8` })
         .from(logChunks)
-        .where(
-          and(
-            ofAttempt(runId, step, attempt),
-            sql`${logChunks.position} + octet_length(${logChunks.bytes}) > ${position}::bigint`,
-            // Chunks are short, so nothing that begins earlier can reach `position`: the key's index bounds the search.
-            gt(logChunks.position, position - chunkBytes - 1),
-          ),
-        )
-        .orderBy(asc(logChunks.position))
-        .limit(Math.ceil(limitBytes / 512) + 1);
-      return lines(rows, position, limitBytes);
+        .where(and(own, gte(logChunks.position, position)));
+      if (!next || next.position === null) return [];
+      return lines(await between(drizzle, own, next.position, limitBytes), next.position, limitBytes);
     },
     onAppend: (runId, fn) => changes.on(`log/${runId}`, fn),
   };
+}
+
+function ofAttempt(runId: string, step: string, attempt: number) {
+  return and(eq(logChunks.runId, runId), eq(logChunks.step, step), eq(logChunks.attempt, attempt));
+}
+
+/** Chunks that hold any of `limitBytes` from `position` on. None is longer than 64 KiB, so the key's index bounds the search. */
+function between(db: Drizzle, attempt: SQL | undefined, position: number, limitBytes: number) {
+  return db
+    .select({ position: logChunks.position, bytes: logChunks.bytes })
+    .from(logChunks)
+    .where(
+      and(
+        attempt,
+        gt(logChunks.position, position - chunkBytes),
+        lt(logChunks.position, position + limitBytes),
+        sql`${logChunks.position} + octet_length(${logChunks.bytes}) > ${position}::bigint`,
+      ),
+    )
+    .orderBy(asc(logChunks.position));
 }
 
 /** Chunks to store: at most 64 KiB each, nothing beyond 4 MiB but the notice, in the place of the first byte left out. */

@@ -52,7 +52,7 @@ export function createObjectWatches(
     if ((delivered.get(row.uid) ?? 0) >= row.resourceVersion) return;
     if (row.deleted && !shared) delivered.delete(row.uid);
     else delivered.set(row.uid, row.resourceVersion);
-    for (const watcher of [...watchers]) {
+    for (const watcher of watchers) {
       if (watcher.kind !== row.kind) continue;
       if (watcher.held) watcher.held.push(row);
       else call(watcher, row);
@@ -92,30 +92,32 @@ export function createObjectWatches(
     },
     async poll() {
       if (!shared || horizon === null || watchers.size === 0) return;
-      // Sequences have gaps that fill later; transaction ids do too, but the snapshot says which are still open. Whatever
-      // is at or above the oldest open one is looked at again next time.
+      // Sequences have gaps that fill later; transaction ids do too, but a snapshot says which are still open. Whatever is
+      // at or above the oldest open one is looked at again next time.
+      const next = await readHorizon();
       const found = await drizzle
         .select({
           uid: objects.uid,
           resourceVersion: objects.resourceVersion,
           deleted: objects.deleted,
-          settled: sql<boolean>`${objects.changed} < pg_snapshot_xmin(pg_current_snapshot())`,
-          xmin: sql<string>`pg_snapshot_xmin(pg_current_snapshot())::text`,
+          settled: sql<boolean>`${objects.changed} < ${next}::text::xid8`,
         })
-        .from(
-          sql`(select 1) one left join ${objects} on ${and(
+        .from(objects)
+        .where(
+          and(
             eq(objects.home, home),
             sql`${objects.changed} >= ${horizon}::text::xid8`,
+            // A database restored from a dump holds ids of another server's future.
             sql`${objects.changed} < pg_snapshot_xmax(pg_current_snapshot())`,
-          )}`,
+          ),
         );
-      const unseen = found.filter((row) => row.uid !== null && (delivered.get(row.uid) ?? 0) < row.resourceVersion);
+      const unseen = found.filter((row) => (delivered.get(row.uid) ?? 0) < row.resourceVersion);
       for (let i = 0; i < unseen.length; i += 500) {
         const uids = unseen.slice(i, i + 500).map((row) => row.uid);
         for (const row of await drizzle.select().from(objects).where(inArray(objects.uid, uids))) deliver(row);
       }
       for (const row of found) if (row.deleted && row.settled) delivered.delete(row.uid);
-      horizon = found[0]?.xmin ?? horizon;
+      horizon = next;
     },
     async purge(now) {
       await drizzle

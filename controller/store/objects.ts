@@ -126,7 +126,7 @@ export function createObjectStore(database: Database, home: string, watches: Obj
         const changed = change(toObject(kind, read));
         if (changed === null) return toObject(kind, read);
         const next = {
-          spec: changed.spec === undefined ? read.spec : plain(changed.spec),
+          spec: changed.spec === undefined ? read.spec : plain(changed.spec as JsonObject),
           annotations: changed.annotations ?? read.annotations,
           labels: read.labels,
         };
@@ -174,13 +174,13 @@ function wanted(draft: Draft<Kind>): Wanted {
     name,
     labels: plain(labels),
     annotations: plain(annotations),
-    spec: plain(draft.spec),
+    spec: plain(draft.spec as JsonObject),
   };
 }
 
 /** As it comes back from the database: no undefined members, nothing Postgres refuses. Makes comparing exact. */
-function plain<T extends object, R = T extends Record<string, string> ? T : JsonObject>(value: T): R {
-  return storable(JSON.parse(JSON.stringify(value))) as R;
+function plain<T extends object>(value: T): T {
+  return storable(JSON.parse(JSON.stringify(value)) as T);
 }
 
 function same(row: ObjectRow, next: Pick<Wanted, 'spec' | 'labels' | 'annotations'>): boolean {

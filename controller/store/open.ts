@@ -46,11 +46,19 @@ export async function openStore(options: StoreOptions, dependencies: StoreDepend
   const unlock = await lockDataDirectory(options.dataDir);
   try {
     const database = await openPglite(options.dataDir);
-    const closing = { ...database, close: () => database.close().finally(unlock) };
+    const closing = { ...database, close: () => closeAll(database, unlock) };
     return await enter(closing, () => enterAlone(database, dependencies.home, replica), dependencies);
   } catch (error) {
     await unlock();
     throw error;
+  }
+}
+
+async function closeAll(database: Database, unlock: () => Promise<void>): Promise<void> {
+  try {
+    await database.close();
+  } finally {
+    await unlock();
   }
 }
 
@@ -139,7 +147,7 @@ async function startPolling(
       do {
         again = false;
         await poll();
-      } while (again && !stopped);
+      } while (again);
       healthy = true;
     } catch (error) {
       // Said once: the next poll is 2 s away and makes up for this one.
@@ -151,17 +159,16 @@ async function startPolling(
   }
 
   function wake(): void {
-    again = true;
-    if (!stopped) running ??= pollUntilQuiet();
+    again = !stopped;
+    if (again) running ??= pollUntilQuiet();
   }
 
   await database.listen('windlass', wake);
-  let cancel = () => {};
+  let cancel = clock.at(clock.now() + pollMs, tick);
   function tick(): void {
     wake();
     cancel = clock.at(clock.now() + pollMs, tick);
   }
-  cancel = clock.at(clock.now() + pollMs, tick);
   return () => {
     stopped = true;
     cancel();

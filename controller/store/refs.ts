@@ -8,10 +8,6 @@ const rowsPerInsert = 500;
 
 /** Refs of a source as fetched. A tag keeps the commit it was first seen at, whatever happens to it later. */
 export function createRefHistory({ drizzle }: Database): RefHistory {
-  function ofSource(db: Drizzle, sourceId: string) {
-    return db.select().from(refs).where(eq(refs.sourceId, sourceId)).orderBy(asc(refs.ref));
-  }
-
   return {
     list: (sourceId) => ofSource(drizzle, sourceId),
     record(sourceId, fetched, now) {
@@ -40,6 +36,10 @@ export function createRefHistory({ drizzle }: Database): RefHistory {
       });
     },
   };
+}
+
+function ofSource(db: Drizzle, sourceId: string) {
+  return db.select().from(refs).where(eq(refs.sourceId, sourceId)).orderBy(asc(refs.ref));
 }
 
 const isTag = sql`refs.ref like 'refs/tags/%'`;

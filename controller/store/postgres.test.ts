@@ -1,0 +1,200 @@
+import postgres from 'postgres';
+import { afterAll, beforeAll, describe, expect, test } from 'vitest';
+import type { WatchEvent } from '../seams/objects.ts';
+import { describeObjectStore } from '../../test/conformance/objects.ts';
+import { describeHistory } from '../../test/conformance/store.ts';
+import { runRow, stepRow, transition } from '../../test/fixtures/history.ts';
+import { startPostgres } from '../../test/fixtures/postgres.ts';
+import { startReplica } from '../../test/fixtures/replica-process.ts';
+import { systemClock } from '../runtime/clock.ts';
+import { openStore } from './open.ts';
+import type { Store } from './types.ts';
+
+const server = await startPostgres();
+const nothing = { promotions: [], activate: [], names: [], events: [] };
+const environment = { project: 'p', name: 'e', uid: 'u' };
+
+/** A home of its own for each test of several replicas. */
+function open(databaseUrl: string, home: string): Promise<Store> {
+  return openStore({ databaseUrl }, { clock: systemClock, home });
+}
+
+afterAll(async () => {
+  await server?.stop();
+});
+
+const skipped = server ? '' : ' (skipped: no initdb and pg_ctl, or no user `postgres`, on this machine)';
+const url = server?.url ?? '';
+
+describe.runIf(server)(`PostgreSQL${skipped}`, () => {
+  let store: Store;
+  beforeAll(async () => {
+    store = await open(url, 'shared');
+  }, 60_000);
+  afterAll(async () => {
+    await store.close();
+  });
+
+  describeObjectStore('PostgreSQL', () => store.objects);
+  describeHistory('PostgreSQL', () => store);
+
+  describe('replicas of one home', () => {
+    test('several that start at once on an empty database all get in', async () => {
+      const empty = (await server?.database('race')) ?? '';
+      const stores = await Promise.all([1, 2, 3, 4].map(() => open(empty, 'race')));
+      expect(stores.filter((s) => s.isLeader())).toHaveLength(1);
+      await Promise.all(stores.map((s) => s.close()));
+    }, 60_000);
+
+    test('each run is claimed by one, and given on when its owner leaves', async () => {
+      const [one, two] = await Promise.all([open(url, 'give'), open(url, 'give')]);
+      const runs = Array.from({ length: 60 }, (_, i) => runRow(`give-${i}`));
+      await Promise.all(runs.map((run) => one.runs.create(run)));
+      const claims = await Promise.all([one.runs.claim(20), two.runs.claim(200), one.runs.claim(200)]);
+      const ids = claims.flat().map((claim) => claim.id);
+      expect(ids.toSorted()).toEqual(runs.map((run) => run.id).toSorted());
+      expect(await two.runs.claim(200)).toEqual([]);
+      await one.close();
+      const owned = new Set(claims[1].map((claim) => claim.id));
+      const rest = await two.runs.claim(200);
+      expect(rest.map((claim) => claim.id).toSorted()).toEqual(ids.filter((id) => !owned.has(id)).toSorted());
+      expect(rest.every((claim) => claim.fence === 2)).toBe(true);
+      await two.close();
+    });
+
+    test('another home’s runs and objects are left alone', async () => {
+      const [here, there] = await Promise.all([open(url, 'here'), open(url, 'there')]);
+      await here.runs.create(runRow('of-here'));
+      await here.objects.create({
+        kind: 'WorkflowRun',
+        metadata: { name: 'x', namespace: 'n' },
+        spec: { workflow: 'w' },
+      });
+      expect(await there.runs.claim(200)).toEqual([]);
+      expect(await there.objects.list('WorkflowRun')).toEqual([]);
+      expect(here.isLeader() && there.isLeader()).toBe(true);
+      expect(await here.runs.claim(200)).toEqual([{ id: 'of-here', fence: 1 }]);
+      await Promise.all([here.close(), there.close()]);
+    });
+
+    test('what one writes, the other’s watchers and listeners hear of', async () => {
+      const [one, two] = await Promise.all([open(url, 'hear'), open(url, 'hear')]);
+      const draft = { kind: 'WorkflowRun' as const, metadata: { name: 'x', namespace: 'n' }, spec: { workflow: 'w' } };
+      const seen: WatchEvent<'WorkflowRun'>[] = [];
+      let wake = () => {};
+      const until = async (holds: () => boolean) => {
+        while (!holds()) await new Promise<void>((resolve) => (wake = resolve));
+      };
+      const stop = await two.objects.watch('WorkflowRun', (event) => {
+        seen.push(event);
+        wake();
+      });
+      const made = await one.objects.create(draft);
+      await until(() => seen.length > 0);
+      expect(seen).toEqual([{ type: 'Applied', object: made }]);
+      await one.objects.writeStatus(
+        'WorkflowRun',
+        { namespace: 'n', name: 'x', uid: made.metadata.uid },
+        { phase: 'P' },
+      );
+      await until(() => seen.some((e) => e.object.status?.phase === 'P'));
+      await one.objects.delete('WorkflowRun', 'n', 'x');
+      await until(() => seen.some((e) => e.type === 'Deleted'));
+      stop();
+
+      let events = 0;
+      let logs = 0;
+      two.events.onAppend(() => (events++, wake()));
+      two.logs.onAppend('r', () => (logs++, wake()));
+      await one.events.append([
+        { kind: 'K', namespace: 'n', name: 'x', type: 'Normal', reason: 'R', message: 'm', at: 1 },
+      ]);
+      await one.logs.append({ runId: 'r', step: 'a', attempt: 1 }, 0, new Uint8Array([97]));
+      await until(() => events > 0 && logs > 0);
+      await Promise.all([one.close(), two.close()]);
+    });
+
+    test('a write that began early and was committed late is not missed by a watcher', async () => {
+      const [one, two] = await Promise.all([open(url, 'late'), open(url, 'late')]);
+      const draft = (name: string) => ({
+        kind: 'WorkflowRun' as const,
+        metadata: { name, namespace: 'n' },
+        spec: { workflow: 'w' },
+      });
+      await one.objects.create(draft('early'));
+      const labels = new Map<string, string | undefined>();
+      let wake = () => {};
+      await two.objects.watch('WorkflowRun', ({ object }) => {
+        labels.set(object.metadata.name, object.metadata.labels['late']);
+        wake();
+      });
+      const until = async (holds: () => boolean) => {
+        while (!holds()) await new Promise<void>((resolve) => (wake = resolve));
+      };
+      const sql = postgres(url, { max: 1 });
+      // Holds its transaction id open while later ones are committed and polled.
+      await sql.begin(async (tx) => {
+        await tx`update objects set labels = '{"late": "yes"}', changed = pg_current_xact_id(),
+          resource_version = nextval('object_version') where home = 'late' and name = 'early'`;
+        await one.objects.create(draft('between'));
+        await until(() => labels.has('between'));
+      });
+      await until(() => labels.get('early') === 'yes');
+      expect([...labels.keys()].toSorted()).toEqual(['between', 'early']);
+      await sql.end();
+      await Promise.all([one.close(), two.close()]);
+    });
+
+    test('a stalled replica loses lease, leadership and runs; when it wakes it can write nothing', async () => {
+      const home = 'stalled';
+      const child = await startReplica({ databaseUrl: url }, home);
+      try {
+        const taker = await open(url, home);
+        expect(taker.isLeader()).toBe(false);
+        await expect(taker.promotions.commit(environment, nothing, 1)).rejects.toMatchObject({ name: 'FenceLost' });
+        await taker.runs.create(runRow('of-the-stalled'));
+        expect(await child.ask({ do: 'claim' })).toEqual([{ id: 'of-the-stalled', fence: 1 }]);
+        expect(await child.ask({ do: 'promote' })).toMatchObject({ revision: 1 });
+        expect(await taker.runs.claim(1)).toEqual([]);
+
+        const won = new Promise<boolean>((resolve) => taker.onLeadership(resolve));
+        child.kill('SIGSTOP');
+        expect(await won).toBe(true);
+        expect(taker.isLeader()).toBe(true);
+        const [claim] = await taker.runs.claim(200);
+        expect(claim).toEqual({ id: 'of-the-stalled', fence: 2 });
+        await taker.runs.commit(transition(runRow('of-the-stalled'), { steps: [stepRow('of-the-stalled', 'a')] }), 2);
+        await taker.promotions.commit(environment, nothing, 1);
+
+        child.kill('SIGCONT');
+        expect(await child.ask({ do: 'commit', id: 'of-the-stalled', fence: 1 })).toEqual({ error: 'FenceLost' });
+        expect(await child.ask({ do: 'promote' })).toEqual({ error: 'FenceLost' });
+        expect(await child.ask({ do: 'claim' })).toEqual([]);
+        expect(await child.ask({ do: 'status' })).toEqual({ leader: false, lost: true, remainingMs: 0 });
+        await taker.close();
+      } finally {
+        child.kill('SIGKILL');
+        await child.exited;
+      }
+    }, 60_000);
+
+    test('a lease that cannot be renewed is lost by the local clock, and says so once', async () => {
+      const said: string[] = [];
+      const lost = await openStore(
+        { databaseUrl: url },
+        { clock: systemClock, home: 'cut-off', log: (message) => said.push(message) },
+      );
+      const sql = postgres(url, { max: 1 });
+      // As if the database had not heard of it in time.
+      await sql`update replicas set expires_at = clock_timestamp() where home = 'cut-off'`;
+      await new Promise((resolve) => lost.lease.lost.addEventListener('abort', resolve, { once: true }));
+      expect(lost.lease.remainingMs()).toBe(0);
+      expect(lost.isLeader()).toBe(false);
+      await lost.runs.create(runRow('cut-off'));
+      expect(await lost.runs.claim(1)).toEqual([]);
+      await lost.close();
+      expect(said.filter((message) => message.includes('lease'))).toHaveLength(1);
+      await sql.end();
+    });
+  });
+});

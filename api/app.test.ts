@@ -8,9 +8,12 @@ import {
   addWorkflow,
   type ApiWorld,
   change,
+  dependencies,
+  host,
   openApiWorld,
   workflowSpec,
 } from '../test/fixtures/api.ts';
+import { createApp } from './app.ts';
 import { immutableFields } from './objects.ts';
 import { openapiDocument } from './openapi.ts';
 import type { Run, RunSummary } from './resources/run.ts';
@@ -53,11 +56,13 @@ describe('objects', () => {
     expect(same).toEqual(read);
     const edited = { ...read, spec: { ...read.spec, description: 'Another.' } };
     expect((await world.call<Stored>('PUT', path, edited)).body.metadata.generation).toBe(read.metadata.generation + 1);
-    expect(await world.refused('PUT', path, edited), 'a state that was overtaken').toMatchObject({ status: 409 });
+    // a state that was overtaken
+    expect(await world.refused('PUT', path, edited)).toMatchObject({ status: 409 });
     const other = { ...object, metadata: { name: 'report', uid: 'another' } };
     expect(await world.refused('PUT', path, other)).toMatchObject({ status: 409 });
     await world.call('DELETE', path);
-    expect(await world.refused('PUT', path, read), 'one that was deleted meanwhile').toMatchObject({ status: 409 });
+    // one that was deleted meanwhile
+    expect(await world.refused('PUT', path, read)).toMatchObject({ status: 409 });
   });
 
   test.each([
@@ -104,7 +109,7 @@ describe('objects', () => {
     };
     for (const [kind, spec] of Object.entries(specs)) {
       const list = `/api/v1/namespaces/every/${kinds[kind as keyof typeof specs].plural}`;
-      expect((await world.call('PUT', `${list}/one`, { kind, spec })).status, kind).toBe(200);
+      expect((await world.call('PUT', `${list}/one`, { kind, spec })).body).toMatchObject({ kind, spec });
       expect((await world.call('GET', `${list}/one`)).status).toBe(200);
       expect((await world.call<Listed<Stored>>('GET', list)).body.items).toHaveLength(1);
       expect((await world.call('DELETE', `${list}/one`)).status).toBe(204);
@@ -114,7 +119,7 @@ describe('objects', () => {
   test('what the CRDs call immutable cannot be changed', async () => {
     for (const [kind, definition] of Object.entries(kinds)) {
       const said = definition.rules.flatMap((r) => /^(\w+) (?:is|are) immutable$/.exec(r.message)?.[1] ?? []);
-      expect(immutableFields[kind as keyof typeof kinds] ?? [], kind).toEqual(said);
+      expect({ kind, fields: immutableFields[kind as keyof typeof kinds] ?? [] }).toEqual({ kind, fields: said });
     }
     const run = '/api/v1/namespaces/dev/workflowruns/fixed';
     await world.call('PUT', run, { spec: { workflow: 'report', inputs: { a: 1 } } });
@@ -175,7 +180,7 @@ describe('runs', () => {
     ['inputs that are no map', { workflow: 'report', inputs: [] }, 422, 'inputs'],
     ['a name that is none', { workflow: 'report', name: 'No Such Name' }, 422, 'name'],
     ['both names', { workflow: 'report', name: 'a', generateName: 'b' }, 422, 'either'],
-    ['inputs with NUL', { workflow: 'report', inputs: { a: '\0' } }, 422, 'spec.inputs'],
+    ['inputs with NUL', { workflow: 'report', inputs: { a: '\0' } }, 422, 'inputs.a'],
   ])('%s: %o → %i', async (_, body, status, words) => {
     const problem = await world.refused('POST', runs, body);
     expect(problem.status).toBe(status);
@@ -243,7 +248,8 @@ describe('runs', () => {
       desired: 'Cancelled',
       reason: 'wrong data',
     });
-    expect(await spec('cancel', { reason: 'again' }), 'the first reason stays').toMatchObject({ reason: 'wrong data' });
+    // the first reason stays
+    expect(await spec('cancel', { reason: 'again' })).toMatchObject({ reason: 'wrong data' });
     expect(await world.refused('POST', `${runs}/steered/resume`, {})).toMatchObject({ status: 409 });
     await change(world.store, row.id, { run: { phase: 'Cancelled', finishedAt: 1 } });
     expect(await world.refused('POST', `${runs}/steered/cancel`, {})).toMatchObject({
@@ -535,6 +541,12 @@ test('the server says what it is and whether it is ready', async () => {
   expect((await world.call('GET', '/healthz')).body).toEqual({ ok: true });
   expect((await world.call('GET', '/readyz')).body).toEqual({ ok: true, reasons: [] });
   expect((await world.call('GET', '/metrics')).status).toBe(200);
+});
+
+test('not being ready is an answer with reasons', async () => {
+  const app = createApp(dependencies(world.store, { ready: async () => ({ ok: false, reasons: ['no leader'] }) }));
+  const response = await app.request(`http://${host}/readyz`, { headers: { host } });
+  expect([response.status, await response.json()]).toEqual([503, { ok: false, reasons: ['no leader'] }]);
 });
 
 test('events and logs as pages', async () => {

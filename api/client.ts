@@ -89,8 +89,6 @@ export function createClient(connection: Connection) {
   const { call, follow } = createTransport(connection);
   const get = <T>(path: string, query?: Query) => call<T>('GET', path, query ? { query } : {});
   const post = <T>(path: string, body: object) => call<T>('POST', path, { body });
-  const run = ({ namespace, name }: ObjectKey) => `/api/v1/namespaces/${part(namespace)}/runs/${part(name)}`;
-  const object = (kind: Kind, namespace: string) => `/api/v1/namespaces/${part(namespace)}/${kinds[kind].plural}`;
 
   return {
     server: () => get<ServerInfo>('/api/v1/server'),
@@ -178,6 +176,14 @@ export async function* allItems<T>(page: (after: string | undefined) => Promise<
     if (next === null) return;
     after = next;
   }
+}
+
+function run({ namespace, name }: ObjectKey): string {
+  return `/api/v1/namespaces/${part(namespace)}/runs/${part(name)}`;
+}
+
+function object(kind: Kind, namespace: string): string {
+  return `/api/v1/namespaces/${part(namespace)}/${kinds[kind].plural}`;
 }
 
 function part(name: string): string {

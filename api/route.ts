@@ -1,11 +1,13 @@
 import type { Context, Hono } from 'hono';
 import { type DescribeRouteOptions, describeRoute, resolver, validator } from 'hono-openapi';
 import { type Static, type TObject, type TSchema, Type } from 'typebox';
+import { checkStorable } from '../controller/core/parse/json-limits.ts';
+import { formatPath } from '../controller/core/parse/position.ts';
 import { RequestProblem } from './errors.ts';
 import { type InvalidField, ProblemDetails, type ProblemType, problemTypes } from './problem.ts';
 import { apiSchema } from './schema.ts';
 
-export type Tag =
+type Tag =
   | 'environments'
   | 'workflows'
   | 'versions'
@@ -72,6 +74,7 @@ export function addRoute<P extends TObject = None, Q extends TObject = None, B e
   ];
   app.on(operation.method, [operation.path], ...handlers, (c: Context) => {
     const checked = (target: string) => (c.req.valid as (t: string) => unknown)(target);
+    demandStorable(checked('json'));
     return handle({ params: checked('param'), query: checked('query'), body: checked('json') } as Checked<P, Q, B>, c);
   });
 }
@@ -79,12 +82,20 @@ export function addRoute<P extends TObject = None, Q extends TObject = None, B e
 /** What has a default need not be sent, though ajv, which fills it in, sees it as required. */
 function withOptionalDefaults(query: TObject): TSchema {
   const required = (query.required ?? []).filter((name) => !('default' in (query.properties[name] ?? {})));
-  return { ...query, required } as TSchema;
+  return { ...query, required };
 }
 
 /** An object schema that refuses fields it does not know; for parameters and bodies. */
 export function only<T extends Record<string, TSchema>>(properties: T, options: Record<string, unknown> = {}) {
   return Type.Object(properties, { additionalProperties: false, ...options });
+}
+
+/** What no text column takes (NUL, half a surrogate pair) or no stack (depth) is refused here, wherever it would end up. */
+function demandStorable(body: unknown): void {
+  const problems = checkStorable(body).map(({ path, rule, message }) => ({ path: formatPath(path), rule, message }));
+  if (problems.length === 0) return;
+  const list = problems.map((p) => `${p.path}: ${p.message}`).join('; ');
+  throw new RequestProblem('invalid', `The body is wrong: ${list}.`, { problems });
 }
 
 type CheckResult = { success: boolean; error?: readonly unknown[] };

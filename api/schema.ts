@@ -33,7 +33,7 @@ export function apiSchema(schema: TSchema, source: 'json' | 'text', documented =
 }
 
 /** ajv's errors as a user reads them; one for each place and rule. */
-export function invalidFields(errors: ErrorObject[]): InvalidField[] {
+function invalidFields(errors: ErrorObject[]): InvalidField[] {
   const seen = new Map<string, InvalidField>();
   for (const error of errors) {
     const field = invalidField(error);

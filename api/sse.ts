@@ -23,6 +23,8 @@ export function eventStream(
   subscribe: (ring: () => void) => (() => void)[],
   follow: (stream: EventStream) => Promise<void>,
 ): Response {
+  // nobody would read the stream, so nobody would ever end it
+  if (c.req.method === 'HEAD') return c.body(null, 200, { 'content-type': 'text/event-stream' });
   return streamSSE(c, async (stream) => {
     const bell = createBell();
     let quietSince = deps.clock.monotonic();

@@ -251,6 +251,20 @@ test('a silent stream is kept open by comments', async () => {
   await reader.cancel();
 });
 
+test('HEAD starts no stream', async () => {
+  let subscribed = 0;
+  const onAppend = () => {
+    subscribed++;
+    return () => {};
+  };
+  const store = { ...world.store, events: { ...world.store.events, onAppend } };
+  const headers = { host, authorization: `Bearer ${token}`, accept: 'text/event-stream' };
+  const app = createApp(dependencies(store));
+  const response = await app.request(`http://${host}/api/v1/events`, { method: 'HEAD', headers });
+  expect([response.status, response.headers.get('content-type')]).toEqual([200, 'text/event-stream']);
+  expect(subscribed).toBe(0);
+});
+
 test('a failure inside a stream is told without internals, and logged', async () => {
   const events = { ...world.store.events, list: () => Promise.reject(new Error('secret internals')) };
   const logged: string[] = [];

@@ -65,7 +65,8 @@ export function createTransport({ server, token, fetch: send = (request) => fetc
     { query, signal }: { query: Query; signal: AbortSignal | undefined },
   ): AsyncGenerator<ServerEvent> {
     let lastId: string | undefined;
-    for (let failures = 0; !signal?.aborted; ) {
+    for (let failures = 0; ; ) {
+      if (signal?.aborted) return;
       try {
         const headers = { accept: 'text/event-stream', ...(lastId === undefined ? {} : { 'last-event-id': lastId }) };
         const response = await send(request('GET', path, query, headers, signal ? { signal } : {}));

@@ -50,7 +50,7 @@ const summary = {
 export const RunSummary = Type.Object(summary, { ref: 'RunSummary' });
 export type RunSummary = Static<typeof RunSummary>;
 
-export const Attempt = Type.Object(
+const Attempt = Type.Object(
   {
     number: Type.Integer({ description: '1 for the first.' }),
     phase: Type.String({ description: 'Starting, Stopping, Succeeded, Failed, TimedOut or Cancelled.' }),
@@ -61,7 +61,6 @@ export const Attempt = Type.Object(
   },
   { ref: 'Attempt' },
 );
-export type Attempt = Static<typeof Attempt>;
 
 export const Step = Type.Object(
   {

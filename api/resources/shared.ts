@@ -39,10 +39,6 @@ export function AnyObject(description: string) {
   return Type.Unsafe<JsonObject>({ type: 'object', description });
 }
 
-export function Digest(description: string) {
-  return Type.String({ description });
-}
-
 /** Why something did not succeed. */
 export const ErrorResource = Type.Object(
   {

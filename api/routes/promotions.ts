@@ -20,9 +20,16 @@ import {
 } from '../resources/promotion.ts';
 import { Name, nameParams, OneOf, PageOf, pageQuery } from '../resources/shared.ts';
 import { addRoute, only } from '../route.ts';
+import { createWaiting } from '../waiting.ts';
 
 /** Refs on their way into environments. */
 export function promotionRoutes(app: Hono, deps: AppDependencies): void {
+  const waiting = createWaiting(deps, 'Promotion', async (uid) => (await deps.store.promotions.get(uid)) !== null);
+  const into =
+    (environment: string | undefined) =>
+    ({ metadata, spec }: PromotionObject): boolean =>
+      metadata.namespace === deps.project && (environment === undefined || spec.environment === environment);
+
   addRoute(
     app,
     {
@@ -49,13 +56,16 @@ export function promotionRoutes(app: Hono, deps: AppDependencies): void {
       },
     },
     async ({ query: { environment, phase, limit, after } }, c) => {
-      const waiting =
-        after === undefined && (!phase || phase.includes('Pending')) ? await notTakenUp(deps, environment) : [];
+      const wantsPending = after === undefined && (!phase || phase.includes('Pending'));
+      const pending = wantsPending ? await waiting.list(into(environment), limit) : [];
       const page = await deps.store.promotions.list(
         { project: deps.project, ...(environment ? { environment } : {}), ...(phase ? { phases: phase } : {}) },
         { limit, ...(after ? { after } : {}) },
       );
-      return c.json({ items: [...waiting.slice(0, limit), ...page.items.map(promotionSummary)], next: page.next });
+      // one may have been taken up between the two questions
+      const ids = new Set(page.items.map((row) => row.id));
+      const first = pending.filter((object) => !ids.has(object.metadata.uid)).map(pendingPromotion);
+      return c.json({ items: [...first, ...page.items.map(promotionSummary)], next: page.next });
     },
   );
 
@@ -98,7 +108,10 @@ export function promotionRoutes(app: Hono, deps: AppDependencies): void {
     },
     async ({ body: { environment, ref } }, c) => {
       await getObject(deps, 'Environment', deps.project, environment);
-      const underWay = await unfinished(deps, environment, ref);
+      const rows = await deps.store.promotions.ofEnvironment(deps.project, environment);
+      const row = rows.find((r) => (r.ref === ref || r.commit === ref) && !isFinished(r.phase));
+      const [waits] = row ? [] : await waiting.list((o) => into(environment)(o) && o.spec.ref === ref, 1);
+      const underWay = row?.name ?? waits?.metadata.name;
       if (underWay) {
         throw new RequestProblem(
           'conflict',
@@ -149,28 +162,6 @@ export function promotionRoutes(app: Hono, deps: AppDependencies): void {
 
 function isFinished(phase: PromotionPhase): boolean {
   return phase !== 'Pending' && phase !== 'Gating';
-}
-
-/** Promotion objects without a row, newest first. */
-async function notTakenUp(deps: AppDependencies, environment: string | undefined): Promise<PromotionSummary[]> {
-  const objects = await deps.store.objects.list('Promotion', { namespace: deps.project });
-  const waiting: PromotionObject[] = [];
-  for (const object of objects) {
-    if (object.status?.phase !== undefined && object.status.phase !== 'Pending') continue;
-    if (environment !== undefined && object.spec.environment !== environment) continue;
-    if ((await deps.store.promotions.get(object.metadata.uid)) === null) waiting.push(object);
-  }
-  return waiting
-    .map(pendingPromotion)
-    .toSorted((a, b) => b.createdAt.localeCompare(a.createdAt) || b.id.localeCompare(a.id));
-}
-
-/** The name of a promotion of this ref into this environment that has not reached its last phase. */
-async function unfinished(deps: AppDependencies, environment: string, ref: string): Promise<string | undefined> {
-  const rows = await deps.store.promotions.ofEnvironment(deps.project, environment);
-  const row = rows.find((r) => (r.ref === ref || r.commit === ref) && !isFinished(r.phase));
-  if (row) return row.name;
-  return (await notTakenUp(deps, environment)).find((p) => p.ref === ref)?.name;
 }
 
 /** Groups that its approval gates ask for: those of now, and those of when it began. */

@@ -1,6 +1,7 @@
 import type { Hono } from 'hono';
 import { Type } from 'typebox';
 import { durationPattern } from '../../crds/metadata.ts';
+import type { WorkflowRun } from '../../crds/workflow-run.ts';
 import { parseDuration } from '../../controller/core/duration.ts';
 import { isFinished, type RunPhase } from '../../controller/core/run/types.ts';
 import type { Instant } from '../../controller/core/time.ts';
@@ -32,6 +33,7 @@ import {
 } from '../resources/shared.ts';
 import { addRoute, only } from '../route.ts';
 import { findRun, runResource, runSteps } from '../runs.ts';
+import { createWaiting } from '../waiting.ts';
 
 const runQuery = only({
   namespace: NamespaceFilter,
@@ -51,6 +53,8 @@ const runQuery = only({
 
 /** Executions of workflows. */
 export function runRoutes(app: Hono, deps: AppDependencies): void {
+  const waiting = createWaiting(deps, 'WorkflowRun', async (uid) => (await deps.store.runs.get(uid)) !== null);
+
   addRoute(
     app,
     {
@@ -71,7 +75,7 @@ export function runRoutes(app: Hono, deps: AppDependencies): void {
       const since = sinceText === undefined ? undefined : readSince(sinceText, deps.clock.now());
       const wantsPending =
         after === undefined && (!phases || phases.includes('Pending')) && equal.environment === undefined;
-      const waiting = wantsPending ? await notTakenUp(deps, equal, since) : [];
+      const pending = wantsPending ? await waiting.list(matchesObject(equal, since), limit) : [];
       const recorded = phases?.filter((p): p is RunPhase => p !== 'Pending');
       const page =
         recorded?.length === 0
@@ -80,7 +84,10 @@ export function runRoutes(app: Hono, deps: AppDependencies): void {
               { ...equal, ...(recorded ? { phases: recorded } : {}), ...(since === undefined ? {} : { since }) },
               { limit, ...(after ? { after } : {}) },
             );
-      return c.json({ items: [...waiting.slice(0, limit), ...page.items.map(runSummary)], next: page.next });
+      // one may have been taken up between the two questions
+      const ids = new Set(page.items.map((row) => row.id));
+      const first = pending.filter((object) => !ids.has(object.metadata.uid)).map(pendingRun);
+      return c.json({ items: [...first, ...page.items.map(runSummary)], next: page.next });
     },
   );
 
@@ -242,23 +249,13 @@ async function demandUnfinished(deps: AppDependencies, namespace: string, name: 
   return run;
 }
 
-/** WorkflowRun objects without a row, newest first. */
-async function notTakenUp(
-  deps: AppDependencies,
-  filter: { namespace?: string; workflow?: string; name?: string },
-  since: Instant | undefined,
-): Promise<RunSummary[]> {
-  const objects = await deps.store.objects.list('WorkflowRun', filter.namespace ? { namespace: filter.namespace } : {});
-  const waiting: RunSummary[] = [];
-  for (const object of objects) {
-    const { phase } = object.status ?? {};
-    if (phase !== undefined && phase !== 'Pending' && phase !== 'Queued') continue;
-    if (filter.workflow !== undefined && object.spec.workflow !== filter.workflow) continue;
-    if (filter.name !== undefined && object.metadata.name !== filter.name) continue;
-    if (since !== undefined && Date.parse(object.metadata.creationTimestamp) < since) continue;
-    if ((await deps.store.runs.get(object.metadata.uid)) === null) waiting.push(pendingRun(object));
-  }
-  return waiting.toSorted((a, b) => b.createdAt.localeCompare(a.createdAt) || b.id.localeCompare(a.id));
+/** Which of the runs that have no row are asked for; the row's filter does the same in the database. */
+function matchesObject(filter: { namespace?: string; workflow?: string; name?: string }, since: Instant | undefined) {
+  return ({ metadata, spec }: WorkflowRun): boolean =>
+    (filter.namespace === undefined || metadata.namespace === filter.namespace) &&
+    (filter.workflow === undefined || spec.workflow === filter.workflow) &&
+    (filter.name === undefined || metadata.name === filter.name) &&
+    (since === undefined || Date.parse(metadata.creationTimestamp) >= since);
 }
 
 const rfc3339 = /^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d+)?(Z|[+-]\d\d:\d\d)$/i;

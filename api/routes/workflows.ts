@@ -55,7 +55,6 @@ export function workflowRoutes(app: Hono, deps: AppDependencies): void {
     },
     async ({ query }, c) => {
       const all = await deps.store.objects.list('Workflow', query.namespace ? { namespace: query.namespace } : {});
-      const cursor = (w: Workflow) => `${w.metadata.namespace}/${w.metadata.name}`;
       const from = query.after === undefined ? 0 : all.findIndex((w) => isAfter(cursor(w), query.after ?? ''));
       const rest = from === -1 ? [] : all.slice(from);
       const items: WorkflowSummary[] = [];
@@ -82,6 +81,10 @@ export function workflowRoutes(app: Hono, deps: AppDependencies): void {
       return c.json({ ...(await workflowSummary(deps, object)), spec: object.spec });
     },
   );
+}
+
+function cursor({ metadata }: Workflow): string {
+  return `${metadata.namespace}/${metadata.name}`;
 }
 
 /** In the order of the list: by namespace, then by name; `/` must not take part in the comparison. */

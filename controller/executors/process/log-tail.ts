@@ -1,3 +1,4 @@
+import { statSync } from 'node:fs';
 import { type FileHandle, open } from 'node:fs/promises';
 import type { AttemptKey } from '../../core/run/types.ts';
 import type { Clock } from '../../seams/clock.ts';
@@ -31,7 +32,7 @@ export interface LogTailOptions {
 export class LogTail {
   readonly #options: LogTailOptions;
   readonly #masker: Masker;
-  readonly #buffer = Buffer.allocUnsafe(chunkBytes);
+  #buffer: Buffer | null = null;
   #file: FileHandle | null = null;
   #read = 0;
   #shown = 0;
@@ -54,6 +55,8 @@ export class LogTail {
 
   /** Hands on what is left, once nothing more can come. Returns the last line that is not empty. */
   async finish(): Promise<string | null> {
+    // Most scripts print nothing: a look at the size costs a tenth of opening the file.
+    if (this.#file === null && (statSync(this.#options.path, { throwIfNoEntry: false })?.size ?? 0) === 0) return null;
     try {
       await this.advance();
       if (!this.#cut) await this.#show(this.#masker.end());
@@ -82,6 +85,7 @@ export class LogTail {
       if ((error as NodeJS.ErrnoException).code === 'ENOENT') return null;
       throw error;
     }
+    this.#buffer ??= Buffer.allocUnsafe(chunkBytes);
     const { bytesRead } = await this.#file.read(this.#buffer, 0, chunkBytes, this.#read);
     this.#read += bytesRead;
     return bytesRead === 0 ? null : this.#buffer.subarray(0, bytesRead);

@@ -168,16 +168,6 @@ export function createClient(connection: Connection) {
   };
 }
 
-/** Every item of a list, page by page. */
-export async function* allItems<T>(page: (after: string | undefined) => Promise<Page<T>>): AsyncGenerator<T> {
-  for (let after: string | undefined; ; ) {
-    const { items, next } = await page(after);
-    yield* items;
-    if (next === null) return;
-    after = next;
-  }
-}
-
 function run({ namespace, name }: ObjectKey): string {
   return `/api/v1/namespaces/${part(namespace)}/runs/${part(name)}`;
 }

@@ -46,7 +46,9 @@ export function demandUnchanged(kind: Kind, before: unknown, after: unknown): vo
   if (problems.length > 0) throw invalid(kind, problems);
 }
 
-function invalid(kind: Kind, problems: InvalidField[]): RequestProblem {
+function invalid(kind: Kind, found: InvalidField[]): RequestProblem {
+  // whoever found them may know more than a caller can use
+  const problems = found.map(({ path, message, rule }) => ({ path, message, rule }));
   const list = problems.map((p) => (p.path ? `${p.path}: ${p.message}` : p.message)).join('; ');
   return new RequestProblem('invalid', `The ${kind} is not valid: ${list}.`, { problems });
 }

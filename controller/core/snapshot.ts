@@ -7,6 +7,7 @@ import { isGlob, matchFiles } from './files-globs.ts';
 import { checkFile } from './lint/index.ts';
 import {
   diagnose,
+  firstDiagnostics,
   type ParsedDocument,
   type ParsedDocumentOf,
   uniqueDiagnostics,
@@ -261,9 +262,14 @@ function checkTemplateFile(file: string, bytes: Uint8Array | undefined): Diagnos
   return [{ file, line: line + 1, column, severity: 'error', rule: 'expression-in-text', message }];
 }
 
+/** Most diagnostics kept for one ref: they are stored with its Promotion and shown to people. */
+const maxDiagnostics = 200;
+
 /** What a tree holds, judged whole: `InvalidRef` on any error, `NoWorkflows` when there is none. */
 export function refContent(snapshots: Snapshot[], diagnostics: Diagnostic[]): RefContent {
-  if (diagnostics.some((d) => d.severity === 'error')) return { ok: false, reason: 'InvalidRef', diagnostics };
+  if (diagnostics.some((d) => d.severity === 'error')) {
+    return { ok: false, reason: 'InvalidRef', diagnostics: firstDiagnostics(diagnostics, maxDiagnostics) };
+  }
   if (snapshots.length === 0) return { ok: false, reason: 'NoWorkflows', diagnostics };
   return { ok: true, workflows: snapshots.map(({ workflow, digest }) => ({ name: workflow, digest })) };
 }

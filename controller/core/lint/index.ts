@@ -4,11 +4,11 @@ import {
   diagnose,
   type ParsedDocument,
   parseDocuments,
-  uniqueDiagnostics,
+  firstDiagnostics,
   type WrittenObject,
 } from '../parse/documents.ts';
 import type { Problem } from '../parse/position.ts';
-import { validateObject } from '../parse/validate.ts';
+import { maxProblems, validateObject } from '../parse/validate.ts';
 import { lintEnvironment } from './environment.ts';
 import { lintSource } from './source.ts';
 import { lintWorkflow } from './workflow.ts';
@@ -30,8 +30,8 @@ export function checkObject(kind: Kind, object: unknown): Problem[] {
 }
 
 /** Lint of a document with positions. */
-export function lintDocument(document: ParsedDocument): Diagnostic[] {
-  return uniqueDiagnostics(lintObject(document.object).map((p) => diagnose(document.file, document, p)));
+function lintDocument(document: ParsedDocument): Diagnostic[] {
+  return lintObject(document.object).map((p) => diagnose(document.file, document, p));
 }
 
 /** Parses and lints one file: what `windlass lint` and the git reader say about it. Options as of parseDocuments. */
@@ -41,5 +41,8 @@ export function checkFile(
   options: { named?: boolean } = {},
 ): { documents: ParsedDocument[]; diagnostics: Diagnostic[] } {
   const { documents, diagnostics } = parseDocuments(file, bytes, options);
-  return { documents, diagnostics: uniqueDiagnostics([...diagnostics, ...documents.flatMap(lintDocument)]) };
+  return {
+    documents,
+    diagnostics: firstDiagnostics([...diagnostics, ...documents.flatMap(lintDocument)], maxProblems),
+  };
 }

@@ -1,5 +1,5 @@
 /** Largest file that is parsed. */
-export const maxFileBytes = 1024 * 1024;
+const maxFileBytes = 1024 * 1024;
 
 /** What a file must mention to be ours when it cannot be parsed (design 5, "Refs"). */
 const marker = 'windlass.dev/';

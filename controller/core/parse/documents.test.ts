@@ -61,6 +61,9 @@ describe('what is written to be expensive is refused in time', () => {
   test('at most 100 mistakes of one document are told', () => {
     const keys = Array.from({ length: 20_000 }, (_, i) => `  ${i}: 0${i}`).join('\n');
     expect(rules(`${header}spec:\n${keys}`)).toHaveLength(100);
+    const { diagnostics } = parseDocuments('w.yaml', bytes(`${header}---\n`.repeat(500)));
+    expect(diagnostics).toHaveLength(100);
+    expect(diagnostics.at(-1)).toMatchObject({ rule: 'too-many', message: '401 more mistakes are not shown' });
   });
 
   test('many different keys cost no more than their number', () => {

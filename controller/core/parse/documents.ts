@@ -65,7 +65,7 @@ export function parseDocuments(
     if ('problems' in read) diagnostics.push(...read.problems.map((p) => diagnose(file, document, p)));
     else documents.push(read);
   }
-  return { documents, diagnostics: uniqueDiagnostics(diagnostics) };
+  return { documents, diagnostics: firstDiagnostics(diagnostics, maxProblems) };
 }
 
 /** A problem of an object as a diagnostic of the file it was read from. */
@@ -78,6 +78,16 @@ export function diagnose(file: string, document: Pick<ParsedDocument, 'locate'>,
 export function uniqueDiagnostics(diagnostics: Diagnostic[]): Diagnostic[] {
   const byText = new Map(diagnostics.map((d) => [JSON.stringify(d), d]));
   return sortDiagnostics([...byText.values()]);
+}
+
+/** Unique ones up to a limit, errors before warnings; the last then says how many there are beyond it. */
+export function firstDiagnostics(diagnostics: Diagnostic[], limit: number): Diagnostic[] {
+  const unique = uniqueDiagnostics(diagnostics);
+  if (unique.length <= limit) return unique;
+  const byWeight = [...unique.filter((d) => d.severity === 'error'), ...unique.filter((d) => d.severity !== 'error')];
+  const shown = sortDiagnostics(byWeight.slice(0, limit - 1));
+  const message = `${unique.length - shown.length} more mistakes are not shown`;
+  return [...shown, { ...(shown.at(-1) as Diagnostic), rule: 'too-many', message }];
 }
 
 /** Null for a document that is none of ours. */

@@ -4,7 +4,7 @@ import type { Problem } from './position.ts';
 import { checkSchema } from './schema.ts';
 import { checkShape } from './shape.ts';
 
-/** Most problems reported for one object: the rest is the same mistake again. */
+/** Most problems reported for one object or file: the rest is the same mistake again. */
 export const maxProblems = 100;
 
 /**

@@ -12,7 +12,7 @@ export function hasAttempts(kind: StepKind): kind is 'run' | 'http' | 'template'
 }
 
 /** True for methods that may have an effect twice when sent twice. */
-export function isRepeatable(method: string): boolean {
+function isRepeatable(method: string): boolean {
   return method !== 'POST' && method !== 'PATCH';
 }
 

@@ -19,7 +19,7 @@ beforeEach(async () => {
   sink = new RecordingSink();
   world = await ProcessWorld.create(sink);
   controllers = [];
-  execFileSync('mkfifo', [join(world.directory, 'go')]);
+  execFileSync('sh', ['-c', 'mkfifo "$0"', join(world.directory, 'go')]);
 });
 afterEach(async () => {
   for (const controller of controllers) controller.kill('SIGKILL');

@@ -1,3 +1,4 @@
+import type { ServerResponse } from 'node:http';
 import type { AddressInfo } from 'node:net';
 import { serve } from '@hono/node-server';
 import type { Hono } from 'hono';
@@ -26,10 +27,17 @@ export function listen(app: Hono, address: { host: string; port: number }): Prom
         close: () =>
           new Promise((closed) => {
             server.close(() => closed());
-            if ('closeIdleConnections' in server) server.closeIdleConnections();
+            closing = true;
+            endIdle();
           }),
       });
     });
+    let closing = false;
+    const endIdle = () => {
+      if (closing && 'closeIdleConnections' in server) server.closeIdleConnections();
+    };
+    // a connection that falls idle after its last answer would otherwise be waited for until its keep-alive ends
+    server.on('request', (_: unknown, response: ServerResponse) => response.once('close', endIdle));
     server.once('error', (cause: NodeJS.ErrnoException) => {
       const why =
         cause.code === 'EADDRINUSE'

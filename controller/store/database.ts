@@ -1,4 +1,5 @@
-import { mkdir } from 'node:fs/promises';
+import { existsSync } from 'node:fs';
+import { mkdir, rename, rm } from 'node:fs/promises';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { PGlite } from '@electric-sql/pglite';
@@ -78,7 +79,7 @@ async function migrateOnce(url: string, options: { onnotice: () => void; connect
 /** Opens the embedded database below `dataDir`, whose lock the caller holds. It survives kill -9, not power loss (no fsync). */
 export async function openPglite(dataDir: string): Promise<Database> {
   const path = join(dataDir, 'postgres');
-  await mkdir(path, { recursive: true, mode: 0o700 });
+  if (!existsSync(path)) await initialize(path);
   const client = await PGlite.create(path);
   const drizzle = drizzlePglite(client);
   await migratePglite(drizzle, { migrationsFolder });
@@ -91,4 +92,13 @@ export async function openPglite(dataDir: string): Promise<Database> {
     listen: () => Promise.resolve(),
     close: () => client.close(),
   };
+}
+
+/** Made beside its place and renamed when it is whole: killed in between, the next start begins again. */
+async function initialize(path: string): Promise<void> {
+  const unfinished = `${path}.new`;
+  await rm(unfinished, { recursive: true, force: true });
+  await mkdir(unfinished, { recursive: true, mode: 0o700 });
+  await (await PGlite.create(unfinished)).close();
+  await rename(unfinished, path);
 }

@@ -1,10 +1,10 @@
-import { and, asc, eq, gt } from 'drizzle-orm';
+import { and, asc, eq, gt, sql } from 'drizzle-orm';
 import type { Changes } from './changes.ts';
 import type { Database, Drizzle } from './database.ts';
+import { inPieces } from './pieces.ts';
 import { events } from './schema/journal.ts';
 import { storable } from './storable.ts';
 import type { EventHistory, EventRow } from './types.ts';
-import { sql } from 'drizzle-orm';
 
 /**
  * Advisory lock of whoever inserts events, held to the end of the transaction: ids then ascend in the order of commits,
@@ -16,7 +16,7 @@ export const eventLock = 727002;
 export async function insertEvents(tx: Drizzle, rows: Omit<EventRow, 'id'>[]): Promise<void> {
   if (rows.length === 0) return;
   await tx.execute(sql`select pg_advisory_xact_lock(${sql.raw(String(eventLock))})`);
-  await tx.insert(events).values(rows.map((row) => storable(row)));
+  for (const piece of inPieces(rows)) await tx.insert(events).values(piece.map((row) => storable(row)));
 }
 
 /** The journal of what happened, for people. */

@@ -6,6 +6,7 @@ import type { Database, Drizzle } from './database.ts';
 import { sqlState } from './errors.ts';
 import { insertEvents } from './events.ts';
 import { page, readCursor } from './page.ts';
+import { inPieces } from './pieces.ts';
 import { leaders } from './schema/leases.ts';
 import { activeHistory, activeVersions, environments, promotions } from './schema/promotions.ts';
 import { runs } from './schema/runs.ts';
@@ -44,10 +45,10 @@ export function createPromotionHistory(
       const revision = await drizzle.transaction(async (tx) => {
         await fence(tx);
         const raised = await raiseRevision(tx, environment);
-        if (decision.promotions.length > 0) await upsert(tx, decision.promotions);
+        await upsert(tx, decision.promotions);
         await activate(tx, environment, decision.activate);
-        if (decision.names.length > 0) {
-          const names = decision.names.map((name) => ({ ...name, project: environment.project, at: now }));
+        for (const piece of inPieces(decision.names)) {
+          const names = piece.map((name) => ({ ...name, project: environment.project, at: now }));
           await tx.insert(versionNames).values(names).onConflictDoNothing();
         }
         await insertEvents(tx, journal(environment, decision, now));
@@ -170,24 +171,22 @@ async function raiseRevision(tx: Drizzle, { project, name, uid }: Environment): 
 
 async function upsert(tx: Drizzle, rows: PromotionRow[]): Promise<void> {
   const sorted = rows.map((row) => storable(row)).sort((a, b) => (a.id < b.id ? -1 : 1));
-  await tx
-    .insert(promotions)
-    .values(sorted)
-    .onConflictDoUpdate({
-      target: promotions.id,
-      set: {
-        commit: sql`excluded.commit`,
-        phase: sql`excluded.phase`,
-        reason: sql`excluded.reason`,
-        message: sql`excluded.message`,
-        changes: sql`excluded.changes`,
-        gates: sql`excluded.gates`,
-        gatesAtStart: sql`excluded.gates_at_start`,
-        diagnostics: sql`excluded.diagnostics`,
-        finishedAt: sql`excluded.finished_at`,
-      },
-    });
+  for (const piece of inPieces(sorted)) {
+    await tx.insert(promotions).values(piece).onConflictDoUpdate({ target: promotions.id, set: promotionChanges });
+  }
 }
+
+const promotionChanges = {
+  commit: sql`excluded.commit`,
+  phase: sql`excluded.phase`,
+  reason: sql`excluded.reason`,
+  message: sql`excluded.message`,
+  changes: sql`excluded.changes`,
+  gates: sql`excluded.gates`,
+  gatesAtStart: sql`excluded.gates_at_start`,
+  diagnostics: sql`excluded.diagnostics`,
+  finishedAt: sql`excluded.finished_at`,
+};
 
 async function activate(tx: Drizzle, environment: Environment, activations: Decision['activate']): Promise<void> {
   const { project, name } = environment;

@@ -1,10 +1,9 @@
-import { and, asc, eq, notInArray, sql } from 'drizzle-orm';
+import { and, asc, eq, sql } from 'drizzle-orm';
 import type { Database, Drizzle } from './database.ts';
+import { inPieces } from './pieces.ts';
 import { refs } from './schema/versions.ts';
 import { storable } from './storable.ts';
 import type { RefHistory } from './types.ts';
-
-const rowsPerInsert = 500;
 
 /** Refs of a source as fetched. A tag keeps the commit it was first seen at, whatever happens to it later. */
 export function createRefHistory({ drizzle }: Database): RefHistory {
@@ -12,11 +11,10 @@ export function createRefHistory({ drizzle }: Database): RefHistory {
     list: (sourceId) => ofSource(drizzle, sourceId),
     record(sourceId, fetched, now) {
       return drizzle.transaction(async (tx) => {
-        const present = fetched.map((f) => f.ref);
-        for (let i = 0; i < fetched.length; i += rowsPerInsert) {
-          const rows = fetched
-            .slice(i, i + rowsPerInsert)
-            .map((f) => ({ ...storable(f), sourceId, firstSeenAt: now, movedTo: null, deleted: false }));
+        const present = JSON.stringify(fetched.map((f) => storable(f.ref)));
+        for (const piece of inPieces(fetched)) {
+          const added = { sourceId, firstSeenAt: now, movedTo: null, deleted: false };
+          const rows = piece.map((f) => ({ ...storable(f), ...added }));
           await tx
             .insert(refs)
             .values(rows)
@@ -29,7 +27,7 @@ export function createRefHistory({ drizzle }: Database): RefHistory {
             and(
               eq(refs.sourceId, sourceId),
               sql`not ${refs.deleted}`,
-              present.length === 0 ? undefined : notInArray(refs.ref, present),
+              sql`${refs.ref} not in (select jsonb_array_elements_text(${present}::text::jsonb))`,
             ),
           );
         return ofSource(tx, sourceId);

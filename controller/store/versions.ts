@@ -2,6 +2,7 @@ import { and, asc, desc, eq, inArray, sql } from 'drizzle-orm';
 import type { FileStore } from '../seams/executor.ts';
 import type { Database } from './database.ts';
 import { page, readCursor } from './page.ts';
+import { inPieces } from './pieces.ts';
 import { blobs, refContents, versionNames, versions } from './schema/versions.ts';
 import { storable } from './storable.ts';
 import type { VersionHistory } from './types.ts';
@@ -15,8 +16,8 @@ export function createVersionHistory({ drizzle }: Database): VersionHistory & Fi
       await drizzle.transaction(async (tx) => {
         // Files first and in one order, so that two writers of the same version cannot wait for each other.
         const entries = [...contents].sort(([a], [b]) => (a < b ? -1 : 1));
-        for (let i = 0; i < entries.length; i += blobsPerInsert) {
-          const rows = entries.slice(i, i + blobsPerInsert).map(([sha256, bytes]) => ({ sha256, bytes }));
+        for (const piece of inPieces(entries, blobsPerInsert)) {
+          const rows = piece.map(([sha256, bytes]) => ({ sha256, bytes }));
           await tx.insert(blobs).values(rows).onConflictDoNothing();
         }
         for (const snapshot of snapshots.toSorted((a, b) => (a.digest < b.digest ? -1 : 1))) {
@@ -33,7 +34,7 @@ export function createVersionHistory({ drizzle }: Database): VersionHistory & Fi
       return { digest: row.digest, workflow: row.workflow, spec: row.spec, files: row.files };
     },
     async name(names) {
-      if (names.length > 0) await drizzle.insert(versionNames).values(names).onConflictDoNothing();
+      for (const piece of inPieces(names)) await drizzle.insert(versionNames).values(piece).onConflictDoNothing();
     },
     async list(filter, { limit, after }) {
       const cursor = after === undefined ? null : readCursor(after);

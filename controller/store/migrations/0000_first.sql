@@ -209,7 +209,7 @@ CREATE INDEX "active_history_environment" ON "active_history" USING btree ("proj
 CREATE UNIQUE INDEX "environments_namespace" ON "environments" USING btree ("namespace") WHERE namespace is not null;--> statement-breakpoint
 CREATE INDEX "promotions_created" ON "promotions" USING btree ("created_at","id");--> statement-breakpoint
 CREATE INDEX "promotions_environment" ON "promotions" USING btree ("project","environment","finished_at");--> statement-breakpoint
-CREATE INDEX "runs_unfinished" ON "runs" USING btree ("home","owner") WHERE finished_at is null;--> statement-breakpoint
+CREATE INDEX "runs_unfinished" ON "runs" USING btree ("owner","home") WHERE finished_at is null;--> statement-breakpoint
 CREATE INDEX "runs_name" ON "runs" USING btree ("namespace","name");--> statement-breakpoint
 CREATE INDEX "runs_created" ON "runs" USING btree ("created_at","id");--> statement-breakpoint
 CREATE INDEX "runs_counted" ON "runs" USING btree ("namespace","workflow","digest","phase") WHERE counted;--> statement-breakpoint

@@ -44,7 +44,7 @@ export const runs = pgTable(
     ),
   },
   (t) => [
-    index('runs_unfinished').on(t.home, t.owner).where(sql`finished_at is null`),
+    index('runs_unfinished').on(t.owner, t.home).where(sql`finished_at is null`),
     index('runs_name').on(t.namespace, t.name),
     index('runs_created').on(t.createdAt, t.id),
     index('runs_counted').on(t.namespace, t.workflow, t.digest, t.phase).where(sql`counted`),

@@ -2,19 +2,22 @@
 export interface Config {
   /** Postgres to keep history in; null: the embedded one in the data directory. */
   databaseUrl: string | null;
-  logLevel: string;
+  /** Null: not set. */
+  logLevel: LogLevel | null;
 }
 
-const logLevels = ['fatal', 'error', 'warn', 'info', 'debug', 'trace', 'silent'];
+export const logLevels = ['fatal', 'error', 'warn', 'info', 'debug', 'trace', 'silent'] as const;
+export type LogLevel = (typeof logLevels)[number];
 
 /** Reads DATABASE_URL and WINDLASS_LOG_LEVEL. Problems are sentences for the user; empty when all is well. */
 export function readConfig(env: Readonly<Record<string, string | undefined>>): { config: Config; problems: string[] } {
   const problems: string[] = [];
   const databaseUrl = env['DATABASE_URL'] || null;
-  if (databaseUrl !== null && !/^postgres(ql)?:\/\//.test(databaseUrl)) {
-    problems.push('DATABASE_URL must begin with postgres:// or postgresql://');
+  if (databaseUrl !== null && !(/^postgres(ql)?:\/\//.test(databaseUrl) && URL.canParse(databaseUrl))) {
+    problems.push('DATABASE_URL must be a URL that begins with postgres:// or postgresql://');
   }
-  const logLevel = env['WINDLASS_LOG_LEVEL'] || 'info';
-  if (!logLevels.includes(logLevel)) problems.push(`WINDLASS_LOG_LEVEL must be one of ${logLevels.join(', ')}`);
+  const level = env['WINDLASS_LOG_LEVEL'] || null;
+  const logLevel = logLevels.find((l) => l === level) ?? null;
+  if (level !== null && logLevel === null) problems.push(`WINDLASS_LOG_LEVEL must be one of ${logLevels.join(', ')}`);
   return { config: { databaseUrl, logLevel }, problems };
 }

@@ -1,0 +1,162 @@
+import { Argument, Command, InvalidArgumentError, Option } from 'commander';
+import { runPhases } from '../../api/resources/run.ts';
+import { promotionPhases } from '../../api/resources/promotion.ts';
+import { findKind, type Kind } from '../../crds/kinds.ts';
+import type { Client } from '../../api/client.ts';
+import { connect, type ServerOptions } from '../connection.ts';
+import { exitCodes, usageError } from '../exit.ts';
+import type { Cli } from '../io.ts';
+import { namespaceOption } from '../options.ts';
+import { type Format, formatData, outputOption } from '../output/format.ts';
+import { formatTable } from '../output/table.ts';
+import { createPaint } from '../output/text.ts';
+import { findResource, type AnyResource, resourceWords } from '../resources/index.ts';
+import type { Column, Listing, ListOption, ListOptions, View } from '../resources/resource.ts';
+import { listSteps, stepColumns, stepNames } from '../resources/steps.ts';
+import { watchRows } from '../watch.ts';
+
+interface GetOptions extends ServerOptions, ListOptions {
+  output: Format;
+  watch?: boolean;
+  object?: boolean;
+}
+
+const filters: readonly ListOption[] = ['namespace', 'workflow', 'environment', 'phase', 'failed', 'since', 'limit'];
+
+export function getCommand(cli: Cli): Command {
+  return new Command('get')
+    .summary('list things, or show one as a row')
+    .description(
+      `Lists things, or shows one: ${resourceWords.join(', ')}. Steps are those of a run: \`get steps RUN\`. The kinds' short names (wwf, wrun, wsrc, wenv, wpro) work too. Without -n, of every namespace.`,
+    )
+    .addArgument(new Argument('<kind>', 'what to list'))
+    .argument('[name]', 'only this one')
+    .addOption(namespaceOption('only in this namespace'))
+    .addOption(outputOption())
+    .option('-w, --watch', 'go on, and print what changes until Ctrl-C')
+    .option('--object', 'with a name: the object itself, as `apply` takes it (YAML unless -o says json)')
+    .option('--workflow <name>', 'runs, versions: only of this workflow')
+    .option('--environment <name>', 'runs, promotions: only of this environment')
+    .addOption(
+      new Option('--phase <phase...>', 'runs, promotions: only in these phases').choices([
+        ...new Set<string>([...runPhases, ...promotionPhases]),
+      ]),
+    )
+    .option('--failed', 'runs: only Failed and TimedOut')
+    .option('--since <time>', 'runs: only created since, a length of time such as 1d or an RFC 3339 instant')
+    .option(
+      '--limit <number>',
+      'runs, promotions, versions, events: at most so many, the newest (default 50)',
+      readLimit,
+    )
+    .action(async (kind: string, name: string | undefined, _: unknown, command: Command) => {
+      const options = command.optsWithGlobals<GetOptions>();
+      await get(cli, kind, name, options);
+    });
+}
+
+function readLimit(text: string): number {
+  const limit = Number(text);
+  if (!Number.isInteger(limit) || limit < 1) throw new InvalidArgumentError('It must be a whole number from 1 up.');
+  return limit;
+}
+
+async function get(cli: Cli, word: string, name: string | undefined, options: GetOptions): Promise<void> {
+  const list = pick(options);
+  if (stepNames.includes(word.toLowerCase())) {
+    if (name === undefined) throw usageError('say of which run: windlass get steps RUN');
+    refuse('steps', ['namespace'], list);
+    const client = await connect(cli.io, options);
+    const rows = { columns: stepColumns, key: (step: { name: string }) => step.name };
+    return await show(cli, client, rows, () => listSteps(client, name, list.namespace), options);
+  }
+  const resource = findResource(word);
+  if (name === undefined) {
+    refuse(resource.names[0] ?? word, resource.options, list);
+    if (options.object) throw usageError('--object needs a name');
+    const client = await connect(cli.io, options);
+    return await show(cli, client, resource, () => resource.list(client, list), options);
+  }
+  const { get: getOne } = resource;
+  if (!getOne) throw usageError(`${resource.names[0]} have no names to get them by; list them`);
+  refuse(`one of ${resource.names[0]}`, resource.options.includes('namespace') ? ['namespace'] : [], list);
+  const client = await connect(cli.io, options);
+  if (options.object) return await showObject(cli, client, resource, name, options);
+  const one = async () => ({ items: [await getOne(client, name, list)], more: false });
+  if (options.output === 'table' || options.watch) return await show(cli, client, resource, one, options);
+  cli.io.stdout.write(formatData((await one()).items[0], options.output));
+}
+
+function pick(options: GetOptions): ListOptions {
+  return Object.fromEntries(filters.filter((f) => options[f] !== undefined).map((f) => [f, options[f]]));
+}
+
+/** A filter that means nothing here would be ignored, and the list be taken for something it is not. */
+function refuse(what: string, allowed: readonly ListOption[], given: ListOptions): void {
+  const wrong = (Object.keys(given) as ListOption[]).filter((option) => !allowed.includes(option));
+  if (wrong.length > 0) throw usageError(`${wrong.map((w) => `--${w}`).join(', ')} means nothing for ${what}`);
+}
+
+interface Rows<T> {
+  columns: readonly Column<T>[];
+  key(item: T): string;
+}
+
+async function show<T>(
+  cli: Cli,
+  client: Client,
+  rows: Rows<T>,
+  list: () => Promise<Listing<T>>,
+  options: GetOptions,
+): Promise<void> {
+  const { io } = cli;
+  const view = (): View => ({ now: io.clock.now(), paint: createPaint(io, io.stdout) });
+  const { items, more } = await list();
+  if (options.output === 'table') {
+    if (items.length === 0 && !options.watch) io.stderr.write('nothing found\n');
+    else io.stdout.write(table(rows, items, view()));
+    if (more) io.stderr.write(`there is more than these ${items.length}; ask for it with --limit\n`);
+  } else if (!options.watch) {
+    io.stdout.write(formatData({ items }, options.output));
+  } else {
+    for (const item of items) io.stdout.write(document(item, options.output));
+  }
+  if (!options.watch) return;
+  for await (const changed of watchRows({ client, signal: cli.signal, items, key: rows.key, list })) {
+    if (options.output !== 'table') for (const item of changed) io.stdout.write(document(item, options.output));
+    else io.stdout.write(rowsOnly(rows, changed, view()));
+  }
+  if (cli.signal.aborted) cli.exitCode = exitCodes.interrupted;
+}
+
+function table<T>({ columns }: Rows<T>, items: T[], view: View): string {
+  return formatTable(
+    columns.map((column) => column.head),
+    items.map((item) => columns.map((column) => column.value(item, view))),
+  );
+}
+
+function rowsOnly<T>(rows: Rows<T>, items: T[], view: View): string {
+  return table(rows, items, view).split('\n').slice(1).join('\n');
+}
+
+/** One of a stream: a line of JSON, or a YAML document. */
+function document(item: unknown, format: 'json' | 'yaml'): string {
+  return format === 'json' ? `${JSON.stringify(item)}\n` : `---\n${formatData(item, 'yaml')}`;
+}
+
+async function showObject(
+  cli: Cli,
+  client: Client,
+  resource: AnyResource,
+  name: string,
+  options: GetOptions,
+): Promise<void> {
+  const kind = resource.names.map(findKind).find((found): found is Kind => found !== undefined);
+  if (kind === undefined) throw usageError(`${resource.names[0]} are no objects`);
+  const { namespace } = (await resource.get?.(client, name, pick(options))) as { namespace?: string };
+  const inProject = kind === 'Environment' || namespace === undefined;
+  const home = inProject ? (await client.server()).project : namespace;
+  const object = await client.get(kind, { namespace: home, name });
+  cli.io.stdout.write(formatData(object, options.output === 'json' ? 'json' : 'yaml'));
+}

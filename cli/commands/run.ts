@@ -1,0 +1,105 @@
+import { Command } from 'commander';
+import type { Client, ObjectKey } from '../../api/client.ts';
+import type { JsonObject } from '../../crds/json.ts';
+import { connect, type ServerOptions } from '../connection.ts';
+import { exitCodes, usageError } from '../exit.ts';
+import { inputHelp, readInputs } from '../inputs.ts';
+import type { Cli } from '../io.ts';
+import { chooseNamespace } from '../namespaces.ts';
+import { collect, namespaceOption, readDuration } from '../options.ts';
+import { type Format, formatData, outputOption } from '../output/format.ts';
+import { describeEnd } from '../output/run-end.ts';
+import { runFile } from '../run-file.ts';
+import { waitForRun } from '../wait.ts';
+
+interface RunOptions extends ServerOptions {
+  namespace?: string;
+  input?: string[];
+  inputFile?: string;
+  name?: string;
+  wait?: boolean;
+  timeout?: number;
+  local?: boolean;
+  value?: string[];
+  approve?: boolean;
+  output: Format;
+}
+
+export function runCommand(cli: Cli): Command {
+  return new Command('run')
+    .summary('run a workflow')
+    .description(
+      'Runs a workflow. Without -n: in the only namespace that has it, or in that of the one environment that comes after no other (such as dev). ' +
+        'With --local, WORKFLOW is a file, which is run in this process with the files beside it: no controller, no git, nothing kept. ' +
+        'With --wait and --local the exit code says how it ended.',
+    )
+    .argument('<workflow>', 'the workflow; with --local its file')
+    .addOption(namespaceOption('where to run it; with --local, whose secrets it gets (default "default")'))
+    .option('-i, --input <name=value>', inputHelp, collect)
+    .option('--input-file <file>', 'inputs as a YAML or JSON map; - for standard input')
+    .option('--name <name>', 'name of the run; default: generated')
+    .option('-w, --wait', 'show its steps until it has ended')
+    .option(
+      '--timeout <time>',
+      'with --wait: give up waiting after this time, such as 10m; the run goes on',
+      readDuration,
+    )
+    .option('--local', 'run a file, without a controller; secrets come from ./.windlass/secrets')
+    .option('--value <name=value>', 'with --local: what environment.NAME is; repeatable, read as YAML', collect)
+    .option('--approve', 'with --local: approve every step that asks for approval')
+    .addOption(outputOption())
+    .action(async (workflow: string, _: unknown, command: Command) => {
+      const options = command.optsWithGlobals<RunOptions>();
+      if (options.local) await local(cli, workflow, options);
+      else await remote(cli, workflow, options);
+    });
+}
+
+async function remote(cli: Cli, workflow: string, options: RunOptions): Promise<void> {
+  const { io } = cli;
+  demandAbsent(options, ['value', 'approve'], 'needs --local');
+  if (options.timeout !== undefined && !options.wait) throw usageError('--timeout needs --wait');
+  const client = await connect(io, options);
+  const namespace = options.namespace ?? (await chooseNamespace(client, workflow));
+  const { spec } = await client.workflow({ namespace, name: workflow });
+  const inputs = await readInputs(io, options, (spec.inputs ?? {}) as JsonObject);
+  const created = await client.createRun(namespace, {
+    workflow,
+    ...(Object.keys(inputs).length > 0 ? { inputs } : {}),
+    ...(options.name === undefined ? {} : { name: options.name }),
+  });
+  const key = { namespace, name: created.metadata.name };
+  if (options.wait) return await wait(cli, client, key, options);
+  if (options.output === 'table') {
+    io.stdout.write(
+      `run ${key.name} created in ${namespace}; follow it with: windlass logs -f ${key.name} -n ${namespace}\n`,
+    );
+  } else io.stdout.write(formatData(created, options.output));
+}
+
+async function wait(cli: Cli, client: Client, key: ObjectKey, options: RunOptions): Promise<void> {
+  const { io } = cli;
+  const table = options.output === 'table';
+  if (table) io.stdout.write(`run ${key.name} in ${key.namespace}\n`);
+  try {
+    const output = table ? io.stdout : io.stderr;
+    const run = await waitForRun(cli, client, key, { timeoutMs: options.timeout ?? null, output });
+    io.stdout.write(options.output === 'table' ? describeEnd(run) : formatData(run, options.output));
+    cli.exitCode = run.phase === 'Succeeded' ? exitCodes.ok : exitCodes.failed;
+  } catch (error) {
+    if (cli.signal.aborted) {
+      io.stderr.write(`run ${key.name} goes on; end it with: windlass cancel ${key.name} -n ${key.namespace}\n`);
+    }
+    throw error;
+  }
+}
+
+async function local(cli: Cli, file: string, options: RunOptions): Promise<void> {
+  demandAbsent(options, ['name', 'wait', 'timeout', 'server'], 'does not go with --local');
+  cli.exitCode = await runFile(cli, file, options);
+}
+
+function demandAbsent(options: RunOptions, names: readonly (keyof RunOptions)[], why: string): void {
+  const wrong = names.filter((name) => options[name] !== undefined);
+  if (wrong.length > 0) throw usageError(`${wrong.map((name) => `--${name}`).join(', ')} ${why}`);
+}

@@ -1,0 +1,84 @@
+import { styleText } from 'node:util';
+import type { Io, Output } from '../io.ts';
+
+/** An absent value in a table. */
+export const none = '-';
+
+/** A length of time for people: two units at most, such as 450ms, 3.2s, 1m20s, 2h5m, 3d4h. */
+export function formatSpan(ms: number): string {
+  const t = Math.max(0, ms);
+  if (t < 1000) return `${Math.round(t)}ms`;
+  if (t < 10_000) return `${(Math.floor(t / 100) / 10).toString()}s`;
+  const s = Math.floor(t / 1000);
+  if (s < 60) return `${s}s`;
+  const pair = (big: number, bigUnit: string, small: number, smallUnit: string) =>
+    small === 0 ? `${big}${bigUnit}` : `${big}${bigUnit}${small}${smallUnit}`;
+  if (s < 3600) return pair(Math.floor(s / 60), 'm', s % 60, 's');
+  if (s < 86_400) return pair(Math.floor(s / 3600), 'h', Math.floor((s % 3600) / 60), 'm');
+  return pair(Math.floor(s / 86_400), 'd', Math.floor((s % 86_400) / 3600), 'h');
+}
+
+/** How long ago an RFC 3339 instant was, in whole seconds or larger units. */
+export function formatAge(at: string | null, now: number): string {
+  if (at === null) return none;
+  const ms = Math.max(0, now - Date.parse(at));
+  return ms < 60_000 ? `${Math.floor(ms / 1000)}s` : formatSpan(ms - (ms % (ms < 3_600_000 ? 1000 : 60_000)));
+}
+
+/** The first 12 characters of a commit; tags and other names as they are. */
+export function shortRef(ref: string | null): string {
+  if (ref === null) return none;
+  return /^[0-9a-f]{40,64}$/.test(ref) ? ref.slice(0, 12) : ref;
+}
+
+/** `sha256:` and 12 characters. */
+export function shortDigest(digest: string | null): string {
+  return digest === null ? none : digest.slice(0, 'sha256:'.length + 12);
+}
+
+/** The first line, cut to `width`. */
+export function oneLine(text: string, width = 100): string {
+  const [line = ''] = text.trim().split('\n', 1);
+  return line.length > width ? `${line.slice(0, width - 1)}…` : line;
+}
+
+/** Control characters of output from elsewhere must not steer the terminal; line ends and tabs stay. */
+export function printable(text: string): string {
+  // oxlint-disable-next-line no-control-regex -- they are what is taken out
+  return text.replace(/[\u0000-\u0008\u000b-\u001f\u007f-\u009f]/g, '\ufffd');
+}
+
+export type Paint = (phase: string) => string;
+
+const colours: Record<string, 'green' | 'red' | 'yellow' | 'cyan' | 'gray'> = {
+  Succeeded: 'green',
+  True: 'green',
+  Failed: 'red',
+  TimedOut: 'red',
+  Rejected: 'red',
+  False: 'red',
+  Cancelled: 'yellow',
+  Gating: 'yellow',
+  Waiting: 'yellow',
+  Retrying: 'yellow',
+  Running: 'cyan',
+  Finalizing: 'cyan',
+  Skipped: 'gray',
+  Superseded: 'gray',
+  Pending: 'gray',
+  Queued: 'gray',
+};
+
+/** Colours the word of a phase, on a terminal that wants it. */
+export function createPaint(io: Io, output: Output): Paint {
+  if (!wantsColour(io, output)) return (phase) => phase;
+  return (phase) => {
+    const colour = colours[phase];
+    return colour === undefined ? phase : styleText(colour, phase, { validateStream: false });
+  };
+}
+
+/** https://no-color.org, and a terminal that can. */
+export function wantsColour(io: Io, output: Output): boolean {
+  return output.isTTY && !io.env['NO_COLOR'] && io.env['TERM'] !== 'dumb';
+}

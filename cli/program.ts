@@ -1,0 +1,47 @@
+import { Command } from 'commander';
+import { applyCommand } from './commands/apply.ts';
+import { getCommand } from './commands/get.ts';
+import { logsCommand } from './commands/logs.ts';
+import { runCommand } from './commands/run.ts';
+import { upCommand } from './commands/up.ts';
+import { exitCodeMeanings } from './exit.ts';
+import type { Cli } from './io.ts';
+import { version } from './version.ts';
+
+/** The whole command tree: what --help, completion and docs/reference/cli.md are made from. */
+export function buildProgram(cli: Cli): Command {
+  const program = new Command('windlass')
+    .description('Workflows as YAML: promoted from a merge to prod, run as steps, recorded in Postgres.')
+    .option(
+      '--server <url>',
+      'the controller to speak to; default $WINDLASS_SERVER, else that of the nearest .windlass/ upward. ' +
+        'Its token is $WINDLASS_TOKEN, or that of the .windlass/',
+    )
+    .version(version, '-V, --version', 'print the version of this program')
+    .addHelpText('after', `\n${exitCodeHelp()}`)
+    .helpCommand(false);
+  const commands = [upCommand, applyCommand, getCommand, runCommand, logsCommand];
+  for (const make of commands) program.addCommand(make(cli));
+  for (const command of [program, ...program.commands]) prepare(command, cli);
+  return program;
+}
+
+/** Streams and exits are the caller's matter, for every command of the tree. */
+function prepare(command: Command, { io }: Cli): void {
+  command
+    .exitOverride()
+    .showHelpAfterError('(see --help)')
+    .showSuggestionAfterError()
+    .configureOutput({
+      writeOut: (text) => io.stdout.write(text),
+      writeErr: (text) => io.stderr.write(text),
+      getOutHelpWidth: () => (io.stdout.isTTY ? io.stdout.columns : 100),
+      getErrHelpWidth: () => (io.stderr.isTTY ? io.stderr.columns : 100),
+      getOutHasColors: () => false,
+      getErrHasColors: () => false,
+    });
+}
+
+function exitCodeHelp(): string {
+  return `Exit codes:\n${exitCodeMeanings.map(([code, meaning]) => `  ${String(code).padEnd(4)} ${meaning}\n`).join('')}`;
+}

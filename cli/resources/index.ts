@@ -1,0 +1,28 @@
+import { suggest } from '../../controller/core/expression/suggest.ts';
+import { usageError } from '../exit.ts';
+import { environments } from './environments.ts';
+import { events } from './events.ts';
+import { promotions } from './promotions.ts';
+import type { Resource } from './resource.ts';
+import { runs } from './runs.ts';
+import { sources } from './sources.ts';
+import { stepNames } from './steps.ts';
+import { versions } from './versions.ts';
+import { workflows } from './workflows.ts';
+
+// oxlint-disable-next-line no-explicit-any -- each goes with its own rows, which nothing here looks into
+export type AnyResource = Resource<any>;
+
+/** What `get` knows, beside the steps of a run. */
+export const resources: readonly AnyResource[] = [environments, workflows, runs, promotions, sources, versions, events];
+
+/** All the words that `get` takes, for messages and completion. */
+export const resourceWords: readonly string[] = [...resources.map((r) => r.names[0] ?? ''), stepNames[0] ?? ''];
+
+/** @throws CliError for a word that names nothing */
+export function findResource(word: string): AnyResource {
+  const found = resources.find((resource) => resource.names.includes(word.toLowerCase()));
+  if (found) return found;
+  const known = resources.flatMap((resource) => resource.names).concat(stepNames);
+  throw usageError(`there is no kind "${word}"${suggest(word, known) || `; there is: ${resourceWords.join(', ')}`}`);
+}

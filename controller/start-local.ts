@@ -1,0 +1,194 @@
+import { randomUUID } from 'node:crypto';
+import { mkdtemp, rm } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import type { JsonObject } from '../crds/json.ts';
+import { buildPlan } from './core/plan/build.ts';
+import type { Plan } from './core/plan/types.ts';
+import { newRun } from './core/run/create.ts';
+import { decideRun } from './core/run/decide.ts';
+import { hydrate } from './core/run/hydrate.ts';
+import {
+  type AttemptKey,
+  isFinished,
+  type RunAction,
+  type RunObservation,
+  type RunRow,
+  type StepRow,
+} from './core/run/types.ts';
+import type { Snapshot } from './core/snapshot.ts';
+import { createExecutors } from './executors/index.ts';
+import { createSecretDirectory } from './executors/secrets.ts';
+import type { Clock } from './seams/clock.ts';
+import type { Executor } from './seams/executor.ts';
+
+export interface LocalRunOptions {
+  snapshot: Snapshot;
+  /** Contents of its files, by sha256. */
+  blobs: ReadonlyMap<string, Uint8Array>;
+  namespace: string;
+  inputs: JsonObject;
+  /** What `environment.NAME` is. */
+  values: JsonObject;
+  /** Every step that asks for approval gets it. */
+  approve: boolean;
+  /** `<directory>/<namespace>/<name>/<key>`; need not be there. */
+  secretsDirectory: string;
+  env: Readonly<Record<string, string | undefined>>;
+  clock: Clock;
+  /** After every decision. */
+  onChange(run: LocalRun): void;
+  onOutput(step: string, attempt: number, text: string): void;
+  /** Cancels the run; its finally steps still run. */
+  cancel: AbortSignal;
+}
+
+/** A run as it stands: its row, and a row for each step that has left Pending. */
+export interface LocalRun {
+  run: RunRow;
+  /** In the order of the file. */
+  steps: { name: string; row: StepRow | null }[];
+}
+
+/** The inputs do not fit the workflow's. */
+export class InputsRefused extends Error {
+  override name = 'InputsRefused';
+}
+
+/**
+ * Runs a workflow in this process: the same decisions and executors as a controller's, with nothing kept. What its
+ * processes leave is removed at the end.
+ * @throws InputsRefused; whatever keeps an attempt from being started
+ */
+export async function runLocally(options: LocalRunOptions): Promise<LocalRun> {
+  const root = await mkdtemp(join(tmpdir(), 'windlass-run-'));
+  try {
+    return await runIn(root, options);
+  } finally {
+    await rm(root, { recursive: true, force: true });
+  }
+}
+
+async function runIn(root: string, options: LocalRunOptions): Promise<LocalRun> {
+  const { clock, snapshot } = options;
+  const plan = buildPlan(snapshot);
+  const rows = firstRows(plan, options);
+  let state = hydrate(plan, { run: rows.run, steps: [], attempts: [] });
+  const observations: RunObservation[] = [specOf(plan, options)];
+  let ring = () => {};
+  const observe = (observation: RunObservation) => {
+    observations.push(observation);
+    ring();
+  };
+  const output = decodeOutput(options);
+  const executor = createExecutors({
+    root,
+    files: { files: () => Promise.resolve(filesOf(options)) },
+    secrets: createSecretDirectory(options.secretsDirectory),
+    sink: {
+      ended: ({ step, attempt }, result, at) => observe({ type: 'AttemptEnded', step, attempt, at, result }),
+      log: output,
+    },
+    clock,
+    env: options.env,
+    allowLoopback: true,
+    allowPrivate: true,
+  });
+  const onCancel = () => observe(specOf(plan, options));
+  options.cancel.addEventListener('abort', onCancel);
+  try {
+    for (;;) {
+      const { promise: rung, resolve } = Promise.withResolvers<void>();
+      ring = resolve;
+      const decision = decideRun(plan, state, observations.splice(0), clock.now());
+      state = decision.state;
+      for (const step of decision.transition?.steps ?? []) rows.steps.set(step.step, { ...step });
+      rows.run = { ...state.run };
+      options.onChange(view(plan, rows));
+      if (isFinished(state.run.phase)) return view(plan, rows);
+      await perform(executor, decision.actions);
+      const disarm = decision.wakeAt === null ? () => {} : clock.at(decision.wakeAt, resolve);
+      if (observations.length === 0) await rung;
+      disarm();
+    }
+  } finally {
+    options.cancel.removeEventListener('abort', onCancel);
+    await executor.close();
+  }
+}
+
+interface Rows {
+  run: RunRow;
+  steps: Map<string, StepRow>;
+}
+
+function firstRows(plan: Plan, { snapshot, namespace, inputs, values, clock }: LocalRunOptions): Rows {
+  const checked = plan.checkInputs(inputs);
+  if (!checked.ok) throw new InputsRefused(checked.problems.join('; '));
+  const id = randomUUID();
+  const run = newRun({
+    id,
+    namespace,
+    name: `${snapshot.workflow}-local`,
+    workflow: snapshot.workflow,
+    digest: snapshot.digest,
+    version: null,
+    environment: null,
+    values,
+    inputs: checked.inputs,
+    createdAt: clock.now(),
+  });
+  return { run, steps: new Map() };
+}
+
+function specOf(plan: Plan, { approve, cancel }: LocalRunOptions): RunObservation {
+  const asking = approve ? plan.steps.filter((step) => step.body.kind === 'approval') : [];
+  return {
+    type: 'SpecObserved',
+    desired: cancel.aborted ? 'Cancelled' : 'Running',
+    reason: cancel.aborted ? 'interrupted' : null,
+    approvals: asking.flatMap((step) => approvals(step)),
+  };
+}
+
+/** As many people as the step asks for, in every group that it names. */
+function approvals({ name, body }: Plan['steps'][number]) {
+  if (body.kind !== 'approval') return [];
+  return Array.from({ length: body.count }, (_, i) => ({
+    step: name,
+    user: `local-${i + 1}`,
+    groups: [...(body.groups ?? [])],
+    decision: 'Approve' as const,
+    comment: null,
+  }));
+}
+
+async function perform(executor: Executor, actions: RunAction[]): Promise<void> {
+  await Promise.all(
+    actions.map((action) =>
+      action.type === 'Start' ? executor.start(action) : executor.stop(action.key, action.graceMs),
+    ),
+  );
+}
+
+function filesOf({ snapshot, blobs }: LocalRunOptions): Map<string, Uint8Array> {
+  return new Map(Object.entries(snapshot.files).map(([path, hex]) => [path, blobs.get(hex) ?? new Uint8Array()]));
+}
+
+function decodeOutput({ onOutput }: LocalRunOptions) {
+  const decoders = new Map<string, TextDecoder>();
+  return {
+    append({ step, attempt }: AttemptKey, _: number, bytes: Uint8Array): Promise<void> {
+      const id = `${step} ${attempt}`;
+      const decoder = decoders.get(id) ?? new TextDecoder();
+      decoders.set(id, decoder);
+      onOutput(step, attempt, decoder.decode(bytes, { stream: true }));
+      return Promise.resolve();
+    },
+    resumeAt: () => Promise.resolve(0),
+  };
+}
+
+function view(plan: Plan, { run, steps }: Rows): LocalRun {
+  return { run, steps: plan.steps.map(({ name }) => ({ name, row: steps.get(name) ?? null })) };
+}

@@ -1,4 +1,4 @@
-import { mkdtemp, rm, writeFile } from 'node:fs/promises';
+import { mkdir, mkdtemp, readdir, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, beforeAll, expect, test } from 'vitest';
@@ -53,6 +53,16 @@ test('after kill -9 in the middle of writing, nothing acknowledged is lost, and 
   const claims = await reopened.runs.claim(200);
   expect(claims).toHaveLength(200);
   await reopened.close();
+}, 60_000);
+
+test('a first start that was killed half-way is begun again', async () => {
+  const unfinished = join(directory, 'half', 'postgres.new');
+  await mkdir(unfinished, { recursive: true });
+  await writeFile(join(unfinished, 'PG_VERSION'), '');
+  const opened = await open('half');
+  await opened.ping();
+  await opened.close();
+  expect((await readdir(join(directory, 'half'))).toSorted()).toEqual(['postgres']);
 }, 60_000);
 
 test('after a restart, runs that were owned are claimed at once and old fences are void', async () => {

@@ -3,7 +3,7 @@ import { Registry, collectDefaultMetrics } from 'prom-client';
 import { createApp } from '../api/app.ts';
 import { listen } from '../api/listen.ts';
 import type { RunObservation } from './core/run/types.ts';
-import { validateObject } from './core/parse/validate.ts';
+import { checkObject } from './core/lint/index.ts';
 import { formatPath } from './core/parse/position.ts';
 import { openDataDirectory } from './data-directory.ts';
 import { createExecutors } from './executors/index.ts';
@@ -118,7 +118,9 @@ export async function startController(options: ControllerOptions): Promise<Runni
       registry,
       ready: () => readiness(store),
       validate: (kind, object) =>
-        validateObject(kind, object).map((problem) => ({ ...problem, path: formatPath(problem.path) })),
+        checkObject(kind, object)
+          .filter((problem) => problem.severity !== 'warning')
+          .map(({ path, message, rule }) => ({ path: formatPath(path), message, rule })),
       project,
       version: options.version,
       closing: closing.signal,

@@ -47,7 +47,9 @@ export async function gatherPromotionFacts(deps: FactsDependencies, environment:
   const repository = source ? repositories.get(source.metadata.uid) : null;
   const refs = source ? await store.refs.list(source.metadata.uid) : [];
   const active = await store.promotions.active(project, name);
-  const promotions = await promotionFacts(deps, environment, repository, active[0]?.commit ?? null);
+  const promotions = await promotionFacts(deps, environment, repository, [
+    ...new Set(active.map(({ commit }) => commit)),
+  ]);
   const names = await store.versions.namesOf(
     project,
     active.map(({ digest }) => digest),
@@ -88,7 +90,7 @@ async function promotionFacts(
   { store, clock }: FactsDependencies,
   environment: Environment,
   repository: Repository | null,
-  activeCommit: string | null,
+  activeCommits: string[],
 ): Promise<PromotionWorld['promotions']> {
   const { namespace: project, name } = environment.metadata;
   const rows = new Map((await store.promotions.ofEnvironment(project, name)).map((row) => [row.id, row]));
@@ -105,10 +107,7 @@ async function promotionFacts(
     [...rows.values()].map(async (row) => {
       const object = byId.get(row.id) ?? null;
       const asksAuthors = [...gates, ...(row.gatesAtStart ?? [])].some((gate) => gate.approval?.notAuthor);
-      const authors =
-        asksAuthors && repository && row.commit && row.finishedAt === null
-          ? await authorsOf(repository, activeCommit, row)
-          : [];
+      const authors = asksAuthors && row.finishedAt === null ? await authorsOf(repository, activeCommits, row) : [];
       return {
         row,
         object,
@@ -121,8 +120,17 @@ async function promotionFacts(
   );
 }
 
-async function authorsOf(repository: Repository, from: string | null, row: PromotionRow): Promise<Person[]> {
-  return await repository.people(from, row.commit ?? '', row.ref === row.commit ? undefined : row.ref);
+/** Whoever wrote what is promoted, since each active version; null while that cannot be known, and `notAuthor` then holds. */
+async function authorsOf(
+  repository: Repository | null,
+  activeCommits: string[],
+  { ref, commit }: PromotionRow,
+): Promise<Person[] | null> {
+  if (!repository || commit === null || (await repository.commitInfo(commit)) === null) return null;
+  const tag = ref === commit ? undefined : ref;
+  const since = activeCommits.length > 0 ? activeCommits : [null];
+  const people = await Promise.all(since.map((from) => repository.people(from, commit, tag)));
+  return people.flat();
 }
 
 function firstRow(project: string, object: Promotion, now: number): PromotionRow {

@@ -63,7 +63,7 @@ export function createEnvironmentReconciler(deps: EnvironmentReconcilerDependenc
     if (!(await store.promotions.own(project, name, namespace))) return namespaceTaken(environment, namespace);
 
     const { world, decision } = await decide(environment);
-    const revision = await commit(environment, decision);
+    const revision = await commit(environment, world, decision);
     await perform(environment, decision);
     await writeStatuses(environment, world, decision, revision);
     if (decision.activate.length > 0) enqueueDownstream(name);
@@ -83,12 +83,18 @@ export function createEnvironmentReconciler(deps: EnvironmentReconcilerDependenc
     return { world, decision };
   }
 
-  async function commit(environment: Environment, decision: PromotionDecision): Promise<number | null> {
+  async function commit(
+    environment: Environment,
+    world: PromotionWorld,
+    decision: PromotionDecision,
+  ): Promise<number | null> {
     const { promotions, activate, names, events } = decision;
     if (promotions.length + activate.length + names.length + events.length === 0) return null;
     const { namespace, name, uid } = environment.metadata;
     const { revision } = await store.promotions.commit({ project: namespace, name, uid }, decision, clock.now());
-    metrics.promoted(promotions);
+    // A finished row may change once more (its tag was moved); it is counted when it ends.
+    const open = new Set(world.promotions.filter(({ row }) => row.finishedAt === null).map(({ row }) => row.id));
+    metrics.promoted(promotions.filter(({ id }) => open.has(id)));
     return revision;
   }
 

@@ -7,6 +7,7 @@ import { parseDuration } from '../core/duration.ts';
 import { refusedTags } from '../core/promotion/refused.ts';
 import type { Instant } from '../core/time.ts';
 import { BranchMissing, UnsupportedUrl } from '../git/errors.ts';
+import type { FetchedRef } from '../git/refs.ts';
 import { watchLocal } from '../git/watch.ts';
 import { createLoop, type Loop, type Requeue } from '../runtime/loop.ts';
 import type { Clock } from '../seams/clock.ts';
@@ -77,7 +78,7 @@ export function createSourceReconciler(deps: SourceReconcilerDependencies): Sour
       const environments = await environmentsOf(source);
       const repository = await repositories.open(source, environments.flatMap(trackedBranches));
       const fetched = await repository.fetch();
-      const refs = await store.refs.record(uid, fetched, clock.now());
+      const refs = await store.refs.record(uid, fetched.filter(isCommit), clock.now());
       metrics.fetched(name, (clock.monotonic() - begun) / 1000, true);
       const problems =
         deps.environmentsPath === null
@@ -99,7 +100,12 @@ export function createSourceReconciler(deps: SourceReconcilerDependencies): Sour
                 `${source.spec.branch} is at ${tip(refs, source)?.slice(0, 12) ?? 'no commit'}.`,
               ),
             ];
-      writeStatus(source, refusedTags(tags, ranges), tip(refs, source), assertions);
+      writeStatus(
+        source,
+        [...fetched.filter((ref) => !isCommit(ref)).map(notACommit), ...refusedTags(tags, ranges)],
+        tip(refs, source),
+        assertions,
+      );
       return { requeueAt: nextFetch(source) };
     } catch (error) {
       metrics.fetched(name, (clock.monotonic() - begun) / 1000, false);
@@ -197,6 +203,15 @@ export function createSourceReconciler(deps: SourceReconcilerDependencies): Sour
       await loop.stop();
     },
   };
+}
+
+function isCommit(ref: FetchedRef): boolean {
+  return ref.target === 'commit';
+}
+
+function notACommit({ ref, commit, target }: FetchedRef) {
+  const message = `This tag names a ${target}, which no version can come from. Tag a commit instead.`;
+  return { ref: ref.slice('refs/tags/'.length), commit, reason: 'NotACommit', message };
 }
 
 function trackedBranches(environment: Environment): string[] {

@@ -19,8 +19,7 @@ export function nextConditions(
     return {
       ...assertion,
       observedGeneration,
-      lastTransitionTime:
-        before?.status === assertion.status ? before.lastTransitionTime : new Date(now).toISOString(),
+      lastTransitionTime: before?.status === assertion.status ? before.lastTransitionTime : new Date(now).toISOString(),
     };
   });
 }

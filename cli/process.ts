@@ -1,8 +1,10 @@
-import type { WriteStream } from 'node:tty';
 import { systemClock } from '../controller/runtime/clock.ts';
 import { exitCodes } from './exit.ts';
 import type { Io, Output } from './io.ts';
 import { main } from './main.ts';
+
+/** Signals closer together than anybody presses a key twice. */
+const sameInterruptMs = 250;
 
 /** Runs the command line of this process and ends it: streams, signals and arguments in, exit code out. */
 export async function runProcess(): Promise<void> {
@@ -12,7 +14,12 @@ export async function runProcess(): Promise<void> {
     for (const fn of closed) fn();
   });
   const stderr = wrap(process.stderr, () => {});
+  let last = Number.NEGATIVE_INFINITY;
   const interrupt = () => {
+    // One Ctrl-C reaches the whole group, and npm and our launcher hand it on besides: that is one, not two.
+    const now = systemClock.monotonic();
+    if (now - last < sameInterruptMs) return;
+    last = now;
     for (const fn of interrupted) fn();
   };
   for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP'] as const) process.on(signal, interrupt);
@@ -46,8 +53,17 @@ function register(listeners: Set<() => void>, fn: () => void): () => void {
   return () => listeners.delete(fn);
 }
 
+/** A pipe or file has no size, and is no terminal. */
+type Stream = NodeJS.WritableStream & {
+  isTTY?: boolean;
+  columns?: number;
+  rows?: number;
+  destroyed: boolean;
+  writableLength: number;
+};
+
 /** A reader that went away (`| head`) is no failure of ours. */
-function wrap(stream: WriteStream, onClosed: () => void): Output {
+function wrap(stream: Stream, onClosed: () => void): Output {
   let open = true;
   stream.on('error', () => {
     if (open) onClosed();
@@ -58,7 +74,7 @@ function wrap(stream: WriteStream, onClosed: () => void): Output {
       if (open) stream.write(text);
     },
     get isTTY() {
-      return Boolean(stream.isTTY);
+      return stream.isTTY ?? false;
     },
     get columns() {
       return stream.columns ?? 80;
@@ -70,7 +86,7 @@ function wrap(stream: WriteStream, onClosed: () => void): Output {
 }
 
 /** Resolves when everything written has left the process, or cannot any more. */
-function flushed(stream: WriteStream): Promise<void> {
+function flushed(stream: Stream): Promise<void> {
   return new Promise((resolve) => {
     if (stream.destroyed || stream.writableLength === 0) resolve();
     else stream.write('', () => resolve());

@@ -1,12 +1,41 @@
 import { Command } from 'commander';
 import { applyCommand } from './commands/apply.ts';
+import { approveCommand, rejectCommand } from './commands/approve.ts';
+import { cancelCommand } from './commands/cancel.ts';
+import { completionCommand } from './commands/completion.ts';
+import { deleteCommand } from './commands/delete.ts';
+import { describeCommand } from './commands/describe.ts';
 import { getCommand } from './commands/get.ts';
+import { lintCommand } from './commands/lint.ts';
 import { logsCommand } from './commands/logs.ts';
+import { pauseCommand, resumeCommand } from './commands/pause.ts';
+import { promoteCommand } from './commands/promote.ts';
 import { runCommand } from './commands/run.ts';
 import { upCommand } from './commands/up.ts';
+import { versionCommand } from './commands/version.ts';
 import { exitCodeMeanings } from './exit.ts';
 import type { Cli } from './io.ts';
 import { version } from './version.ts';
+
+/** In the order of --help: to begin with, to look, to run, to promote, and the rest. */
+const commands = [
+  upCommand,
+  lintCommand,
+  applyCommand,
+  deleteCommand,
+  getCommand,
+  describeCommand,
+  runCommand,
+  logsCommand,
+  cancelCommand,
+  pauseCommand,
+  resumeCommand,
+  promoteCommand,
+  approveCommand,
+  rejectCommand,
+  versionCommand,
+  completionCommand,
+];
 
 /** The whole command tree: what --help, completion and docs/reference/cli.md are made from. */
 export function buildProgram(cli: Cli): Command {
@@ -20,7 +49,6 @@ export function buildProgram(cli: Cli): Command {
     .version(version, '-V, --version', 'print the version of this program')
     .addHelpText('after', `\n${exitCodeHelp()}`)
     .helpCommand(false);
-  const commands = [upCommand, applyCommand, getCommand, runCommand, logsCommand];
   for (const make of commands) program.addCommand(make(cli));
   for (const command of [program, ...program.commands]) prepare(command, cli);
   return program;

@@ -100,6 +100,7 @@ function visible(steps: WatchedStep[], rows: number): WatchedStep[] {
 /** A line that wraps would be two lines to climb. */
 function fit(line: string, columns: number): string {
   let width = 0;
+  // oxlint-disable-next-line no-control-regex -- colours have no width
   return line.replace(/(\u001b\[[0-9;]*m)|([\s\S])/gu, (all, escape: string | undefined) =>
     escape !== undefined ? escape : width++ < columns - 1 ? all : '',
   );

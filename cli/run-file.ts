@@ -43,8 +43,15 @@ export async function runFile(cli: Cli, file: string, options: FileRunOptions): 
   );
   const table = options.output === 'table';
   const progress = createProgress(io, table ? io.stdout : io.stderr);
+  let interrupted = false;
   const log = createLogWriter({ write: (text) => progress.write(text) }, { prefix: true, raw: false });
   const began = io.clock.now();
+  const end = new AbortController();
+  const release = io.onInterrupt(() => {
+    if (interrupted) end.abort();
+    else progress.write('cancelling; Ctrl-C again ends at once\n');
+    interrupted = true;
+  });
   const ended = await runLocally({
     snapshot,
     blobs,
@@ -61,12 +68,14 @@ export async function runFile(cli: Cli, file: string, options: FileRunOptions): 
     },
     onOutput: (step, attempt, text) => log.write(step, attempt, text),
     cancel: cli.signal,
+    end: end.signal,
   }).catch((error: unknown) => {
     throw error instanceof InputsRefused ? new CliError(`inputs: ${error.message}`, exitCodes.usage) : error;
   });
+  release();
   const { run } = ended;
-  const end = { ...run, durationMs: (run.finishedAt ?? began) - (run.startedAt ?? began) };
-  io.stdout.write(options.output === 'table' ? describeEnd(end) : formatData(resultOf(ended), options.output));
+  const result = { ...run, durationMs: (run.finishedAt ?? began) - (run.startedAt ?? began) };
+  io.stdout.write(options.output === 'table' ? describeEnd(result) : formatData(resultOf(ended), options.output));
   if (cli.signal.aborted) return exitCodes.interrupted;
   return run.phase === 'Succeeded' ? exitCodes.ok : exitCodes.failed;
 }
@@ -110,7 +119,6 @@ function watched({ run, steps }: LocalRun): WatchedRun {
 
 /** The form of the API's Run, as far as there is one here. */
 function resultOf({ run, steps }: LocalRun): JsonObject {
-  const time = (at: number | null) => (at === null ? null : new Date(at).toISOString());
   return {
     name: run.name,
     workflow: run.workflow,
@@ -131,4 +139,8 @@ function resultOf({ run, steps }: LocalRun): JsonObject {
       error: row?.error ? { ...row.error } : null,
     })),
   };
+}
+
+function time(at: number | null): string | null {
+  return at === null ? null : new Date(at).toISOString();
 }

@@ -20,17 +20,16 @@ export async function* watchRows<T>(options: {
   const done = new AbortController();
   const signal = AbortSignal.any([options.signal, done.signal]);
   const seen = new Map(options.items.map((item) => [key(item), JSON.stringify(item)]));
-  let ring = () => {};
+  let wait = new AbortController();
   let rung = false;
   const listening = listenToEvents(client, signal, () => {
     rung = true;
-    ring();
+    wait.abort();
   });
   try {
     while (!signal.aborted) {
       if (!rung) {
-        const wait = new AbortController();
-        ring = () => wait.abort();
+        wait = new AbortController();
         await delay(pollMs, undefined, { signal: AbortSignal.any([signal, wait.signal]) }).catch(() => {});
       }
       rung = false;

@@ -20,13 +20,7 @@ if (major > 22 || (major === 22 && minor >= 19)) {
   const child = spawn(node, [...process.execArgv, fileURLToPath(import.meta.url), ...process.argv.slice(2)], {
     stdio: 'inherit',
   });
-  // A terminal sends Ctrl-C to both; a signal that was sent to this process alone must be handed on.
-  const interactive = Boolean(process.stdin.isTTY);
-  for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP']) {
-    process.on(signal, () => {
-      if (signal !== 'SIGINT' || !interactive) child.kill(signal);
-    });
-  }
+  for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP']) process.on(signal, () => child.kill(signal));
   child.on('error', (error) => {
     process.stderr.write(`windlass cannot start ${node}: ${error.message}\n`);
     process.exit(1);

@@ -41,6 +41,8 @@ export interface LocalRunOptions {
   onOutput(step: string, attempt: number, text: string): void;
   /** Cancels the run; its finally steps still run. */
   cancel: AbortSignal;
+  /** Ends everything at once; the run is returned as it stood. */
+  end: AbortSignal;
 }
 
 /** A run as it stands: its row, and a row for each step that has left Pending. */
@@ -75,10 +77,12 @@ async function runIn(root: string, options: LocalRunOptions): Promise<LocalRun> 
   const rows = firstRows(plan, options);
   let state = hydrate(plan, { run: rows.run, steps: [], attempts: [] });
   const observations: RunObservation[] = [specOf(plan, options)];
-  let ring = () => {};
+  let bell = Promise.withResolvers<void>();
+  /** Attempts begun that have not ended. */
+  const live = new Map<string, AttemptKey>();
   const observe = (observation: RunObservation) => {
     observations.push(observation);
-    ring();
+    bell.resolve();
   };
   const output = decodeOutput(options);
   const executor = createExecutors({
@@ -95,24 +99,35 @@ async function runIn(root: string, options: LocalRunOptions): Promise<LocalRun> 
     allowPrivate: true,
   });
   const onCancel = () => observe(specOf(plan, options));
+  const onEnd = () => bell.resolve();
   options.cancel.addEventListener('abort', onCancel);
+  options.end.addEventListener('abort', onEnd);
   try {
-    for (;;) {
-      const { promise: rung, resolve } = Promise.withResolvers<void>();
-      ring = resolve;
+    while (!options.end.aborted) {
+      bell = Promise.withResolvers<void>();
       const decision = decideRun(plan, state, observations.splice(0), clock.now());
       state = decision.state;
       for (const step of decision.transition?.steps ?? []) rows.steps.set(step.step, { ...step });
       rows.run = { ...state.run };
       options.onChange(view(plan, rows));
       if (isFinished(state.run.phase)) return view(plan, rows);
+      for (const attempt of decision.transition?.attempts ?? []) {
+        const id = `${attempt.step} ${attempt.number}`;
+        if (attempt.finishedAt === null)
+          live.set(id, { runId: attempt.runId, step: attempt.step, attempt: attempt.number });
+        else live.delete(id);
+      }
       await perform(executor, decision.actions);
-      const disarm = decision.wakeAt === null ? () => {} : clock.at(decision.wakeAt, resolve);
-      if (observations.length === 0) await rung;
+      const disarm = decision.wakeAt === null ? nothing : clock.at(decision.wakeAt, bell.resolve);
+      if (observations.length === 0) await bell.promise;
       disarm();
     }
+    return view(plan, rows);
   } finally {
     options.cancel.removeEventListener('abort', onCancel);
+    options.end.removeEventListener('abort', onEnd);
+    // Nobody comes after us who could adopt them.
+    await Promise.all([...live.values()].map((key) => executor.stop(key, 0)));
     await executor.close();
   }
 }
@@ -170,6 +185,8 @@ async function perform(executor: Executor, actions: RunAction[]): Promise<void> 
     ),
   );
 }
+
+function nothing(): void {}
 
 function filesOf({ snapshot, blobs }: LocalRunOptions): Map<string, Uint8Array> {
   return new Map(Object.entries(snapshot.files).map(([path, hex]) => [path, blobs.get(hex) ?? new Uint8Array()]));

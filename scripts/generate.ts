@@ -2,6 +2,7 @@ import { mkdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { dirname, join } from 'node:path';
 import { stringify } from 'yaml';
 import { openapiDocument } from '../api/openapi.ts';
+import { cliReference } from '../cli/reference.ts';
 import { kinds } from '../crds/kinds.ts';
 import { crdManifest, editorSchema } from '../crds/manifest.ts';
 import { UserMetadata } from '../crds/metadata.ts';
@@ -26,6 +27,7 @@ files.set(
   `${JSON.stringify(editorSchema(Object.values(kinds), UserMetadata), null, 2)}\n`,
 );
 files.set('docs/reference/openapi.json', `${JSON.stringify(await openapiDocument(), null, 2)}\n`);
+files.set('docs/reference/cli.md', cliReference());
 
 const check = process.argv.includes('--check');
 const stale: string[] = [];

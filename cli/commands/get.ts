@@ -154,7 +154,7 @@ async function showObject(
 ): Promise<void> {
   const kind = resource.names.map(findKind).find((found): found is Kind => found !== undefined);
   if (kind === undefined) throw usageError(`${resource.names[0]} are no objects`);
-  const { namespace } = (await resource.get?.(client, name, pick(options))) as { namespace?: string };
+  const { namespace } = ((await resource.get?.(client, name, pick(options))) ?? {}) as { namespace?: string };
   const inProject = kind === 'Environment' || namespace === undefined;
   const home = inProject ? (await client.server()).project : namespace;
   const object = await client.get(kind, { namespace: home, name });

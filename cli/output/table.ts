@@ -25,5 +25,5 @@ function formatRow(row: readonly string[], widths: readonly number[]): string {
 
 /** In characters, colours not counted. */
 function widthOf(text: string): number {
-  return [...stripVTControlCharacters(text)].length;
+  return Array.from(stripVTControlCharacters(text)).length;
 }

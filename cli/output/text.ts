@@ -11,11 +11,13 @@ export function formatSpan(ms: number): string {
   if (t < 10_000) return `${(Math.floor(t / 100) / 10).toString()}s`;
   const s = Math.floor(t / 1000);
   if (s < 60) return `${s}s`;
-  const pair = (big: number, bigUnit: string, small: number, smallUnit: string) =>
-    small === 0 ? `${big}${bigUnit}` : `${big}${bigUnit}${small}${smallUnit}`;
   if (s < 3600) return pair(Math.floor(s / 60), 'm', s % 60, 's');
   if (s < 86_400) return pair(Math.floor(s / 3600), 'h', Math.floor((s % 3600) / 60), 'm');
   return pair(Math.floor(s / 86_400), 'd', Math.floor((s % 86_400) / 3600), 'h');
+}
+
+function pair(big: number, bigUnit: string, small: number, smallUnit: string): string {
+  return small === 0 ? `${big}${bigUnit}` : `${big}${bigUnit}${small}${smallUnit}`;
 }
 
 /** How long ago an RFC 3339 instant was, in whole seconds or larger units. */

@@ -15,8 +15,8 @@ export interface Claims {
 export class NotTrue extends Error {
   override name = 'NotTrue';
   readonly seen: unknown;
-  constructor(what: string, seen: unknown, options?: ErrorOptions) {
-    super(`not true: ${what}`, options);
+  constructor(what: string, seen: unknown) {
+    super(`not true: ${what}`);
     this.seen = seen;
   }
 }
@@ -53,7 +53,7 @@ export function createClaims(client: Client, signal: AbortSignal): Claims {
         delay(lookAgainMs, undefined, { signal: AbortSignal.any([signal, tick.signal]) }).catch(() => undefined),
       ]);
       tick.abort();
-      if (signal.aborted) throw new NotTrue(what, seen, { cause: signal.reason });
+      if (signal.aborted) throw isTimeout(signal.reason) ? new NotTrue(what, seen) : signal.reason;
     }
   }
 
@@ -73,4 +73,8 @@ export function createClaims(client: Client, signal: AbortSignal): Claims {
       return found as EventResource;
     },
   };
+}
+
+function isTimeout(reason: unknown): boolean {
+  return reason instanceof Error && reason.name === 'TimeoutError';
 }

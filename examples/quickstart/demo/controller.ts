@@ -1,7 +1,7 @@
 import { type ChildProcess, execFile, spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { openSync } from 'node:fs';
-import { mkdir, readFile, watch } from 'node:fs/promises';
+import { mkdir, readFile, rm, watch } from 'node:fs/promises';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { promisify } from 'node:util';
@@ -11,6 +11,7 @@ import { type Client, createClient } from '../../../api/client.ts';
 export interface DemoController {
   client: Client;
   url: string;
+  pid: number;
   /** Runs `windlass …` against it; returns what it printed. @throws with its stderr when it fails */
   cli(...args: string[]): Promise<string>;
   stop(): Promise<void>;
@@ -29,6 +30,8 @@ export async function startDemoController(options: {
 }): Promise<DemoController> {
   const { data, signal } = options;
   await mkdir(data, { recursive: true, mode: 0o700 });
+  // One that was killed left it behind.
+  await rm(join(data, 'address'), { force: true });
   const output = openSync(options.log, 'a');
   const child = spawn(
     process.execPath,
@@ -43,6 +46,7 @@ export async function startDemoController(options: {
     const env = { ...process.env, WINDLASS_TOKEN: token };
     return {
       url,
+      pid: child.pid ?? 0,
       client: createClient({ server: url, token }),
       async cli(...args) {
         const run = promisify(execFile);

@@ -28,8 +28,11 @@ export function createObserver(client: Client, claims: Claims): Observer {
       const find = (seen: EnvironmentResource) => seen.active.find((v) => v.workflow === workflow && v.ref === ref);
       const seen = await claims.becomes(
         `${ref} is active in ${environment}`,
-        () => client.environment(environment),
-        (now) => find(now) !== undefined,
+        async () => {
+          const { items: workflows } = await client.workflows({ namespace: environment });
+          return { ...(await client.environment(environment)), workflows: workflows.map(({ name }) => name) };
+        },
+        (now) => find(now) !== undefined && now.workflows.includes(workflow),
       );
       return find(seen) as ActiveVersion;
     },

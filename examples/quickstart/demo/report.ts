@@ -7,6 +7,7 @@ export async function report(client: Client): Promise<string> {
   const { items: environments } = await client.environments();
   const { items: summaries } = await client.runs();
   const runs = await Promise.all(summaries.toReversed().map((run) => client.run(run)));
+  const steps = runs[0]?.steps.map(({ name }) => name) ?? [];
   return [
     heading('Environments'),
     table(
@@ -18,7 +19,7 @@ export async function report(client: Client): Promise<string> {
         ),
     ),
     heading('Runs'),
-    table(['run', 'in', 'version', 'phase', 'took', 'steps'], runs.map(runRow)),
+    table(['run', 'in', 'phase', 'took', ...steps.map((step) => `${step} ms`)], runs.map(runRow)),
   ].join('\n');
 }
 
@@ -48,19 +49,12 @@ export function seconds(ms: number | null): string {
   return ms === null ? '–' : `${(ms / 1000).toFixed(2)} s`;
 }
 
-function runRow(run: Run): string[] {
-  const steps = run.steps.map(({ name, durationMs, attempts }) => {
-    const tries = attempts.length > 1 ? ` ×${attempts.length}` : '';
-    return `${name}${tries} ${Math.round(durationMs ?? 0)}ms`;
+function runRow({ name, namespace, phase, durationMs, steps }: Run): string[] {
+  const times = steps.map((step) => {
+    const tries = step.attempts.length > 1 ? ` ×${step.attempts.length}` : '';
+    return `${Math.round(step.durationMs ?? 0)}${tries}`;
   });
-  return [
-    run.name,
-    run.environment ?? run.namespace,
-    shortRef(run.version ?? ''),
-    run.phase,
-    seconds(run.durationMs),
-    steps.join(', '),
-  ];
+  return [name, namespace, phase, seconds(durationMs), ...times];
 }
 
 function order(environment: string): number {

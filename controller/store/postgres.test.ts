@@ -7,6 +7,7 @@ import { runRow, stepRow, transition } from '../../test/fixtures/history.ts';
 import { startPostgres } from '../../test/fixtures/postgres.ts';
 import { startReplica } from '../../test/fixtures/replica-process.ts';
 import { systemClock } from '../runtime/clock.ts';
+import { eventLock } from './events.ts';
 import { openStore } from './open.ts';
 import type { Store } from './types.ts';
 
@@ -143,6 +144,36 @@ describe.runIf(server)(`PostgreSQL${skipped}`, () => {
       expect([...labels.keys()].toSorted()).toEqual(['between', 'early']);
       await sql.end();
       await Promise.all([one.close(), two.close()]);
+    });
+
+    test('events get their ids in the order of commits: who comes second waits for who was first', async () => {
+      const one = await open(url, 'order');
+      const run = runRow('order');
+      await one.runs.create(run);
+      await one.runs.claim(1);
+      const sql = postgres(url, { max: 2 });
+      const event = (name: string) => ({ kind: 'K', namespace: 'order', name, type: 'Normal' as const, message: 'm' });
+      const second: Promise<void>[] = [];
+      await sql.begin(async (tx) => {
+        await tx`select pg_advisory_xact_lock(${eventLock})`;
+        await tx`insert into events ${tx({ ...event('first'), reason: 'R', at: 1 })}`;
+        const begun = { type: 'Normal' as const, reason: 'Started', message: 'm', at: 1 };
+        second.push(
+          one.events.append([{ ...event('second'), reason: 'R', at: 1 }]),
+          one.runs.commit(transition({ ...run, namespace: 'order' }, { events: [begun] }), 1),
+        );
+        for (let waiting = 0; waiting < 2; ) {
+          const [row] = await sql<{ waiting: number }[]>`
+            select count(*)::int as waiting from pg_locks where locktype = 'advisory' and not granted`;
+          waiting = row?.waiting ?? 0;
+        }
+        expect(await one.events.list({ namespace: 'order' }, { limit: 10 })).toEqual([]);
+      });
+      await Promise.all(second);
+      const [first, next] = await one.events.list({ namespace: 'order' }, { limit: 10 });
+      expect([first?.name, next?.name]).toEqual(['first', 'second']);
+      await sql.end();
+      await one.close();
     });
 
     test('a stalled replica loses lease, leadership and runs; when it wakes it can write nothing', async () => {

@@ -5,7 +5,10 @@ export type StartAction = Extract<RunAction, { type: 'Start' }>;
 
 /** Where executors report. Calls return at once and never throw. */
 export interface ExecutorSink {
-  /** An attempt ended. Reported exactly once per start by one executor instance; again after a restart is harmless. */
+  /**
+   * An attempt ended. Reported exactly once per start or stop by one executor instance; again after a restart is harmless.
+   * `at`: when it ended in truth, also when nobody watched; a finished attempt is not judged by when it was found.
+   */
   ended(key: AttemptKey, result: AttemptResult, at: Instant): void;
   /** Log lines of an attempt. */
   log: LogSink;
@@ -28,7 +31,10 @@ export interface Executor {
   readonly kinds: readonly ResolvedBody['kind'][];
   /** Returns once the attempt has begun or was adopted; how it ends goes to the sink. @throws when the world failed: retried. */
   start(action: StartAction): Promise<void>;
-  /** Ends an attempt: politely, then after `graceMs` for good. Unknown or ended attempts report `Stopped`. */
+  /**
+   * Ends an attempt: politely, then after `graceMs` for good. One that ended by itself before reports how it did, until it
+   * is forgotten; one that ran on, never began or is unknown reports `Stopped`.
+   */
   stop(key: AttemptKey, graceMs: number): Promise<void>;
   /** Removes what an attempt left behind, once it has ended. For attempts whose end is committed: starting one again would run it again. */
   forget(key: AttemptKey): Promise<void>;

@@ -1,16 +1,17 @@
 /* oxlint-disable vitest/no-disabled-tests, vitest/no-conditional-tests, vitest/valid-title, vitest/expect-expect, unicorn/consistent-function-scoping -- a suite for others: titles and skips are arguments */
 import { afterEach, describe, expect, test } from 'vitest';
 import type { AttemptKey, AttemptResult, ResolvedBody } from '../../controller/core/run/types.ts';
+import type { Instant } from '../../controller/core/time.ts';
 import type { Executor, ExecutorSink, StartAction } from '../../controller/seams/executor.ts';
 
 /** Keeps what executors report and lets tests await it. */
 export class RecordingSink implements ExecutorSink {
-  readonly ends: { key: AttemptKey; result: AttemptResult }[] = [];
+  readonly ends: { key: AttemptKey; result: AttemptResult; at: Instant }[] = [];
   readonly chunks: { key: AttemptKey; position: number; bytes: Uint8Array }[] = [];
   readonly #waiting = new Set<() => void>();
 
-  ended(key: AttemptKey, result: AttemptResult): void {
-    this.ends.push({ key, result });
+  ended(key: AttemptKey, result: AttemptResult, at: Instant): void {
+    this.ends.push({ key, result, at });
     this.#wake();
   }
 
@@ -25,6 +26,11 @@ export class RecordingSink implements ExecutorSink {
 
   endsOf(key: AttemptKey): AttemptResult[] {
     return this.ends.filter((e) => same(e.key, key)).map((e) => e.result);
+  }
+
+  /** When an attempt ended, as each report has it. */
+  instantsOf(key: AttemptKey): Instant[] {
+    return this.ends.filter((e) => same(e.key, key)).map((e) => e.at);
   }
 
   /** The first (or `nth`) end of an attempt. */
@@ -95,11 +101,12 @@ export type ExecutorTest =
   | 'reports the end once, with outputs'
   | 'reports a failure'
   | 'a second start is the same run'
-  | 'a start after the end reports again or runs anew, once'
+  | 'a start after the end reports again'
   | 'stops what runs'
   | 'stops before it has begun'
   | 'an unknown attempt is Stopped'
-  | 'an ended attempt is Stopped'
+  | 'a stop after the end reports how it ended, and when'
+  | 'a stopped attempt stays Stopped'
   | 'outputs arrive whole'
   | 'forgets'
   | 'close lets go'
@@ -180,13 +187,15 @@ export function executorConformance(
       expect(sink.endsOf(action.key)).toEqual([{ outcome: 'Stopped' }]);
     });
 
-    check('a start after the end reports again or runs anew, once', async () => {
+    check('a start after the end reports again', async () => {
       const { executor, sink, bodies } = await ready();
       const action = startAction(bodies.succeeds.body);
       await executor.start(action);
       await sink.end(action.key);
       await executor.start(action);
       expect(await sink.end(action.key, 2)).toEqual(bodies.succeeds.outputs);
+      const [first, second] = sink.instantsOf(action.key);
+      expect(second).toBe(first);
     });
 
     check('stops what runs', async () => {
@@ -212,12 +221,25 @@ export function executorConformance(
       expect(await sink.end(key)).toEqual({ outcome: 'Stopped' });
     });
 
-    check('an ended attempt is Stopped', async () => {
+    check('a stop after the end reports how it ended, and when', async () => {
       const { executor, sink, bodies } = await ready();
       const action = startAction(bodies.succeeds.body);
       await executor.start(action);
       await sink.end(action.key);
       await executor.stop(action.key, 1000);
+      expect(await sink.end(action.key, 2)).toEqual(bodies.succeeds.outputs);
+      const [first, second] = sink.instantsOf(action.key);
+      expect(second).toBe(first);
+    });
+
+    check('a stopped attempt stays Stopped', async () => {
+      const { executor, sink, bodies, endlessBegun } = await ready();
+      const action = startAction(bodies.endless);
+      await executor.start(action);
+      await endlessBegun();
+      await executor.stop(action.key, 5000);
+      await sink.end(action.key);
+      await executor.stop(action.key, 5000);
       expect(await sink.end(action.key, 2)).toEqual({ outcome: 'Stopped' });
     });
 

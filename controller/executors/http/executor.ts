@@ -40,7 +40,9 @@ export class HttpExecutor implements Executor {
     this.#running.stop(key);
   }
 
-  async forget(): Promise<void> {}
+  async forget(key: AttemptKey): Promise<void> {
+    this.#running.forget(key);
+  }
 
   async close(): Promise<void> {
     this.#running.close();

@@ -95,6 +95,44 @@ describe('a step outlives its controller', () => {
     expect(await world.lines('begun')).toEqual(['begun']);
   });
 
+  test('ended while there was none, it keeps its own end and instant, told to start or to stop', async () => {
+    for (const [then, expected] of [
+      ['echo answer=42 >> "$WINDLASS_OUTPUT"', { outcome: 'Succeeded', outputs: { text: 'answer=42\n' } }],
+      ['exit 4', { outcome: 'Failed', error: { type: 'exit', exitCode: 4 } }],
+    ] as const) {
+      const action = waiting(then);
+      await startAndLoseController(action);
+      const pid = await launcherOf(action);
+      await go();
+      while ((await startOf(pid)) !== null) await new Promise(setImmediate);
+      // Long ago: the machine was off since.
+      await utimes(join(folderOf(action).path, 'exit.json'), 1_700_000_000, 1_700_000_000.5);
+      const next = world.executor();
+      await next.start(action);
+      await sink.end(action.key);
+      await next.stop(action.key, 0);
+      expect(await sink.end(action.key, 2)).toMatchObject(expected);
+      expect(sink.endsOf(action.key)[0]).toMatchObject(expected);
+      expect(sink.instantsOf(action.key)).toEqual([1_700_000_000_500, 1_700_000_000_500]);
+      await rename(join(world.directory, 'begun'), join(world.directory, `begun-${expected.outcome}`));
+    }
+  });
+
+  test('stopped by a controller that then died, its end is not taken for its own', async () => {
+    const action = startAction(
+      world.script('trap "echo cleaned; exit 0" TERM; echo > "$TMPDIR/begun"; while :; do sleep 0.01; done'),
+    );
+    const first = world.executor();
+    await first.start(action);
+    await world.fileAppears('begun');
+    const pid = await launcherOf(action);
+    await Promise.all([first.stop(action.key, 60_000), first.close()]);
+    while ((await startOf(pid)) !== null) await new Promise(setImmediate);
+    expect(sink.ends).toEqual([]);
+    await world.executor().stop(action.key, 0);
+    expect(await sink.end(action.key)).toEqual({ outcome: 'Stopped' });
+  });
+
   test('the next one can stop it, told to start it first or not', async () => {
     for (const first of ['start', 'stop']) {
       const action = waiting('exit 0');
@@ -188,7 +226,7 @@ describe('at most one start', () => {
     await executor.start(action);
     expect(await sink.end(action.key)).toMatchObject(lost);
     await executor.stop(action.key, 0);
-    expect(await sink.end(action.key, 2)).toEqual({ outcome: 'Stopped' });
+    expect(await sink.end(action.key, 2)).toMatchObject(lost);
     expect(signal(bystander.pid ?? 0, 0)).toBe(true);
     expect(bystander.exitCode).toBeNull();
   });

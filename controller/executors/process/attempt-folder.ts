@@ -1,5 +1,5 @@
 import { createHash, randomUUID } from 'node:crypto';
-import { constants, existsSync, mkdirSync, readFileSync, statSync } from 'node:fs';
+import { constants, existsSync, mkdirSync, readFileSync, statSync, writeFileSync } from 'node:fs';
 import { chmod, copyFile, mkdir, readFile, rename, rm, stat, writeFile } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
 import type { AttemptKey } from '../../core/run/types.ts';
@@ -117,6 +117,25 @@ export class AttemptFolder {
   exitCode(): number | null {
     const text = attempt('ENOENT', () => readFileSync(join(this.path, 'exit.json'), 'utf8'));
     return text === null ? null : (JSON.parse(text) as { exitCode: number }).exitCode;
+  }
+
+  /** When the command ended, by the file system's clock; null while it has not. */
+  endedAt(): Instant | null {
+    const found = attempt('ENOENT', () => statSync(join(this.path, 'exit.json')));
+    return found === null ? null : Math.floor(found.mtimeMs);
+  }
+
+  /** Notes, for controllers to come, that a command which still ran was told to stop: what it ends with is not its own end. */
+  markStopped(): void {
+    try {
+      writeFileSync(join(this.path, 'stopped'), '', { mode: 0o600 });
+    } catch {
+      // On a full disk the end of a stopped command is taken for its own by the next controller; it must be stopped all the same.
+    }
+  }
+
+  wasStopped(): boolean {
+    return existsSync(join(this.path, 'stopped'));
   }
 
   /** Text of $WINDLASS_OUTPUT; null when it is larger than `limit` bytes. */

@@ -1,5 +1,6 @@
 import { join } from 'node:path';
 import type { AttemptKey, AttemptResult, ResolvedBody } from '../../core/run/types.ts';
+import type { Instant } from '../../core/time.ts';
 import type { Clock } from '../../seams/clock.ts';
 import type { Executor, ExecutorSink, FileStore, SecretReader, StartAction } from '../../seams/executor.ts';
 import { pause } from '../pause.ts';
@@ -42,7 +43,10 @@ interface Live {
   folder: AttemptFolder;
   /** Settles once it has begun, was adopted or has ended; rejects when the world failed. */
   begun: Promise<void>;
+  /** Told to stop, whether it still runs or not. */
   stopped: boolean;
+  /** It still ran when it was told to stop: how it ends is not its own doing. */
+  interrupted: boolean;
   /** Its end is committed already: nobody will ask for its folder to be removed again. */
   forgotten: boolean;
   graceMs: number;
@@ -121,6 +125,7 @@ export class ProcessExecutor implements Executor {
       folder: new AttemptFolder(this.#options.root, hash),
       begun: Promise.resolve(),
       stopped: false,
+      interrupted: false,
       forgotten: false,
       graceMs: 0,
       pid: null,
@@ -168,14 +173,14 @@ export class ProcessExecutor implements Executor {
   async #adopt(live: Live): Promise<void> {
     const launcher = await live.folder.launcher();
     // Told to stop before anything began: from here on nobody may begin it.
-    if (live.stopped && launcher.is !== 'known' && (await live.folder.renounce())) return this.#report(live, lost());
+    if (live.stopped && launcher.is !== 'known' && (await live.folder.renounce())) return this.#reportNotBegun(live);
     this.#detach(live, this.#followAdopted(live));
   }
 
   async #followAdopted(live: Live): Promise<void> {
     const launcher = await this.#awaitLauncher(live);
     if (launcher === null) return;
-    if (launcher.is === 'renounced') return this.#report(live, lost());
+    if (launcher.is === 'renounced') return this.#reportNotBegun(live);
     const masks = await live.folder.masks();
     const tail = this.#tail(live, masks, await this.#options.sink.log.resumeAt(live.key));
     // Dead for long, its pid may be another's by now: nothing is sent to it.
@@ -237,7 +242,9 @@ export class ProcessExecutor implements Executor {
       if (live.pid !== null) signal(-live.pid, 'SIGKILL');
       live.pid = null;
       if (live.stopped) await this.#killCarriers(live.hash);
-      this.#report(live, await readResult(live.folder, masks, await tail.finish()));
+      const lastLine = await tail.finish();
+      if (live.interrupted || live.folder.wasStopped()) return this.#report(live, { outcome: 'Stopped' });
+      this.#report(live, await readResult(live.folder, masks, lastLine), live.folder.endedAt());
     } finally {
       await tail.close();
     }
@@ -264,8 +271,13 @@ export class ProcessExecutor implements Executor {
   }
 
   #terminate(live: Live): void {
-    const { pid } = live;
+    const { pid, folder } = live;
     if (pid === null) return;
+    // One that has ended by itself keeps its own end; only what it left behind is ended.
+    if (folder.endedAt() === null) {
+      live.interrupted = true;
+      folder.markStopped();
+    }
     signal(-pid, 'SIGTERM');
     const { clock } = this.#options;
     const killed = pause(clock, live.graceMs, live.over.signal).then(async () => {
@@ -308,12 +320,18 @@ export class ProcessExecutor implements Executor {
     });
   }
 
-  #report(live: Live, result: AttemptResult): void {
+  /** Nobody ran it and nobody will. */
+  #reportNotBegun(live: Live): void {
+    this.#report(live, live.stopped ? { outcome: 'Stopped' } : lost());
+  }
+
+  /** `at`: when it ended, if that is known better than by now. */
+  #report(live: Live, result: AttemptResult, at: Instant | null = null): void {
     if (live.over.signal.aborted) return;
     live.over.abort();
     this.#live.delete(live.hash);
     const { clock, sink } = this.#options;
-    sink.ended(live.key, live.stopped ? { outcome: 'Stopped' } : result, clock.now());
+    sink.ended(live.key, result, at ?? clock.now());
     // A folder that cannot be removed takes place and does no other harm.
     if (live.forgotten) this.#remove(live.folder, live.hash).catch(() => {});
   }

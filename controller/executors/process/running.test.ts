@@ -248,7 +248,7 @@ describe('logs', () => {
     let failures = 2;
     const flaky = world.executor({
       sink: {
-        ended: (key, result, _at) => sink.ended(key, result),
+        ended: (key, result, at) => sink.ended(key, result, at),
         log: {
           resumeAt: sink.log.resumeAt,
           append: async (...args) => {
@@ -294,6 +294,21 @@ describe('stopping', () => {
     await world.fileAppears('begun');
     await executor.stop(action.key, 50);
     expect(await sink.end(action.key)).toEqual({ outcome: 'Stopped' });
+    expect(await carriers(action)).toEqual([]);
+  });
+
+  test('a command that has ended keeps its end; what it left behind is ended', async () => {
+    const action = startAction(
+      world.script(
+        '(trap "" TERM; echo > "$TMPDIR/begun"; while :; do sleep 1; done) & echo a=1 >> "$WINDLASS_OUTPUT"',
+      ),
+    );
+    await executor.start(action);
+    await world.fileAppears('begun');
+    while (folderOf(action).endedAt() === null) await new Promise(setImmediate);
+    await executor.stop(action.key, 50);
+    expect(await sink.end(action.key)).toEqual({ outcome: 'Succeeded', outputs: { text: 'a=1\n' } });
+    expect(sink.instantsOf(action.key)).toEqual([folderOf(action).endedAt()]);
     expect(await carriers(action)).toEqual([]);
   });
 

@@ -42,7 +42,9 @@ export class TemplateExecutor implements Executor {
     this.#running.stop(key);
   }
 
-  async forget(): Promise<void> {}
+  async forget(key: AttemptKey): Promise<void> {
+    this.#running.forget(key);
+  }
 
   async close(): Promise<void> {
     this.#running.close();

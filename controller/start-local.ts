@@ -20,7 +20,7 @@ import type { Snapshot } from './core/snapshot.ts';
 import { createExecutors } from './executors/index.ts';
 import { createSecretDirectory } from './executors/secrets.ts';
 import type { Clock } from './seams/clock.ts';
-import type { Executor } from './seams/executor.ts';
+import type { Executor, StartAction } from './seams/executor.ts';
 
 export interface LocalRunOptions {
   snapshot: Snapshot;
@@ -79,7 +79,7 @@ async function runIn(root: string, options: LocalRunOptions): Promise<LocalRun> 
   const observations: RunObservation[] = [specOf(plan, options)];
   let bell = Promise.withResolvers<void>();
   /** Attempts begun that have not ended. */
-  const live = new Map<string, AttemptKey>();
+  const live = new Map<string, StartAction>();
   const observe = (observation: RunObservation) => {
     observations.push(observation);
     bell.resolve();
@@ -112,10 +112,10 @@ async function runIn(root: string, options: LocalRunOptions): Promise<LocalRun> 
       options.onChange(view(plan, rows));
       if (isFinished(state.run.phase)) return view(plan, rows);
       for (const attempt of decision.transition?.attempts ?? []) {
-        const id = `${attempt.step} ${attempt.number}`;
-        if (attempt.finishedAt === null)
-          live.set(id, { runId: attempt.runId, step: attempt.step, attempt: attempt.number });
-        else live.delete(id);
+        if (attempt.finishedAt !== null) live.delete(`${attempt.step} ${attempt.number}`);
+      }
+      for (const action of decision.actions) {
+        if (action.type === 'Start') live.set(`${action.key.step} ${action.key.attempt}`, action);
       }
       await perform(executor, decision.actions);
       const disarm = decision.wakeAt === null ? nothing : clock.at(decision.wakeAt, bell.resolve);
@@ -127,7 +127,9 @@ async function runIn(root: string, options: LocalRunOptions): Promise<LocalRun> 
     options.cancel.removeEventListener('abort', onCancel);
     options.end.removeEventListener('abort', onEnd);
     // Nobody comes after us who could adopt them.
-    await Promise.all([...live.values()].map((key) => executor.stop(key, 0)));
+    await Promise.all(
+      [...live.values()].map(({ key, body }) => executor.stop({ type: 'Stop', key, kind: body.kind, graceMs: 0 })),
+    );
     await executor.close();
   }
 }
@@ -180,9 +182,7 @@ function approvals({ name, body }: Plan['steps'][number]) {
 
 async function perform(executor: Executor, actions: RunAction[]): Promise<void> {
   await Promise.all(
-    actions.map((action) =>
-      action.type === 'Start' ? executor.start(action) : executor.stop(action.key, action.graceMs),
-    ),
+    actions.map((action) => (action.type === 'Start' ? executor.start(action) : executor.stop(action))),
   );
 }
 

@@ -1,5 +1,5 @@
 import { afterEach, beforeEach, describe, expect, test } from 'vitest';
-import { RecordingSink, startAction } from '../../test/conformance/executor.ts';
+import { RecordingSink, startAction, stopAction } from '../../test/conformance/executor.ts';
 import { ProcessWorld } from '../../test/fixtures/process-world.ts';
 import { systemClock } from '../runtime/clock.ts';
 import type { Executor } from '../seams/executor.ts';
@@ -39,18 +39,18 @@ describe('all executors as one', () => {
     await executor.forget(script.key);
   });
 
-  test('a stop finds whoever runs it, and an unknown one is Stopped once', async () => {
+  test('a stop goes to its kind, and an unknown one is Stopped', async () => {
     const template = startAction({
       kind: 'template',
       source: { text: '{{ ("x" * 1000000000)|upper|length }}' },
       vars: {},
     });
     await executor.start(template);
-    await executor.stop(template.key, 0);
+    await executor.stop(stopAction(template, 0));
     expect(sink.endsOf(template.key)).toEqual([{ outcome: 'Stopped' }]);
     const unknown = { runId: 'nobody', step: 'work', attempt: 1 };
-    await executor.stop(unknown, 0);
-    await sink.end(unknown);
-    expect(sink.endsOf(unknown)).toEqual([{ outcome: 'Stopped' }]);
+    for (const kind of executor.kinds) await executor.stop({ type: 'Stop', key: unknown, kind, graceMs: 0 });
+    await sink.end(unknown, executor.kinds.length);
+    expect(sink.endsOf(unknown)).toEqual(executor.kinds.map(() => ({ outcome: 'Stopped' })));
   });
 });

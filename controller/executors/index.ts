@@ -1,6 +1,6 @@
-import type { AttemptKey, ResolvedBody } from '../core/run/types.ts';
+import type { ResolvedBody } from '../core/run/types.ts';
 import type { Clock } from '../seams/clock.ts';
-import type { Executor, ExecutorSink, FileStore, SecretReader, StartAction } from '../seams/executor.ts';
+import type { Executor, ExecutorSink, FileStore, SecretReader } from '../seams/executor.ts';
 import type { AddressPolicy } from './http/addresses.ts';
 import { HttpExecutor } from './http/executor.ts';
 import { ProcessExecutor } from './process/executor.ts';
@@ -25,36 +25,22 @@ export function createExecutors(options: ExecutorsOptions): Executor {
     LANG: env['LANG'] ?? 'C.UTF-8',
     TMPDIR: env['TMPDIR'] ?? '/tmp',
   };
-  /** Who runs an attempt: a stop does not say its kind. */
-  const owners = new Map<string, Executor>();
-  const reporting: ExecutorSink = {
-    ended(key, result, at) {
-      owners.delete(idOf(key));
-      sink.ended(key, result, at);
-    },
-    log: sink.log,
-  };
   const byKind: Record<ResolvedBody['kind'], Executor> = {
-    run: new ProcessExecutor({ root, files, secrets, sink: reporting, clock, host }),
+    run: new ProcessExecutor({ root, files, secrets, sink, clock, host }),
     http: new HttpExecutor({
       secrets,
-      sink: reporting,
+      sink,
       clock,
       allowLoopback: options.allowLoopback,
       allowPrivate: options.allowPrivate,
     }),
-    template: new TemplateExecutor({ files, sink: reporting, clock }),
+    template: new TemplateExecutor({ files, sink, clock }),
   };
   const all = Object.values(byKind);
   return {
     kinds: all.flatMap((executor) => executor.kinds),
-    async start(action: StartAction) {
-      const executor = byKind[action.body.kind];
-      owners.set(idOf(action.key), executor);
-      await executor.start(action);
-    },
-    // Of those that this controller did not start only processes can still be there.
-    stop: (key, graceMs) => (owners.get(idOf(key)) ?? byKind.run).stop(key, graceMs),
+    start: (action) => byKind[action.body.kind].start(action),
+    stop: (action) => byKind[action.kind].stop(action),
     async forget(key) {
       for (const executor of all) await executor.forget(key);
     },
@@ -62,8 +48,4 @@ export function createExecutors(options: ExecutorsOptions): Executor {
       await Promise.all(all.map((executor) => executor.close()));
     },
   };
-}
-
-function idOf(key: AttemptKey): string {
-  return `${key.runId}/${key.step}/${key.attempt}`;
 }

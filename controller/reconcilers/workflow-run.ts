@@ -182,7 +182,7 @@ export function createRunReconciler(deps: RunReconcilerDependencies): RunReconci
   }
 
   async function act(action: RunAction): Promise<void> {
-    if (action.type === 'Stop') return await executor.stop(action.key, action.graceMs);
+    if (action.type === 'Stop') return await executor.stop(action);
     if (draining) return;
     live.add(`${action.key.runId} ${action.key.step} ${action.key.attempt}`);
     await executor.start(action);

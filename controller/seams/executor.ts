@@ -2,6 +2,7 @@ import type { AttemptKey, AttemptResult, ResolvedBody, RunAction } from '../core
 import type { Instant } from '../core/time.ts';
 
 export type StartAction = Extract<RunAction, { type: 'Start' }>;
+export type StopAction = Extract<RunAction, { type: 'Stop' }>;
 
 /** Where executors report. Calls return at once and never throw. */
 export interface ExecutorSink {
@@ -35,7 +36,7 @@ export interface Executor {
    * Ends an attempt: politely, then after `graceMs` for good. One that ended by itself before reports how it did, until it
    * is forgotten; one that ran on, never began or is unknown reports `Stopped`.
    */
-  stop(key: AttemptKey, graceMs: number): Promise<void>;
+  stop(action: StopAction): Promise<void>;
   /** Removes what an attempt left behind, once it has ended. For attempts whose end is committed: starting one again would run it again. */
   forget(key: AttemptKey): Promise<void>;
   /** Lets go of what runs without ending it (processes go on and are adopted by the next start). */

@@ -2,7 +2,7 @@
 import { afterEach, describe, expect, test } from 'vitest';
 import type { AttemptKey, AttemptResult, ResolvedBody } from '../../controller/core/run/types.ts';
 import type { Instant } from '../../controller/core/time.ts';
-import type { Executor, ExecutorSink, StartAction } from '../../controller/seams/executor.ts';
+import type { Executor, ExecutorSink, StartAction, StopAction } from '../../controller/seams/executor.ts';
 
 /** Keeps what executors report and lets tests await it. */
 export class RecordingSink implements ExecutorSink {
@@ -129,6 +129,11 @@ export function startAction(body: ResolvedBody, key: Partial<AttemptKey> = {}): 
   };
 }
 
+/** The action that stops what an action of `startAction` began. */
+export function stopAction({ key, body }: Pick<StartAction, 'key' | 'body'>, graceMs: number): StopAction {
+  return { type: 'Stop', key, kind: body.kind, graceMs };
+}
+
 /** What every executor promises. A new implementation calls this with a setup; a skip says why. */
 export function executorConformance(
   name: string,
@@ -181,7 +186,7 @@ export function executorConformance(
       await Promise.all([executor.start(action), executor.start(action)]);
       await endlessBegun();
       await executor.start(action);
-      await executor.stop(action.key, 0);
+      await executor.stop(stopAction(action, 0));
       await sink.end(action.key);
       expect(await endlessCount()).toBe(1);
       expect(sink.endsOf(action.key)).toEqual([{ outcome: 'Stopped' }]);
@@ -203,21 +208,21 @@ export function executorConformance(
       const action = startAction(bodies.endless);
       await executor.start(action);
       await endlessBegun();
-      await executor.stop(action.key, 5000);
+      await executor.stop(stopAction(action, 5000));
       expect(await sink.end(action.key)).toEqual({ outcome: 'Stopped' });
     });
 
     check('stops before it has begun', async () => {
       const { executor, sink, bodies } = await ready();
       const action = startAction(bodies.endless);
-      await Promise.all([executor.start(action), executor.stop(action.key, 0)]);
+      await Promise.all([executor.start(action), executor.stop(stopAction(action, 0))]);
       expect(await sink.end(action.key)).toEqual({ outcome: 'Stopped' });
     });
 
     check('an unknown attempt is Stopped', async () => {
-      const { executor, sink } = await ready();
+      const { executor, sink, bodies } = await ready();
       const key = { runId: 'nobody', step: 'work', attempt: 3 };
-      await executor.stop(key, 1000);
+      await executor.stop(stopAction({ key, body: bodies.endless }, 1000));
       expect(await sink.end(key)).toEqual({ outcome: 'Stopped' });
     });
 
@@ -226,7 +231,7 @@ export function executorConformance(
       const action = startAction(bodies.succeeds.body);
       await executor.start(action);
       await sink.end(action.key);
-      await executor.stop(action.key, 1000);
+      await executor.stop(stopAction(action, 1000));
       expect(await sink.end(action.key, 2)).toEqual(bodies.succeeds.outputs);
       const [first, second] = sink.instantsOf(action.key);
       expect(second).toBe(first);
@@ -237,9 +242,9 @@ export function executorConformance(
       const action = startAction(bodies.endless);
       await executor.start(action);
       await endlessBegun();
-      await executor.stop(action.key, 5000);
+      await executor.stop(stopAction(action, 5000));
       await sink.end(action.key);
-      await executor.stop(action.key, 5000);
+      await executor.stop(stopAction(action, 5000));
       expect(await sink.end(action.key, 2)).toEqual({ outcome: 'Stopped' });
     });
 

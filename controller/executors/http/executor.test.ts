@@ -2,7 +2,7 @@ import { once } from 'node:events';
 import { createServer, type IncomingMessage, type Server, type ServerResponse } from 'node:http';
 import type { AddressInfo } from 'node:net';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
-import { executorConformance, RecordingSink, startAction } from '../../../test/conformance/executor.ts';
+import { executorConformance, RecordingSink, startAction, stopAction } from '../../../test/conformance/executor.ts';
 import type { AttemptResult, ResolvedBody } from '../../core/run/types.ts';
 import { systemClock } from '../../runtime/clock.ts';
 import { HttpExecutor, type HttpExecutorOptions } from './executor.ts';
@@ -361,7 +361,7 @@ describe('http steps', () => {
     const action = startAction(request(site.url('/silent')));
     await executor.start(action);
     await site.arrives('/silent');
-    await executor.stop(action.key);
+    await executor.stop(stopAction(action, 0));
     expect(sink.endsOf(action.key)).toEqual([{ outcome: 'Stopped' }]);
   });
 });

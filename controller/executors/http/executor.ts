@@ -1,7 +1,7 @@
 import { createHash } from 'node:crypto';
 import type { AttemptKey, AttemptResult, ResolvedBody, StepError } from '../../core/run/types.ts';
 import type { Clock } from '../../seams/clock.ts';
-import type { Executor, ExecutorSink, SecretReader, StartAction } from '../../seams/executor.ts';
+import type { Executor, ExecutorSink, SecretReader, StartAction, StopAction } from '../../seams/executor.ts';
 import { InController } from '../in-controller.ts';
 import { maskText } from '../masking.ts';
 import { readSecrets } from '../secrets.ts';
@@ -36,7 +36,7 @@ export class HttpExecutor implements Executor {
     this.#running.run(action.key, (stopped) => this.#request(action, body, stopped));
   }
 
-  async stop(key: AttemptKey): Promise<void> {
+  async stop({ key }: StopAction): Promise<void> {
     this.#running.stop(key);
   }
 

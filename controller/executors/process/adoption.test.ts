@@ -3,7 +3,7 @@ import { once } from 'node:events';
 import { mkdir, rename, utimes, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, test } from 'vitest';
-import { RecordingSink, startAction } from '../../../test/conformance/executor.ts';
+import { RecordingSink, startAction, stopAction } from '../../../test/conformance/executor.ts';
 import { createVirtualClock } from '../../../test/fixtures/clock.ts';
 import { ProcessWorld } from '../../../test/fixtures/process-world.ts';
 import type { StartAction } from '../../seams/executor.ts';
@@ -110,7 +110,7 @@ describe('a step outlives its controller', () => {
       const next = world.executor();
       await next.start(action);
       await sink.end(action.key);
-      await next.stop(action.key, 0);
+      await next.stop(stopAction(action, 0));
       expect(await sink.end(action.key, 2)).toMatchObject(expected);
       expect(sink.endsOf(action.key)[0]).toMatchObject(expected);
       expect(sink.instantsOf(action.key)).toEqual([1_700_000_000_500, 1_700_000_000_500]);
@@ -126,10 +126,10 @@ describe('a step outlives its controller', () => {
     await first.start(action);
     await world.fileAppears('begun');
     const pid = await launcherOf(action);
-    await Promise.all([first.stop(action.key, 60_000), first.close()]);
+    await Promise.all([first.stop(stopAction(action, 60_000)), first.close()]);
     while ((await startOf(pid)) !== null) await new Promise(setImmediate);
     expect(sink.ends).toEqual([]);
-    await world.executor().stop(action.key, 0);
+    await world.executor().stop(stopAction(action, 0));
     expect(await sink.end(action.key)).toEqual({ outcome: 'Stopped' });
   });
 
@@ -139,7 +139,7 @@ describe('a step outlives its controller', () => {
       await startAndLoseController(action);
       const next = world.executor();
       if (first === 'start') await next.start(action);
-      await next.stop(action.key, 60_000);
+      await next.stop(stopAction(action, 60_000));
       expect(await sink.end(action.key)).toEqual({ outcome: 'Stopped' });
       expect(await new Carriers().find(attemptHash(action.key))).toEqual([]);
       await rename(join(world.directory, 'begun'), join(world.directory, `begun-${first}`));
@@ -225,7 +225,7 @@ describe('at most one start', () => {
     const executor = world.executor();
     await executor.start(action);
     expect(await sink.end(action.key)).toMatchObject(lost);
-    await executor.stop(action.key, 0);
+    await executor.stop(stopAction(action, 0));
     expect(await sink.end(action.key, 2)).toMatchObject(lost);
     expect(signal(bystander.pid ?? 0, 0)).toBe(true);
     expect(bystander.exitCode).toBeNull();

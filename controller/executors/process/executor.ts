@@ -2,7 +2,7 @@ import { join } from 'node:path';
 import type { AttemptKey, AttemptResult, ResolvedBody } from '../../core/run/types.ts';
 import type { Instant } from '../../core/time.ts';
 import type { Clock } from '../../seams/clock.ts';
-import type { Executor, ExecutorSink, FileStore, SecretReader, StartAction } from '../../seams/executor.ts';
+import type { Executor, ExecutorSink, FileStore, SecretReader, StartAction, StopAction } from '../../seams/executor.ts';
 import { pause } from '../pause.ts';
 import { readSecrets } from '../secrets.ts';
 import { AttemptFolder, attemptHash, type Launcher } from './attempt-folder.ts';
@@ -79,7 +79,7 @@ export class ProcessExecutor implements Executor {
     await (present ? present.begun : this.#enter(action.key, (live) => this.#begin(live, action, body)));
   }
 
-  async stop(key: AttemptKey, graceMs: number): Promise<void> {
+  async stop({ key, graceMs }: StopAction): Promise<void> {
     const present = this.#live.get(attemptHash(key));
     if (present) {
       this.#end(present, graceMs);

@@ -1,7 +1,7 @@
 import { access, stat } from 'node:fs/promises';
 import { join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, test } from 'vitest';
-import { RecordingSink, startAction } from '../../../test/conformance/executor.ts';
+import { RecordingSink, startAction, stopAction } from '../../../test/conformance/executor.ts';
 import { ProcessWorld } from '../../../test/fixtures/process-world.ts';
 import type { AttemptResult, ResolvedBody } from '../../core/run/types.ts';
 import type { StartAction } from '../../seams/executor.ts';
@@ -228,7 +228,7 @@ describe('logs', () => {
     await executor.start(action);
     await sink.until(() => sink.chunks.length > 0);
     expect(sink.text(action.key)).toBe('ready\n');
-    await executor.stop(action.key, 0);
+    await executor.stop(stopAction(action, 0));
     await sink.end(action.key);
   });
 
@@ -271,7 +271,7 @@ describe('stopping', () => {
     );
     await executor.start(action);
     await world.fileAppears('begun');
-    await executor.stop(action.key, 20_000);
+    await executor.stop(stopAction(action, 20_000));
     expect(await sink.end(action.key)).toEqual({ outcome: 'Stopped' });
     expect(sink.text(action.key)).toContain('cleaned');
     expect(await carriers(action)).toEqual([]);
@@ -281,7 +281,7 @@ describe('stopping', () => {
     const action = startAction(world.script('trap "" TERM; echo > "$TMPDIR/begun"; while :; do sleep 1; done'));
     await executor.start(action);
     await world.fileAppears('begun');
-    await executor.stop(action.key, 50);
+    await executor.stop(stopAction(action, 50));
     expect(await sink.end(action.key)).toEqual({ outcome: 'Stopped' });
     expect(await carriers(action)).toEqual([]);
   });
@@ -292,7 +292,7 @@ describe('stopping', () => {
     );
     await executor.start(action);
     await world.fileAppears('begun');
-    await executor.stop(action.key, 50);
+    await executor.stop(stopAction(action, 50));
     expect(await sink.end(action.key)).toEqual({ outcome: 'Stopped' });
     expect(await carriers(action)).toEqual([]);
   });
@@ -306,7 +306,7 @@ describe('stopping', () => {
     await executor.start(action);
     await world.fileAppears('begun');
     while (folderOf(action).endedAt() === null) await new Promise(setImmediate);
-    await executor.stop(action.key, 50);
+    await executor.stop(stopAction(action, 50));
     expect(await sink.end(action.key)).toEqual({ outcome: 'Succeeded', outputs: { text: 'a=1\n' } });
     expect(sink.instantsOf(action.key)).toEqual([folderOf(action).endedAt()]);
     expect(await carriers(action)).toEqual([]);
@@ -314,7 +314,7 @@ describe('stopping', () => {
 
   test('an attempt that was stopped before it began never begins', async () => {
     const action = startAction(world.script('echo > "$TMPDIR/effect"'));
-    await executor.stop(action.key, 0);
+    await executor.stop(stopAction(action, 0));
     await sink.end(action.key);
     await executor.start(action);
     expect(await sink.end(action.key, 2)).toMatchObject({ error: { type: 'infrastructure/lost' } });

@@ -1,6 +1,6 @@
 import type { AttemptKey, AttemptResult, ResolvedBody } from '../../core/run/types.ts';
 import type { Clock } from '../../seams/clock.ts';
-import type { Executor, ExecutorSink, FileStore, StartAction } from '../../seams/executor.ts';
+import type { Executor, ExecutorSink, FileStore, StartAction, StopAction } from '../../seams/executor.ts';
 import { InController } from '../in-controller.ts';
 import { storableText } from '../storable.ts';
 import { Renderer } from './renderer.ts';
@@ -38,7 +38,7 @@ export class TemplateExecutor implements Executor {
     this.#running.run(action.key, () => this.#render(digest, body));
   }
 
-  async stop(key: AttemptKey): Promise<void> {
+  async stop({ key }: StopAction): Promise<void> {
     this.#running.stop(key);
   }
 

@@ -130,6 +130,10 @@ export async function startController(options: ControllerOptions): Promise<Runni
     await store.close();
     throw error;
   });
+  // What a killed controller did not come to remove takes place, and does no other harm.
+  await executor
+    .sweep(() => store.runs.openAttempts())
+    .catch((error: unknown) => log.warn({ err: error }, 'folders of attempts that have ended stay'));
   for (const reconciler of Object.values(reconcilers)) await reconciler.start();
   await data.announce(server.url);
 
@@ -143,7 +147,7 @@ export async function startController(options: ControllerOptions): Promise<Runni
       await runs.drain(graceMs);
       await runs.stop();
       await executor.close();
-      await Promise.all(Object.values(statuses).map((status) => status.flush()));
+      await Promise.all(Object.values(statuses).map((status) => status.close()));
       closing.abort();
       await server.close();
       await repositories.close();

@@ -19,7 +19,7 @@ export interface KindStatusWriter<Status> {
   offer(key: ObjectKey, status: Status, final?: boolean): void;
   known(key: ObjectKey, status: Status | undefined): void;
   forgetId(uid: string): void;
-  flush(): Promise<void>;
+  close(): Promise<void>;
 }
 
 export function createKindStatusWriter<K extends Kind>(
@@ -40,7 +40,7 @@ export function createKindStatusWriter<K extends Kind>(
     offer: ({ namespace, name, uid }, status, final) => writer.offer({ namespace, name, uid }, status, final),
     known: ({ namespace, name, uid }, status) => writer.known({ namespace, name, uid }, status),
     forgetId: (uid) => writer.forget({ namespace: '', name: '', uid }),
-    flush: () => writer.flush(),
+    close: () => writer.close(),
   };
 }
 

@@ -60,12 +60,21 @@ describe('createStatusWriter', () => {
     expect(written).toEqual([2]);
   });
 
-  test('flush writes what waits', async () => {
+  test('close writes what waits, once, and nothing after it', async () => {
     const { clock, written, writer } = setup();
     writer.offer('a', 1);
-    await settled();
     writer.offer('a', 2);
-    await writer.flush();
-    expect({ written, timers: clock.pending() }).toEqual({ written: [1, 2], timers: 0 });
+    writer.offer('b', 3);
+    await writer.close();
+    writer.offer('a', 4);
+    while (clock.next()) await settled();
+    expect(written).toEqual([1, 3, 2]);
+  });
+
+  test('close ends though the store is gone', async () => {
+    const { clock, writer } = setup(() => Promise.reject(new Error('closed')));
+    writer.offer('a', 1);
+    await writer.close();
+    expect(clock.pending()).toBe(0);
   });
 });

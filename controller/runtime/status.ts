@@ -23,8 +23,8 @@ export interface StatusWriter<Key, Status> {
   known(key: Key, status: Status | undefined): void;
   /** Drops what is remembered of an object that is gone. */
   forget(key: Key): void;
-  /** Writes what waits and resolves when all is written or failed once more. */
-  flush(): Promise<void>;
+  /** Writes what waits and then nothing more: for the end. What fails now is projected anew by the next start. */
+  close(): Promise<void>;
 }
 
 interface Entry<Key, Status> {
@@ -43,6 +43,7 @@ export function createStatusWriter<Key, Status>(options: StatusWriterOptions<Key
   const { clock } = options;
   const intervalMs = options.intervalMs ?? 1000;
   const entries = new Map<string, Entry<Key, Status>>();
+  let closed = false;
 
   function entryOf(key: Key): Entry<Key, Status> {
     const id = options.id(key);
@@ -64,7 +65,7 @@ export function createStatusWriter<Key, Status>(options: StatusWriterOptions<Key
   }
 
   function advance(entry: Entry<Key, Status>): void {
-    if (!entry.wanted || entry.writing) return;
+    if (closed || !entry.wanted || entry.writing) return;
     entry.cancelTimer?.();
     entry.cancelTimer = null;
     const now = clock.now();
@@ -121,14 +122,15 @@ export function createStatusWriter<Key, Status>(options: StatusWriterOptions<Key
       entries.get(id)?.cancelTimer?.();
       entries.delete(id);
     },
-    async flush() {
-      for (const entry of entries.values()) {
-        entry.cancelTimer?.();
-        entry.cancelTimer = null;
-        if (entry.wanted && !entry.writing) entry.writing = write(entry).finally(() => settle(entry));
-      }
-      await Promise.all([...entries.values()].map((entry) => entry.writing));
+    async close() {
+      closed = true;
       for (const entry of entries.values()) entry.cancelTimer?.();
+      await Promise.all(
+        [...entries.values()].map(async (entry) => {
+          await entry.writing;
+          await write(entry);
+        }),
+      );
     },
   };
 }

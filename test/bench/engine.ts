@@ -104,7 +104,7 @@ export async function startEngine(databaseUrl: string | null): Promise<Engine> {
     async stop() {
       await reconciler.stop();
       await executor.close();
-      await statuses.flush();
+      await statuses.close();
       await store.close();
       await rm(directory, { recursive: true, force: true });
     },

@@ -44,6 +44,9 @@ export function createExecutors(options: ExecutorsOptions): Executor {
     async forget(key) {
       for (const executor of all) await executor.forget(key);
     },
+    async sweep(open) {
+      for (const executor of all) await executor.sweep(open);
+    },
     async close() {
       await Promise.all(all.map((executor) => executor.close()));
     },

@@ -39,6 +39,12 @@ export interface Executor {
   stop(action: StopAction): Promise<void>;
   /** Removes what an attempt left behind, once it has ended. For attempts whose end is committed: starting one again would run it again. */
   forget(key: AttemptKey): Promise<void>;
+  /**
+   * Removes what attempts left behind that were never forgotten, and ends what still runs of them. `open` names the
+   * attempts whose end is not recorded yet: they are kept, as are those that this executor runs. It is asked after the
+   * look at what is there, so that one that begins meanwhile elsewhere is not touched. Called once, before the first start.
+   */
+  sweep(open: () => Promise<AttemptKey[]>): Promise<void>;
   /** Lets go of what runs without ending it (processes go on and are adopted by the next start). */
   close(): Promise<void>;
 }

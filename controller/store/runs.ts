@@ -95,6 +95,12 @@ export function createRunHistory(
         .from(attempts)
         .where(and(eq(attempts.runId, runId), step === undefined ? undefined : eq(attempts.step, step)))
         .orderBy(asc(attempts.startedAt), asc(attempts.step), asc(attempts.number)),
+    openAttempts: () =>
+      drizzle
+        .select({ runId: attempts.runId, step: attempts.step, attempt: attempts.number })
+        .from(attempts)
+        .innerJoin(runs, eq(runs.id, attempts.runId))
+        .where(and(eq(runs.home, home), isNull(runs.finishedAt), inArray(attempts.phase, ['Starting', 'Stopping']))),
   };
 }
 

@@ -6,7 +6,7 @@ import type {
   RefContent,
   UpstreamFact,
 } from '../core/promotion/types.ts';
-import type { AttemptRow, RunPhase, RunRow, RunRows, RunTransition, StepRow } from '../core/run/types.ts';
+import type { AttemptKey, AttemptRow, RunPhase, RunRow, RunRows, RunTransition, StepRow } from '../core/run/types.ts';
 import type { Snapshot } from '../core/snapshot.ts';
 import type { Instant } from '../core/time.ts';
 import type { FileStore, LogSink } from '../seams/executor.ts';
@@ -91,6 +91,8 @@ export interface RunHistory {
   list(filter: RunFilter, page: { limit: number; after?: string }): Promise<Page<RunRow>>;
   steps(runId: string): Promise<StepRow[]>;
   attempts(runId: string, step?: string): Promise<AttemptRow[]>;
+  /** Attempts of this home that have not ended, of runs that have not finished. */
+  openAttempts(): Promise<AttemptKey[]>;
 }
 
 export interface PromotionHistory {

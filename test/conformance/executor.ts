@@ -109,6 +109,7 @@ export type ExecutorTest =
   | 'a stopped attempt stays Stopped'
   | 'outputs arrive whole'
   | 'forgets'
+  | 'sweeping spares what is open or runs here'
   | 'close lets go'
   | 'refuses to start when closed'
   | 'many at once';
@@ -264,6 +265,22 @@ export function executorConformance(
       await executor.forget(action.key);
       await executor.forget(action.key);
       await executor.forget({ runId: 'nobody', step: 'work', attempt: 1 });
+    });
+
+    check('sweeping spares what is open or runs here', async () => {
+      const { executor, sink, bodies, endlessBegun } = await ready();
+      await executor.sweep(async () => []);
+      const ended = startAction(bodies.succeeds.body);
+      await executor.start(ended);
+      await sink.end(ended.key);
+      const running = startAction(bodies.endless);
+      await executor.start(running);
+      await endlessBegun();
+      await executor.sweep(async () => [ended.key]);
+      await executor.start(ended);
+      expect(await sink.end(ended.key, 2)).toEqual(bodies.succeeds.outputs);
+      await executor.stop(stopAction(running, 1000));
+      expect(await sink.end(running.key)).toEqual({ outcome: 'Stopped' });
     });
 
     check('close lets go', async () => {

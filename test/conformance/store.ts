@@ -114,6 +114,27 @@ export function describeHistory(driver: string, opened: () => Store): void {
       expect(await opened().runs.load([])).toEqual([]);
     });
 
+    test('open attempts are those that have not ended, of runs that have not finished', async () => {
+      const [one, finished] = [runRow(fresh('run')), runRow(fresh('run'))];
+      const fences = await claimed(opened(), one, finished);
+      const ended = attemptRow(one.id, 'a', { phase: 'Failed', finishedAt: 1 });
+      const open = attemptRow(one.id, 'a', { number: 2 });
+      const stopping = attemptRow(one.id, 'b', { phase: 'Stopping', stopReason: 'timeout' });
+      const steps = [stepRow(one.id, 'a'), stepRow(one.id, 'b')];
+      await opened().runs.commit(
+        transition(one, { steps, attempts: [ended, open, stopping] }),
+        fences.get(one.id) ?? 0,
+      );
+      const over = { ...finished, phase: 'Failed' as const, outcome: 'Failed' as const, finishedAt: 4_000 };
+      const forgotten = { steps: [stepRow(over.id, 'a')], attempts: [attemptRow(over.id, 'a')] };
+      await opened().runs.commit(transition(over, forgotten), fences.get(over.id) ?? 0);
+      const own = (await opened().runs.openAttempts()).filter(({ runId }) => [one.id, over.id].includes(runId));
+      expect(own.toSorted((a, b) => (a.step < b.step ? -1 : 1))).toEqual([
+        { runId: one.id, step: 'a', attempt: 2 },
+        { runId: one.id, step: 'b', attempt: 1 },
+      ]);
+    });
+
     test('a claim raises the fence, and is not given twice until it is released', async () => {
       const run = runRow(fresh('run'));
       const fence = (await claimed(opened(), run)).get(run.id) ?? 0;

@@ -44,6 +44,9 @@ export class HttpExecutor implements Executor {
     this.#running.forget(key);
   }
 
+  /** Nothing outlives its controller. */
+  async sweep(): Promise<void> {}
+
   async close(): Promise<void> {
     this.#running.close();
   }

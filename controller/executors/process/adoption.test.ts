@@ -1,11 +1,12 @@
 import { type ChildProcess, execFileSync, spawn } from 'node:child_process';
 import { once } from 'node:events';
-import { mkdir, rename, utimes, writeFile } from 'node:fs/promises';
+import { mkdir, readdir, rename, utimes, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, test } from 'vitest';
 import { RecordingSink, startAction, stopAction } from '../../../test/conformance/executor.ts';
 import { createVirtualClock } from '../../../test/fixtures/clock.ts';
 import { ProcessWorld } from '../../../test/fixtures/process-world.ts';
+import type { AttemptKey } from '../../core/run/types.ts';
 import type { StartAction } from '../../seams/executor.ts';
 import { AttemptFolder, attemptHash } from './attempt-folder.ts';
 import { Carriers, signal, startOf } from './processes.ts';
@@ -178,6 +179,57 @@ describe('a step outlives its controller', () => {
     expect(await sink.end(action.key)).toMatchObject({ outcome: 'Succeeded' });
     expect(sink.ends).toHaveLength(1);
     expect(await world.lines('begun')).toEqual(['begun']);
+  });
+});
+
+describe('what a killed controller left behind', () => {
+  test('is ended and removed unless its attempt is open; files of versions are, unless such an attempt has them', async () => {
+    const [open, over, done] = [waiting('cat a.txt'), waiting(''), startAction(world.script(':'))];
+    world.files.set('a.txt', Buffer.from('whole\n'));
+    const before = world.executor();
+    await before.start({ ...open, digest: 'sha256:of-the-open' });
+    await world.fileAppears('begun');
+    await before.start({ ...over, digest: 'sha256:of-the-over' });
+    while ((await world.lines('begun')).length < 2) await new Promise(setImmediate);
+    await before.start(done);
+    await sink.end(done.key);
+    await before.close();
+
+    const next = world.executor();
+    await next.sweep(async () => [open.key]);
+    expect((await readdir(world.root)).toSorted()).toEqual([attemptHash(open.key), 'files'].toSorted());
+    expect(await readdir(join(world.root, 'files'))).toEqual(['sha256-of-the-open']);
+    expect(await new Carriers().find(attemptHash(over.key))).toEqual([]);
+    await next.start({ ...open, digest: 'sha256:of-the-open' });
+    await go();
+    expect(await sink.end(open.key)).toMatchObject({ outcome: 'Succeeded' });
+    expect(sink.text(open.key)).toBe('printed before\nwhole\n');
+  });
+
+  test('an attempt that begins while another controller sweeps is not touched', async () => {
+    const action = waiting('exit 0');
+    const [one, other] = [world.executor(), world.executor()];
+    await one.sweep(async () => {
+      const open: AttemptKey[] = [];
+      await other.start(action);
+      await world.fileAppears('begun');
+      return open;
+    });
+    await go();
+    expect(await sink.end(action.key)).toMatchObject({ outcome: 'Succeeded' });
+  });
+
+  test('files that were swept are made again on demand', async () => {
+    world.files.set('a.txt', Buffer.from('whole\n'));
+    const executor = world.executor();
+    for (const _ of [1, 2]) {
+      const action = startAction(world.script('cat a.txt'));
+      await executor.start(action);
+      await sink.end(action.key);
+      expect(sink.text(action.key)).toBe('whole\n');
+      await world.executor().sweep(async () => []);
+      expect(await readdir(join(world.root, 'files'))).toEqual([]);
+    }
   });
 });
 

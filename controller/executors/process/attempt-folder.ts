@@ -1,6 +1,15 @@
 import { createHash, randomUUID } from 'node:crypto';
-import { constants, existsSync, mkdirSync, readFileSync, statSync, writeFileSync } from 'node:fs';
-import { chmod, copyFile, mkdir, readFile, rename, rm, stat, writeFile } from 'node:fs/promises';
+import {
+  constants,
+  existsSync,
+  mkdirSync,
+  readFileSync,
+  readlinkSync,
+  statSync,
+  symlinkSync,
+  writeFileSync,
+} from 'node:fs';
+import { chmod, copyFile, mkdir, readdir, readFile, rename, rm, stat, writeFile } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
 import type { AttemptKey } from '../../core/run/types.ts';
 import type { Instant } from '../../core/time.ts';
@@ -11,6 +20,12 @@ export function attemptHash(key: AttemptKey): string {
     .update(JSON.stringify([key.runId, key.step, key.attempt]))
     .digest('hex')
     .slice(0, 40);
+}
+
+/** The names of all attempts that have a folder. */
+export async function attemptHashes(root: string): Promise<string[]> {
+  const names = await readdir(root).catch(orNull);
+  return (names ?? []).filter((name) => /^[0-9a-f]{40}$/.test(name));
 }
 
 /** What the folder says about whoever runs the attempt. */
@@ -62,6 +77,7 @@ export class AttemptFolder {
    * shown. The directory appears whole or not at all: a controller killed while copying leaves no half file to run.
    */
   async prepare(files: { directory: string; paths: readonly string[] }, secrets: readonly string[]): Promise<void> {
+    attempt('EEXIST', () => symlinkSync(files.directory, join(this.path, 'files')));
     if (secrets.length > 0) {
       await writeFile(join(this.path, 'masks'), JSON.stringify(secrets), { mode: 0o600 });
     }
@@ -81,6 +97,11 @@ export class AttemptFolder {
       if (codeOf(error) !== 'ENOTEMPTY' && codeOf(error) !== 'EEXIST') throw error;
       await rm(staged, { recursive: true, force: true });
     });
+  }
+
+  /** The directory of its version's files, as `prepare` was given it; null when it was not. */
+  filesDirectory(): string | null {
+    return attempt('ENOENT', () => readlinkSync(join(this.path, 'files')));
   }
 
   /** The secrets this attempt was started with: they may have been changed since. */

@@ -5,7 +5,7 @@ import type { Clock } from '../../seams/clock.ts';
 import type { Executor, ExecutorSink, FileStore, SecretReader, StartAction, StopAction } from '../../seams/executor.ts';
 import { pause } from '../pause.ts';
 import { readSecrets } from '../secrets.ts';
-import { AttemptFolder, attemptHash, type Launcher } from './attempt-folder.ts';
+import { AttemptFolder, attemptHash, attemptHashes, type Launcher } from './attempt-folder.ts';
 import { type HostEnvironment, stepEnvironment } from './environment.ts';
 import { type LaunchEnd, launch, refusalOf } from './launcher.ts';
 import { LogTail } from './log-tail.ts';
@@ -106,6 +106,16 @@ export class ProcessExecutor implements Executor {
     const live = this.#live.get(hash);
     if (live) live.forgotten = true;
     else await this.#remove(new AttemptFolder(this.#options.root, hash), hash);
+  }
+
+  async sweep(open: () => Promise<AttemptKey[]>): Promise<void> {
+    const { root } = this.#options;
+    const found = await attemptHashes(root);
+    const kept = new Set((await open()).map(attemptHash));
+    const over = found.filter((hash) => !kept.has(hash) && !this.#live.has(hash));
+    await Promise.all(over.map((hash) => this.#remove(new AttemptFolder(root, hash), hash)));
+    const left = (await attemptHashes(root)).map((hash) => new AttemptFolder(root, hash).filesDirectory());
+    await this.#files.sweep(new Set(left.filter((directory) => directory !== null)));
   }
 
   async close(): Promise<void> {

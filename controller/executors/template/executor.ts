@@ -46,6 +46,9 @@ export class TemplateExecutor implements Executor {
     this.#running.forget(key);
   }
 
+  /** Nothing outlives its controller. */
+  async sweep(): Promise<void> {}
+
   async close(): Promise<void> {
     this.#running.close();
     this.#renderer.close();

@@ -54,8 +54,11 @@ export interface ReadWorkflow {
 /** Most files of one workflow, and most bytes of them together: they must fit a ConfigMap. */
 const maxFiles = 256;
 const maxFilesBytes = 900_000;
-/** Documents beyond are not even read; parsing refuses those above 1 MiB itself, where it can see whether they are ours. */
-const maxReadBytes = 16 * 1024 * 1024;
+/**
+ * Documents beyond are not even read, which git refuses as well, without a name for the file; parsing refuses those above
+ * 1 MiB itself, where it can see whether they are ours.
+ */
+const maxReadBytes = 5 * 1024 * 1024;
 
 const isDocument = (path: string) => /\.ya?ml$/.test(path);
 const isSymlink = (entry: TreeEntry) => entry.mode === '120000';
@@ -78,7 +81,7 @@ export function selectDocuments(
     else if (isSymlink(entry) && (isDocument(entry.path) || !below)) {
       refuse('file-symlink', 'a symlink is not followed; put the file itself here');
     } else if (below && isDocument(entry.path) && !isSymlink(entry)) {
-      if (entry.size > maxReadBytes) refuse('file-too-large', 'the file is over 16 MiB and is not read');
+      if (entry.size > maxReadBytes) refuse('file-too-large', 'the file is over 5 MiB and is not read; make it smaller, or keep it elsewhere');
       else documents.push(entry);
     }
   }

@@ -78,11 +78,8 @@ function structural(input: object): JsonObject {
     else if (key === 'patternProperties')
       out['additionalProperties'] = structural(Object.values(value as JsonObject)[0] as JsonObject);
     else if (key === 'propertyNames') {
-      addRule(
-        out,
-        `self.all(key, key.matches('${String((value as JsonObject)['pattern'])}'))`,
-        `keys must match ${String((value as JsonObject)['pattern'])}`,
-      );
+      const pattern = String(Object.values(value as Record<string, string>)[0]);
+      addRule(out, `self.all(key, key.matches('${pattern}'))`, `keys must match ${pattern}`);
     } else if (key !== 'additionalProperties') out[key] = value;
   }
   const itemProperties = (out['items'] as JsonObject | undefined)?.['properties'] as JsonObject | undefined;

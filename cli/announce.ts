@@ -1,9 +1,9 @@
 import { setTimeout as delay } from 'node:timers/promises';
-import type { Client, EnvironmentResource, PromotionSummary, SourceResource } from '../api/client.ts';
+import type { Client, EnvironmentResource, ObjectKey, PromotionSummary, SourceResource } from '../api/client.ts';
 import { formatDiagnostic } from '../controller/core/diagnostic.ts';
 import type { Io } from './io.ts';
 import { formatTable } from './output/table.ts';
-import { createPaint, printable } from './output/text.ts';
+import { createPaint, printable, shortRef } from './output/text.ts';
 import { environments } from './resources/environments.ts';
 import { type AnyResource } from './resources/index.ts';
 import { firstItems } from './resources/paging.ts';
@@ -14,6 +14,9 @@ const firstFetchMs = 10_000;
 /** After it, promotions follow at once; environments that only track tags may have none. */
 const promotionsMs = 2_000;
 const pollMs = 100;
+
+/** Flux's convention: the value of this annotation comes back in status.lastHandledReconcileAt. */
+const requestedAt = 'windlass.dev/requestedAt';
 
 /** The smallest workflow there is. */
 export const smallestWorkflow = `apiVersion: windlass.dev/v1alpha1
@@ -30,10 +33,10 @@ spec:
 export async function announce(
   io: Io,
   client: Client,
-  served: { url: string; branch: string; path: string },
+  served: { source: ObjectKey; branch: string; path: string },
   signal: AbortSignal,
 ): Promise<void> {
-  const found = await settled(io, client, signal);
+  const found = await settled(io, client, served.source, signal);
   if (signal.aborted) return;
   const out = (text: string) => io.stdout.write(text);
   for (const condition of found.source?.conditions ?? []) {
@@ -41,20 +44,25 @@ export async function announce(
   }
   if (found.environments.length > 0) out(`\n${table(io, environments, found.environments)}`);
   if (found.workflows.length > 0) out(`\n${table(io, workflows, found.workflows)}`);
-  const refused = found.promotions.filter((p) => p.phase === 'Rejected');
-  const empty = found.workflows.length === 0 && refused.every((p) => p.reason === 'NoWorkflows');
-  if (empty) {
+  const refused = newestRefused(found.promotions);
+  if (found.workflows.length === 0 && refused.every((p) => p.reason === 'NoWorkflows')) {
     out(
       `\nThere is no workflow in it yet. The smallest one, to be committed to ${served.branch} as ${served.path}/hello.yaml:\n\n` +
         smallestWorkflow.replace(/^(?=.)/gm, '    '),
     );
-  } else if (found.workflows.length === 0) {
-    for (const { name } of refused) {
-      const { ref, environment, message, diagnostics } = await client.promotion(name);
-      out(`\n${ref} is refused for ${environment}: ${printable(message ?? '')}\n`);
-      for (const diagnostic of diagnostics) out(`  ${printable(formatDiagnostic(diagnostic))}\n`);
-    }
+    return;
   }
+  for (const { name } of refused) {
+    const { ref, environment, message, diagnostics } = await client.promotion(name);
+    out(`\n${shortRef(ref)} is refused for ${environment}: ${printable(message ?? '')}\n`);
+    for (const diagnostic of diagnostics) out(`  ${printable(formatDiagnostic(diagnostic))}\n`);
+  }
+}
+
+/** Of each environment the newest promotion, when it was rejected. Newest first is how they come. */
+function newestRefused(promotions: readonly PromotionSummary[]): PromotionSummary[] {
+  const newest = new Map(promotions.toReversed().map((promotion) => [promotion.environment, promotion]));
+  return [...newest.values()].filter((promotion) => promotion.phase === 'Rejected');
 }
 
 /** What happens, a line for each event after `after`, until the signal. */
@@ -75,11 +83,16 @@ interface Found {
 }
 
 /** What the repository brought, once the first fetch and what it led to are over, or have taken too long. */
-async function settled(io: Io, client: Client, signal: AbortSignal): Promise<Found> {
+async function settled(io: Io, client: Client, source: ObjectKey, signal: AbortSignal): Promise<Found> {
   const began = io.clock.monotonic();
+  // What the statuses say may be of an earlier start; what answers this request is not.
+  const { metadata } = await client.reconcileSource(source);
+  const requested = metadata.annotations[requestedAt];
   for (let fetchedAt: number | null = null; ; ) {
     const found = await look(client);
-    const ready = found.source?.conditions.find((c) => c.type === 'Ready');
+    const { status } = await client.get('WorkflowSource', source);
+    const handled = status?.lastHandledReconcileAt === requested;
+    const ready = handled ? status?.conditions?.find((c) => c.type === 'Ready') : undefined;
     const now = io.clock.monotonic();
     if (ready?.status === 'True') fetchedAt ??= now;
     const fetched = fetchedAt !== null && (isSettled(found) || now - fetchedAt > promotionsMs);
@@ -104,7 +117,9 @@ async function look(client: Client): Promise<Found> {
 }
 
 function isSettled({ environments, workflows, promotions }: Found): boolean {
-  const judged = environments.length > 0 && environments.every((e) => e.conditions.some((c) => c.type === 'Ready'));
+  const judged =
+    environments.length > 0 &&
+    environments.every((e) => e.conditions.some((c) => c.type === 'Ready' && c.reason !== 'SourceUnreachable'));
   const pending = promotions.some((p) => p.phase === 'Pending');
   return judged && !pending && (workflows.length > 0 || promotions.length > 0);
 }

@@ -26,6 +26,11 @@ export const exitCodeMeanings: readonly [code: number, meaning: string][] = [
   [exitCodes.interrupted, 'interrupted by Ctrl-C'],
 ];
 
+/** What an invocation ends with that was ended by its signal. */
+export function codeOfSignal(signal: AbortSignal): number {
+  return signal.reason as number;
+}
+
 /** A failure with something to say to the user. */
 export class CliError extends Error {
   override name = 'CliError';

@@ -28,7 +28,7 @@ export interface Io {
 /** One invocation. */
 export interface Cli {
   io: Io;
-  /** Aborts at the first Ctrl-C, and when nobody reads stdout any more. */
+  /** Aborts at the first Ctrl-C, and when nobody reads stdout any more; the reason is the exit code of that. */
   signal: AbortSignal;
   /** What the process will end with. */
   exitCode: number;

@@ -1,18 +1,14 @@
 import { CommanderError } from 'commander';
-import { describeFailure, exitCodes } from './exit.ts';
+import { codeOfSignal, describeFailure, exitCodes } from './exit.ts';
 import type { Cli, Io } from './io.ts';
 import { buildProgram } from './program.ts';
 
 /** Runs one command line. Never throws: what went wrong is a message on stderr and an exit code (see exit.ts). */
 export async function main(argv: readonly string[], io: Io): Promise<number> {
   const abort = new AbortController();
-  let interrupted = false;
   const stops = [
-    io.onInterrupt(() => {
-      interrupted = true;
-      abort.abort();
-    }),
-    io.onStdoutClosed(() => abort.abort()),
+    io.onInterrupt(() => abort.abort(exitCodes.interrupted)),
+    io.onStdoutClosed(() => abort.abort(exitCodes.ok)),
   ];
   const cli: Cli = { io, signal: abort.signal, exitCode: exitCodes.ok };
   try {
@@ -20,7 +16,7 @@ export async function main(argv: readonly string[], io: Io): Promise<number> {
     return cli.exitCode;
   } catch (error) {
     if (error instanceof CommanderError) return error.exitCode === 0 ? exitCodes.ok : exitCodes.usage;
-    if (abort.signal.aborted) return interrupted ? exitCodes.interrupted : exitCodes.ok;
+    if (abort.signal.aborted) return codeOfSignal(abort.signal);
     const { message, exitCode } = describeFailure(error);
     io.stderr.write(`windlass: ${message}\n`);
     return exitCode;

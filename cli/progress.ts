@@ -41,7 +41,9 @@ function createLines(io: Io, output: Output): Progress {
         if (said.get(step.name) === word || step.phase === 'Pending') continue;
         said.set(step.name, word);
         output.write(
-          `${new Date(io.clock.now()).toTimeString().slice(0, 8)} ${describe(step, io.clock.now(), (p) => p).join(' ')}\n`,
+          `${new Date(io.clock.now()).toTimeString().slice(0, 8)} ${describe(step, io.clock.now(), (p) => p)
+            .join(' ')
+            .trimEnd()}\n`,
         );
       }
     },

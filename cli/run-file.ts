@@ -6,7 +6,7 @@ import { formatDiagnostic } from '../controller/core/diagnostic.ts';
 import type { Snapshot } from '../controller/core/snapshot.ts';
 import type { WorkflowSpec } from '../crds/workflow.ts';
 import { dataFolder } from './connection.ts';
-import { CliError, exitCodes, usageError } from './exit.ts';
+import { CliError, codeOfSignal, exitCodes, usageError } from './exit.ts';
 import { readInputs, readValue, splitPair } from './inputs.ts';
 import type { Cli } from './io.ts';
 import { type Format, formatData } from './output/format.ts';
@@ -76,7 +76,7 @@ export async function runFile(cli: Cli, file: string, options: FileRunOptions): 
   const { run } = ended;
   const result = { ...run, durationMs: (run.finishedAt ?? began) - (run.startedAt ?? began) };
   io.stdout.write(options.output === 'table' ? describeEnd(result) : formatData(resultOf(ended), options.output));
-  if (cli.signal.aborted) return exitCodes.interrupted;
+  if (cli.signal.aborted) return codeOfSignal(cli.signal);
   return run.phase === 'Succeeded' ? exitCodes.ok : exitCodes.failed;
 }
 

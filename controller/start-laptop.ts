@@ -9,8 +9,8 @@ import { parseRepositoryUrl } from './git/url.ts';
 import { DataDirectoryInUse } from './store/errors.ts';
 import { type ControllerOptions, project, type RunningController, startController } from './start.ts';
 
-/** Name of the one source that `up` makes. */
-export const laptopSource = 'repo';
+/** The one source that `up` makes. */
+export const laptopSource = { namespace: project, name: 'repo' };
 const defaultPath = 'workflows';
 
 export interface LaptopOptions extends ControllerOptions {
@@ -43,9 +43,9 @@ export async function startLaptop(options: LaptopOptions): Promise<Laptop> {
   });
   try {
     const { objects } = controller.store;
-    const before = await objects.get('WorkflowSource', project, laptopSource);
+    const before = await objects.get('WorkflowSource', laptopSource.namespace, laptopSource.name);
     const { spec, warning } = await chooseSource(options, asked, before);
-    await objects.apply({ kind: 'WorkflowSource', metadata: { name: laptopSource, namespace: project }, spec });
+    await objects.apply({ kind: 'WorkflowSource', metadata: laptopSource, spec });
     return { controller, source: { ...spec, path: spec.path ?? defaultPath }, warning };
   } catch (error) {
     await controller.stop(0);

@@ -80,6 +80,8 @@ async function runIn(root: string, options: LocalRunOptions): Promise<LocalRun> 
   let bell = Promise.withResolvers<void>();
   /** Attempts begun that have not ended. */
   const live = new Map<string, StartAction>();
+  // Nothing is shared with anybody: there is no lease.
+  const neverLost = new AbortController().signal;
   const observe = (observation: RunObservation) => {
     observations.push(observation);
     bell.resolve();
@@ -94,6 +96,7 @@ async function runIn(root: string, options: LocalRunOptions): Promise<LocalRun> 
       log: output,
     },
     clock,
+    lost: () => neverLost,
     env: options.env,
     allowLoopback: true,
     allowPrivate: true,

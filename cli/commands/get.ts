@@ -4,7 +4,7 @@ import { promotionPhases } from '../../api/resources/promotion.ts';
 import { findKind, type Kind } from '../../crds/kinds.ts';
 import type { Client } from '../../api/client.ts';
 import { connect, type ServerOptions } from '../connection.ts';
-import { exitCodes, usageError } from '../exit.ts';
+import { codeOfSignal, usageError } from '../exit.ts';
 import type { Cli } from '../io.ts';
 import { namespaceOption } from '../options.ts';
 import { type Format, formatData, outputOption } from '../output/format.ts';
@@ -126,7 +126,7 @@ async function show<T>(
     if (options.output !== 'table') for (const item of changed) io.stdout.write(document(item, options.output));
     else io.stdout.write(rowsOnly(rows, changed, view()));
   }
-  if (cli.signal.aborted) cli.exitCode = exitCodes.interrupted;
+  if (cli.signal.aborted) cli.exitCode = codeOfSignal(cli.signal);
 }
 
 function table<T>({ columns }: Rows<T>, items: T[], view: View): string {

@@ -1,7 +1,7 @@
 import { Command, InvalidArgumentError } from 'commander';
 import type { Client, ObjectKey } from '../../api/client.ts';
 import { connect, type ServerOptions } from '../connection.ts';
-import { exitCodes, usageError } from '../exit.ts';
+import { codeOfSignal, usageError } from '../exit.ts';
 import type { Cli, Output } from '../io.ts';
 import { namespaceOption } from '../options.ts';
 import { findRun } from '../namespaces.ts';
@@ -55,7 +55,7 @@ async function follow(
     if (event.event === 'log') for (const { text } of event.lines) writer.write(event.step, event.attempt, text);
   }
   writer.end();
-  if (cli.signal.aborted) cli.exitCode = exitCodes.interrupted;
+  if (cli.signal.aborted) cli.exitCode = codeOfSignal(cli.signal);
 }
 
 async function print(

@@ -2,7 +2,7 @@ import { resolve } from 'node:path';
 import { Command, InvalidArgumentError, Option } from 'commander';
 import { createClient } from '../../api/client.ts';
 import { type LogLevel, logLevels, readConfig } from '../../controller/config.ts';
-import { type Laptop, startLaptop } from '../../controller/start-laptop.ts';
+import { type Laptop, laptopSource, startLaptop } from '../../controller/start-laptop.ts';
 import { dataFolder } from '../connection.ts';
 import { CliError, exitCodes, usageError } from '../exit.ts';
 import type { Cli } from '../io.ts';
@@ -115,7 +115,7 @@ async function serve(cli: Cli, { controller, source, warning }: Laptop, stop: In
   async function watch(): Promise<void> {
     try {
       const after = await lastEventId(client);
-      await announce(io, client, source, stop.first);
+      await announce(io, client, { ...source, source: laptopSource }, stop.first);
       io.stdout.write(
         `\nAPI ${controller.url}/api/v1, its documentation ${controller.url}/docs. Ctrl-C stops; the next start goes on from there.\n\n`,
       );

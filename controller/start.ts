@@ -70,6 +70,7 @@ export async function startController(options: ControllerOptions): Promise<Runni
       log: store.logs,
     },
     clock,
+    lost: () => store.lease.lost,
     env: options.env,
     allowLoopback: true,
     allowPrivate: true,

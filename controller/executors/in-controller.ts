@@ -7,19 +7,25 @@ import type { ExecutorSink } from '../seams/executor.ts';
 export class InController {
   readonly #sink: ExecutorSink;
   readonly #clock: Clock;
+  readonly #lost: () => AbortSignal;
+  /** Of the lease that what runs was begun under. */
+  #watched: AbortSignal | null = null;
   readonly #live = new Map<string, AbortController>();
   /** How attempts ended, until that is recorded: asked again, they have not to be run again. */
   readonly #ends = new Map<string, { result: AttemptResult; at: Instant }>();
   #closed = false;
 
-  constructor(sink: ExecutorSink, clock: Clock) {
+  /** `lost`: the signal of the lease as it is now. */
+  constructor(sink: ExecutorSink, clock: Clock, lost: () => AbortSignal) {
     this.#sink = sink;
     this.#clock = clock;
+    this.#lost = lost;
   }
 
   /** Runs `work` unless this attempt runs already or has ended, which is reported again. What it returns or throws after it was stopped does not matter. */
   run(key: AttemptKey, work: (stopped: AbortSignal) => Promise<AttemptResult>): void {
     if (this.#closed) throw new Error('the executor is closed');
+    this.#watchLease();
     const id = idOf(key);
     if (this.#live.has(id) || this.#reportAgain(key)) return;
     const stopping = new AbortController();
@@ -53,6 +59,19 @@ export class InController {
 
   close(): void {
     this.#closed = true;
+    this.#abandon();
+  }
+
+  #watchLease(): void {
+    const lost = this.#lost();
+    if (lost.aborted) throw new Error('the lease is lost: nothing begins until there is another');
+    if (lost === this.#watched) return;
+    this.#watched = lost;
+    lost.addEventListener('abort', () => this.#abandon(), { once: true });
+  }
+
+  /** Others may run these attempts already: what runs is aborted, and nothing is known of what has ended. */
+  #abandon(): void {
     for (const stopping of this.#live.values()) stopping.abort();
     this.#live.clear();
     this.#ends.clear();

@@ -1,5 +1,5 @@
 import { afterEach, beforeEach, describe, expect, test } from 'vitest';
-import { RecordingSink, startAction, stopAction } from '../../test/conformance/executor.ts';
+import { neverLost, RecordingSink, startAction, stopAction } from '../../test/conformance/executor.ts';
 import { ProcessWorld } from '../../test/fixtures/process-world.ts';
 import { systemClock } from '../runtime/clock.ts';
 import type { Executor } from '../seams/executor.ts';
@@ -18,6 +18,7 @@ describe('all executors as one', () => {
       secrets: { read: async () => null },
       sink,
       clock: systemClock,
+      lost: neverLost,
       env: { PATH: process.env['PATH'], TMPDIR: world.directory, SECRET_OF_THE_CONTROLLER: 'x' },
       allowLoopback: true,
       allowPrivate: true,

@@ -13,13 +13,15 @@ export interface ExecutorsOptions extends AddressPolicy {
   secrets: SecretReader;
   sink: ExecutorSink;
   clock: Clock;
+  /** The signal of the lease as it is now: what runs in this controller when it aborts is aborted, its result discarded. */
+  lost: () => AbortSignal;
   /** The controller's environment; steps get PATH, LANG and TMPDIR of it. */
   env: Readonly<Record<string, string | undefined>>;
 }
 
 /** Every kind of step that has attempts, each run by its own executor; together they are one. */
 export function createExecutors(options: ExecutorsOptions): Executor {
-  const { root, files, secrets, sink, clock, env } = options;
+  const { root, files, secrets, sink, clock, lost, env } = options;
   const host = {
     PATH: env['PATH'] ?? '/usr/local/bin:/usr/bin:/bin',
     LANG: env['LANG'] ?? 'C.UTF-8',
@@ -31,10 +33,11 @@ export function createExecutors(options: ExecutorsOptions): Executor {
       secrets,
       sink,
       clock,
+      lost,
       allowLoopback: options.allowLoopback,
       allowPrivate: options.allowPrivate,
     }),
-    template: new TemplateExecutor({ files, sink, clock }),
+    template: new TemplateExecutor({ files, sink, clock, lost }),
   };
   const all = Object.values(byKind);
   return {

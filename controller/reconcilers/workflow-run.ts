@@ -19,7 +19,7 @@ import { createLoop, type Loop, type Requeue } from '../runtime/loop.ts';
 import type { Mailbox } from '../runtime/mailbox.ts';
 import type { Clock } from '../seams/clock.ts';
 import type { Executor } from '../seams/executor.ts';
-import { FenceLost } from '../seams/lease.ts';
+import { FenceLost, type Lease } from '../seams/lease.ts';
 import type { Store } from '../store/types.ts';
 import type { Metrics } from './metrics.ts';
 import type { PlanCache } from './plans.ts';
@@ -45,8 +45,8 @@ export interface RunReconcilerDependencies {
 interface Entry {
   /** The object as last watched; null when it is gone, which means cancel. */
   object: WorkflowRun | null;
-  /** Set while this replica owns the run. */
-  fence: number | null;
+  /** Set while this replica owns the run, which it does no longer than the lease it was claimed under. */
+  claim: { fence: number; lease: Lease } | null;
   loaded: { plan: Plan; state: RunState; at: Instant; generation: number | null } | null;
   failedDecisions: number;
 }
@@ -96,14 +96,20 @@ export function createRunReconciler(deps: RunReconcilerDependencies): RunReconci
 
   async function reconcile(id: string): Promise<Requeue> {
     const entry = entries.get(id);
-    if (!entry) return nothing;
-    if (entry.fence === null) return await admit(id, entry);
+    if (!entry) {
+      // The end of an attempt that was begun for a run which is another's now.
+      mailbox.forget(id);
+      return nothing;
+    }
+    if (entry.claim?.lease.lost.aborted) disown(id, entry);
+    const { claim } = entry;
+    if (claim === null) return await admit(id, entry);
     const facts = await gather(id, entry);
     if (!facts) return nothing;
     try {
       const decision = decide(entry, facts);
-      if (decision.transition) await commit(id, entry, decision.transition);
-      await perform(decision.actions);
+      if (decision.transition) await commit(id, claim, decision.transition);
+      await perform(decision.actions, claim.lease);
       writeStatus(entry, decision);
       if (isFinished(decision.state.run.phase)) return finish(id, entry, decision.state.run);
       return { requeueAt: Math.min(decision.wakeAt ?? Number.POSITIVE_INFINITY, facts.loaded.at + rehydrateMs) };
@@ -113,7 +119,7 @@ export function createRunReconciler(deps: RunReconcilerDependencies): RunReconci
       mailbox.putBack(id, facts.posted);
       if (!(error instanceof FenceLost)) throw error;
       log.info({ run: id }, 'another replica owns this run now');
-      entry.fence = null;
+      disown(id, entry);
       return nothing;
     }
   }
@@ -159,8 +165,8 @@ export function createRunReconciler(deps: RunReconcilerDependencies): RunReconci
     }
   }
 
-  async function commit(id: string, entry: Entry, transition: RunTransition): Promise<void> {
-    await store.runs.commit(transition, entry.fence ?? -1);
+  async function commit(id: string, { fence }: { fence: number }, transition: RunTransition): Promise<void> {
+    await store.runs.commit(transition, fence);
     metrics.committed(transition);
     for (const attempt of transition.attempts) {
       if (attempt.finishedAt !== null) {
@@ -173,11 +179,10 @@ export function createRunReconciler(deps: RunReconcilerDependencies): RunReconci
     }
   }
 
-  async function perform(actions: RunAction[]): Promise<void> {
+  async function perform(actions: RunAction[], lease: Lease): Promise<void> {
     if (draining && live.size === 0) drained();
     if (actions.length === 0) return;
-    if (store.lease.remainingMs() < leaseMarginMs)
-      throw new LeaseEnding('too little of the lease is left to begin anything');
+    if (lease.remainingMs() < leaseMarginMs) throw new LeaseEnding('too little of the lease is left to begin anything');
     await Promise.all(actions.map(act));
   }
 
@@ -202,6 +207,23 @@ export function createRunReconciler(deps: RunReconcilerDependencies): RunReconci
     return nothing;
   }
 
+  /** The run is another's, or nobody's: all that is known of it may be old. Its object is looked at like any other's. */
+  function disown(id: string, entry: Entry): void {
+    entry.claim = null;
+    entry.loaded = null;
+    // Claimed anew meanwhile.
+    if (entries.get(id) !== entry) return;
+    mailbox.forget(id);
+    for (const attempt of live) if (attempt.startsWith(`${id} `)) live.delete(attempt);
+    if (draining && live.size === 0) drained();
+    if (!entry.object) entries.delete(id);
+  }
+
+  /** What was claimed under a lease that is lost now is dropped, to be claimed again by whoever comes first. */
+  function disownLost(): void {
+    for (const [id, entry] of entries) if (entry.claim?.lease.lost.aborted) disown(id, entry);
+  }
+
   function forget(id: string): void {
     entries.delete(id);
     mailbox.forget(id);
@@ -220,12 +242,18 @@ export function createRunReconciler(deps: RunReconcilerDependencies): RunReconci
     while (claimAgain) {
       claimAgain = false;
       try {
+        const { lease } = store;
+        disownLost();
         const claimed = await store.runs.claim(claimLimit);
         for (const { id, fence } of claimed) {
-          const entry = entries.get(id) ?? { object: null, fence, loaded: null, failedDecisions: 0 };
-          entry.fence = fence;
-          entry.loaded = null;
-          entries.set(id, entry);
+          const entry = entries.get(id);
+          // A new entry: a reconcile that is still under way with the old one must not commit by the new fence.
+          entries.set(id, {
+            object: entry?.object ?? null,
+            claim: { fence, lease },
+            loaded: null,
+            failedDecisions: entry?.failedDecisions ?? 0,
+          });
           loop.enqueue(id);
         }
         if (claimed.length === claimLimit) claimAgain = true;
@@ -249,15 +277,15 @@ export function createRunReconciler(deps: RunReconcilerDependencies): RunReconci
         const entry = entries.get(id);
         if (entry) entry.object = type === 'Deleted' ? null : object;
         else if (type === 'Applied' && !isFinishedObject(object)) {
-          entries.set(id, { object, fence: null, loaded: null, failedDecisions: 0 });
+          entries.set(id, { object, claim: null, loaded: null, failedDecisions: 0 });
         } else return;
         loop.enqueue(id);
       });
       const stopWorkflows = await store.objects.watch('Workflow', ({ object }) => {
         // Runs wait for a workflow that is not there yet, or not promoted yet.
         const { namespace, name } = object.metadata;
-        for (const [id, { fence, object: run }] of entries) {
-          if (fence === null && run?.metadata.namespace === namespace && run.spec.workflow === name) loop.enqueue(id);
+        for (const [id, { claim, object: run }] of entries) {
+          if (claim === null && run?.metadata.namespace === namespace && run.spec.workflow === name) loop.enqueue(id);
         }
       });
       stops.push(stopRuns, stopWorkflows);
@@ -278,7 +306,7 @@ export function createRunReconciler(deps: RunReconcilerDependencies): RunReconci
       stopClaiming();
       await claiming;
       await loop.stop();
-      await store.runs.release([...entries].filter(([, entry]) => entry.fence !== null).map(([id]) => id));
+      await store.runs.release([...entries].filter(([, entry]) => entry.claim !== null).map(([id]) => id));
     },
   };
 }

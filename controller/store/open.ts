@@ -1,4 +1,3 @@
-import { randomUUID } from 'node:crypto';
 import { and, eq, isNull, sql } from 'drizzle-orm';
 import type { Clock } from '../seams/clock.ts';
 import { createChanges } from './changes.ts';
@@ -37,17 +36,16 @@ const pollMs = 2_000;
  * @throws DataDirectoryInUse when a live process has the directory; the driver's error when the database cannot be used.
  */
 export async function openStore(options: StoreOptions, dependencies: StoreDependencies): Promise<Store> {
-  const replica = randomUUID();
   const report = dependencies.log ?? (() => {});
   if ('databaseUrl' in options) {
     const database = await openPostgres(options.databaseUrl);
-    return enter(database, () => enterReplica(options.databaseUrl, dependencies.home, replica, report), dependencies);
+    return enter(database, () => enterReplica(options.databaseUrl, dependencies.home, report), dependencies);
   }
   const unlock = await lockDataDirectory(options.dataDir);
   try {
     const database = await openPglite(options.dataDir);
     const closing = { ...database, close: () => closeAll(database, unlock) };
-    return await enter(closing, () => enterAlone(database, dependencies.home, replica), dependencies);
+    return await enter(closing, () => enterAlone(database, dependencies.home), dependencies);
   } catch (error) {
     await unlock();
     throw error;
@@ -81,8 +79,7 @@ async function assemble(
   { clock, home, log: report = () => {} }: StoreDependencies,
 ): Promise<Store> {
   const { drizzle } = database;
-  const id = replica.lease.replica;
-  const identity = { home, replica: id };
+  const identity = { home, replica: () => replica.lease.replica };
   const failed = (error: unknown) => report('a listener of the store threw', { error });
   const changes = createChanges(replica.hasPeers, failed);
   const watches = createObjectWatches(database, home, changes, failed);
@@ -99,7 +96,9 @@ async function assemble(
 
   return {
     driver: database.driver,
-    lease: replica.lease,
+    get lease() {
+      return replica.lease;
+    },
     objects: createObjectStore(database, home, watches, clock),
     runs: createRunHistory(database, identity, commits),
     promotions: createPromotionHistory(database, identity, replica.leaderFence, changes),
@@ -117,6 +116,7 @@ async function assemble(
       try {
         await commits.idle();
         await replica.stop();
+        const id = identity.replica();
         await drizzle
           .update(runs)
           .set({ owner: '' })

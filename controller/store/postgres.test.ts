@@ -176,7 +176,7 @@ describe.runIf(server)(`PostgreSQL${skipped}`, () => {
       await one.close();
     });
 
-    test('a stalled replica loses lease, leadership and runs; when it wakes it can write nothing', async () => {
+    test('a stalled replica loses lease, leadership and runs; it wakes under a new lease and can write nothing by the old', async () => {
       const home = 'stalled';
       const child = await startReplica({ databaseUrl: url }, home);
       try {
@@ -201,7 +201,11 @@ describe.runIf(server)(`PostgreSQL${skipped}`, () => {
         expect(await child.ask({ do: 'commit', id: 'of-the-stalled', fence: 1 })).toEqual({ error: 'FenceLost' });
         expect(await child.ask({ do: 'promote' })).toEqual({ error: 'FenceLost' });
         expect(await child.ask({ do: 'claim' })).toEqual([]);
-        expect(await child.ask({ do: 'status' })).toEqual({ leader: false, lost: true, remainingMs: 0 });
+        expect(await child.ask({ do: 'regain' })).toMatchObject({ leader: false, lost: false });
+        expect(await child.ask({ do: 'commit', id: 'of-the-stalled', fence: 1 })).toEqual({ error: 'FenceLost' });
+        await taker.runs.release(['of-the-stalled']);
+        expect(await child.ask({ do: 'claim' })).toEqual([{ id: 'of-the-stalled', fence: 3 }]);
+        expect(await child.ask({ do: 'commit', id: 'of-the-stalled', fence: 3 })).toBe('committed');
         await taker.close();
       } finally {
         child.kill('SIGKILL');
@@ -209,22 +213,39 @@ describe.runIf(server)(`PostgreSQL${skipped}`, () => {
       }
     }, 60_000);
 
-    test('a lease that cannot be renewed is lost by the local clock, and says so once', async () => {
+    test('a lease that cannot be renewed is lost by the local clock; another is taken, and leadership and runs with it', async () => {
       const said: string[] = [];
-      const lost = await openStore(
+      const store = await openStore(
         { databaseUrl: url },
         { clock: systemClock, home: 'cut-off', log: (message) => said.push(message) },
       );
       const sql = postgres(url, { max: 1 });
+      await store.runs.create(runRow('cut-off'));
+      expect(await store.runs.claim(1)).toEqual([{ id: 'cut-off', fence: 1 }]);
+      const old = store.lease;
+      const told: boolean[] = [];
+      const regained = new Promise<void>((resolve) =>
+        store.onLeadership((leader) => {
+          told.push(leader);
+          if (leader) resolve();
+        }),
+      );
       // As if the database had not heard of it in time.
       await sql`update replicas set expires_at = clock_timestamp() where home = 'cut-off'`;
-      await new Promise((resolve) => lost.lease.lost.addEventListener('abort', resolve, { once: true }));
-      expect(lost.lease.remainingMs()).toBe(0);
-      expect(lost.isLeader()).toBe(false);
-      await lost.runs.create(runRow('cut-off'));
-      expect(await lost.runs.claim(1)).toEqual([]);
-      await lost.close();
-      expect(said.filter((message) => message.includes('lease'))).toHaveLength(1);
+      await new Promise((resolve) => old.lost.addEventListener('abort', resolve, { once: true }));
+      expect(old.remainingMs()).toBe(0);
+      await regained;
+      expect(told).toEqual([false, true]);
+      expect(store.lease.replica).not.toBe(old.replica);
+      expect(store.lease.remainingMs()).toBeGreaterThan(0);
+      expect(old.remainingMs()).toBe(0);
+      expect(await store.runs.claim(1)).toEqual([{ id: 'cut-off', fence: 2 }]);
+      await store.promotions.commit(environment, nothing, 1);
+      await store.close();
+      expect(said.filter((message) => message.includes('lease'))).toEqual([
+        'the lease is lost; another replica may go on with what this one did',
+        'a new lease was taken',
+      ]);
       await sql.end();
     });
   });

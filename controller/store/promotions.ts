@@ -22,7 +22,7 @@ const finishedKept = 100;
 /** What environments own and run. `leaderFence` is the fence this replica leads its home with; 0 while it does not. */
 export function createPromotionHistory(
   database: Database,
-  identity: { home: string; replica: string },
+  identity: { home: string; replica(): string },
   leaderFence: () => number,
   changes: Changes,
 ): PromotionHistory {
@@ -34,7 +34,7 @@ export function createPromotionHistory(
       .select({ owner: leaders.owner })
       .from(leaders)
       .where(
-        and(eq(leaders.home, identity.home), eq(leaders.owner, identity.replica), eq(leaders.fence, leaderFence())),
+        and(eq(leaders.home, identity.home), eq(leaders.owner, identity.replica()), eq(leaders.fence, leaderFence())),
       )
       .for('no key update');
     if (!row) throw new FenceLost('this replica does not lead the config kinds of its home');

@@ -10,10 +10,10 @@ import type { RunFilter, RunHistory } from './types.ts';
 
 const { home: _home, owner: _owner, fence: _fence, counted: _counted, ...runColumns } = getTableColumns(runs);
 
-/** Runs, steps and attempts. `replica` owns what it claims, within its `home` only. */
+/** Runs, steps and attempts. The replica of the present lease owns what it claims, within its `home` only. */
 export function createRunHistory(
   database: Database,
-  identity: { home: string; replica: string },
+  identity: { home: string; replica(): string },
   commits: RunCommits,
 ): RunHistory {
   const { drizzle } = database;
@@ -32,7 +32,7 @@ export function createRunHistory(
   return {
     create: (run) => created.add(run),
     async claim(limit) {
-      const rows = await database.run<{ id: string; fence: number | string }>(claimStatement, [home, replica, limit]);
+      const rows = await database.run<{ id: string; fence: number | string }>(claimStatement, [home, replica(), limit]);
       return rows.map((row) => ({ id: row.id, fence: Number(row.fence) }));
     },
     async load(ids) {
@@ -59,7 +59,7 @@ export function createRunHistory(
       await drizzle
         .update(runs)
         .set({ owner: '' })
-        .where(and(inArray(runs.id, ids), eq(runs.owner, replica), isNull(runs.finishedAt)));
+        .where(and(inArray(runs.id, ids), eq(runs.owner, replica()), isNull(runs.finishedAt)));
     },
     async get(id) {
       const [row] = await drizzle.select(runColumns).from(runs).where(eq(runs.id, id));

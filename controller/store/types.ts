@@ -75,7 +75,7 @@ export interface LogLine {
 export interface RunHistory {
   /** Records a run that has left the queue; false when the id is there already. */
   create(run: RunRow): Promise<boolean>;
-  /** Takes runs of this home with no live owner, up to `limit` (≤200); raises their fence. */
+  /** Takes runs of this home with no live owner for the lease as it is at the call, up to `limit` (≤200); raises their fence. */
   claim(limit: number): Promise<{ id: string; fence: number }[]>;
   /** For hydrate: run, all step rows, attempts that have not ended. */
   load(ids: string[]): Promise<RunRows[]>;
@@ -172,6 +172,7 @@ export interface LogHistory extends LogSink {
 /** History and desired state in one database, on either driver. Opened by store/open.ts. */
 export interface Store {
   readonly driver: 'pglite' | 'postgres';
+  /** The lease as it is now. After a loss the lost one, until another is taken: whoever acts on a claim keeps the lease it was made under. */
   readonly lease: Lease;
   readonly objects: ObjectStore;
   readonly runs: RunHistory;

@@ -49,6 +49,7 @@ export async function startEngine(databaseUrl: string | null): Promise<Engine> {
       log: store.logs,
     },
     clock,
+    lost: () => store.lease.lost,
     env: process.env,
     allowLoopback: true,
     allowPrivate: true,

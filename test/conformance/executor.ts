@@ -130,6 +130,13 @@ export function startAction(body: ResolvedBody, key: Partial<AttemptKey> = {}): 
   };
 }
 
+const held = new AbortController().signal;
+
+/** For executors under test: the signal of a lease that lasts. */
+export function neverLost(): AbortSignal {
+  return held;
+}
+
 /** The action that stops what an action of `startAction` began. */
 export function stopAction({ key, body }: Pick<StartAction, 'key' | 'body'>, graceMs: number): StopAction {
   return { type: 'Stop', key, kind: body.kind, graceMs };

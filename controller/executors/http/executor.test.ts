@@ -2,7 +2,13 @@ import { once } from 'node:events';
 import { createServer, type IncomingMessage, type Server, type ServerResponse } from 'node:http';
 import type { AddressInfo } from 'node:net';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
-import { executorConformance, RecordingSink, startAction, stopAction } from '../../../test/conformance/executor.ts';
+import {
+  executorConformance,
+  neverLost,
+  RecordingSink,
+  startAction,
+  stopAction,
+} from '../../../test/conformance/executor.ts';
 import type { AttemptResult, ResolvedBody } from '../../core/run/types.ts';
 import { systemClock } from '../../runtime/clock.ts';
 import { HttpExecutor, type HttpExecutorOptions } from './executor.ts';
@@ -84,7 +90,7 @@ function request(url: string, more: Partial<HttpBody> = {}): HttpBody {
 const secrets = { read: async (_ns: string, name: string) => (name === 'api' ? 'hunter2-token' : null) };
 
 function options(sink: RecordingSink, more: Partial<HttpExecutorOptions> = {}): HttpExecutorOptions {
-  return { secrets, sink, clock: systemClock, allowLoopback: true, allowPrivate: true, ...more };
+  return { secrets, sink, clock: systemClock, lost: neverLost, allowLoopback: true, allowPrivate: true, ...more };
 }
 
 executorConformance('http', async (sink) => {

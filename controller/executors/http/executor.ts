@@ -15,6 +15,8 @@ export interface HttpExecutorOptions extends AddressPolicy {
   secrets: SecretReader;
   sink: ExecutorSink;
   clock: Clock;
+  /** The signal of the lease as it is now: what runs when it aborts is aborted, its result discarded. */
+  lost: () => AbortSignal;
   /** Default: as the machine resolves names. */
   resolve?: Resolve;
 }
@@ -27,7 +29,7 @@ export class HttpExecutor implements Executor {
 
   constructor(options: HttpExecutorOptions) {
     this.#options = options;
-    this.#running = new InController(options.sink, options.clock);
+    this.#running = new InController(options.sink, options.clock, options.lost);
   }
 
   async start(action: StartAction): Promise<void> {

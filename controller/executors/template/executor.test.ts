@@ -1,5 +1,5 @@
 import { afterEach, describe, expect, test } from 'vitest';
-import { executorConformance, RecordingSink, startAction } from '../../../test/conformance/executor.ts';
+import { executorConformance, neverLost, RecordingSink, startAction } from '../../../test/conformance/executor.ts';
 import type { JsonObject } from '../../../crds/json.ts';
 import type { AttemptResult, ResolvedBody } from '../../core/run/types.ts';
 import { systemClock } from '../../runtime/clock.ts';
@@ -24,7 +24,12 @@ const endless = template('{{ ("x" * 1000000000)|upper|lower|length }}');
 executorConformance(
   'template',
   async (sink) => {
-    const executor = new TemplateExecutor({ files: { files: async () => files }, sink, clock: systemClock });
+    const executor = new TemplateExecutor({
+      files: { files: async () => files },
+      sink,
+      clock: systemClock,
+      lost: neverLost,
+    });
     return {
       executor,
       bodies: {
@@ -49,11 +54,16 @@ executorConformance(
 
 describe('templates', () => {
   const sink = new RecordingSink();
-  let executor = new TemplateExecutor({ files: { files: async () => files }, sink, clock: systemClock });
+  let executor = new TemplateExecutor({
+    files: { files: async () => files },
+    sink,
+    clock: systemClock,
+    lost: neverLost,
+  });
 
   afterEach(async () => {
     await executor.close();
-    executor = new TemplateExecutor({ files: { files: async () => files }, sink, clock: systemClock });
+    executor = new TemplateExecutor({ files: { files: async () => files }, sink, clock: systemClock, lost: neverLost });
   });
 
   async function render(body: ResolvedBody): Promise<AttemptResult> {
@@ -147,7 +157,7 @@ describe('templates', () => {
         return systemClock.at(at - skipped, fn);
       },
     };
-    const impatient = new TemplateExecutor({ files: { files: async () => files }, sink, clock });
+    const impatient = new TemplateExecutor({ files: { files: async () => files }, sink, clock, lost: neverLost });
     const slow = startAction(endless);
     const next = startAction(template('fine'));
     await Promise.all([impatient.start(slow), impatient.start(next)]);

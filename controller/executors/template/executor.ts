@@ -15,6 +15,8 @@ export interface TemplateExecutorOptions {
   files: FileStore;
   sink: ExecutorSink;
   clock: Clock;
+  /** The signal of the lease as it is now: what runs when it aborts is aborted, its result discarded. */
+  lost: () => AbortSignal;
 }
 
 /** Renders Jinja2 templates within the controller: sandboxed, strict, bounded in time and size. */
@@ -28,7 +30,7 @@ export class TemplateExecutor implements Executor {
 
   constructor(options: TemplateExecutorOptions) {
     this.#files = options.files;
-    this.#running = new InController(options.sink, options.clock);
+    this.#running = new InController(options.sink, options.clock, options.lost);
     this.#renderer = new Renderer(options.clock);
   }
 

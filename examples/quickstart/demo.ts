@@ -59,11 +59,12 @@ const list = new Listr<World>(
 const world = {} as World;
 try {
   await list.run(world);
-  console.log(await report(world.controller.client));
-  console.log(farewell({ ...paths, tookMs: performance.now() - began }));
+  const told = await report(world.controller.client);
+  process.stdout.write(`${told}\n${farewell({ ...paths, tookMs: performance.now() - began })}\n`);
 } catch (error) {
   process.exitCode = 1;
-  console.error(`\n${interrupted.signal.aborted ? interrupted.signal.reason.message : await explain(error)}`);
+  const why = interrupted.signal.aborted ? interrupted.signal.reason.message : await explain(error);
+  process.stderr.write(`\n${why}\n`);
 } finally {
   await (world as Partial<World>).controller?.stop();
   if (interrupted.signal.aborted) await rm(directory, { recursive: true, force: true });

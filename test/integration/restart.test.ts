@@ -3,13 +3,17 @@ import { mkdir, mkdtemp, readFile, rm, watch, writeFile } from 'node:fs/promises
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { promisify } from 'node:util';
-import { afterEach, beforeEach, describe, expect, test } from 'vitest';
+import { afterEach, beforeEach, describe, expect, test, vi } from 'vitest';
 import type { Client } from '../../api/client.ts';
 import { startController } from '../../controller/start.ts';
 import { DataDirectoryInUse } from '../../controller/store/errors.ts';
 import { type DemoController, startDemoController } from '../../examples/quickstart/demo/controller.ts';
 import { controllerOptions } from '../fixtures/controller.ts';
 import { createRepository, type ScratchRepository } from '../fixtures/repository.ts';
+
+// Each test starts two controllers, and makes a database.
+vi.setConfig({ testTimeout: 90_000 });
+const limitMs = 40_000;
 
 let directory: string;
 let repository: ScratchRepository;
@@ -31,7 +35,7 @@ async function up(): Promise<DemoController> {
     repository: repository.url,
     data: join(directory, '.windlass'),
     log: join(directory, 'controller.log'),
-    signal: AbortSignal.timeout(20_000),
+    signal: AbortSignal.timeout(limitMs),
   });
   running.push(controller);
   return controller;
@@ -39,7 +43,7 @@ async function up(): Promise<DemoController> {
 
 /** Resolves once a file is there and has a whole line. */
 async function written(path: string): Promise<string> {
-  const changes = watch(directory, { signal: AbortSignal.timeout(20_000) });
+  const changes = watch(directory, { signal: AbortSignal.timeout(limitMs) });
   for (;;) {
     const text = await readFile(path, 'utf8').catch(() => '');
     if (text.endsWith('\n')) return text;
@@ -50,7 +54,7 @@ async function written(path: string): Promise<string> {
 /** Events of a run until it has ended. */
 async function untilEnded(client: Client, name: string): Promise<string[]> {
   const reasons: string[] = [];
-  for await (const { reason } of client.followEvents({ kind: 'WorkflowRun', name }, AbortSignal.timeout(20_000))) {
+  for await (const { reason } of client.followEvents({ kind: 'WorkflowRun', name }, AbortSignal.timeout(limitMs))) {
     reasons.push(reason);
     if (/^Run(Succeeded|Failed|Cancelled|TimedOut)$/.test(reason)) break;
   }
@@ -59,7 +63,7 @@ async function untilEnded(client: Client, name: string): Promise<string[]> {
 
 /** Waits for the version of the only environment, and runs its workflow. */
 async function runInDev(client: Client, workflow: string): Promise<{ namespace: string; name: string }> {
-  for await (const { reason } of client.followEvents({ kind: 'Promotion' }, AbortSignal.timeout(20_000))) {
+  for await (const { reason } of client.followEvents({ kind: 'Promotion' }, AbortSignal.timeout(limitMs))) {
     if (reason === 'Promoted') break;
   }
   const created = await client.createRun('dev', { workflow });
@@ -151,7 +155,7 @@ describe('a controller that was killed in the middle of a run', () => {
 
     const { client } = await up();
     const promoted: string[] = [];
-    for await (const { reason, message } of client.followEvents({ kind: 'Promotion' }, AbortSignal.timeout(20_000))) {
+    for await (const { reason, message } of client.followEvents({ kind: 'Promotion' }, AbortSignal.timeout(limitMs))) {
       if (reason === 'Promoted') promoted.push(message);
       if (promoted.length === 2) break;
     }

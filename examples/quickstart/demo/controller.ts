@@ -57,7 +57,7 @@ export async function startDemoController(options: {
     };
   } catch (error) {
     await stop();
-    throw error;
+    throw signal.aborted ? signal.reason : error;
   }
 }
 

@@ -201,7 +201,7 @@ describe('a run that waits for approval', () => {
     expect(late).toMatchObject({ code: 6 });
     expect(late.stderr).toContain('it goes on');
     const left = invoke(['run', 'ask', '--wait', '--name', 'ask-left'], options);
-    await left.printed('consent Waiting');
+    await left.printed('to approve: windlass approve ask-left consent -n dev');
     left.interrupt();
     expect(await left.exitCode).toBe(130);
     expect(left.stderr()).toBe('run ask-left goes on; end it with: windlass cancel ask-left -n dev\n');

@@ -76,11 +76,12 @@ function wrap(stream: Stream, onClosed: () => void): Output {
     get isTTY() {
       return stream.isTTY ?? false;
     },
+    // a terminal without a size says 0
     get columns() {
-      return stream.columns ?? 80;
+      return stream.columns || 80;
     },
     get rows() {
-      return stream.rows ?? 24;
+      return stream.rows || 24;
     },
   };
 }

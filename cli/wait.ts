@@ -18,9 +18,15 @@ export async function waitForRun(
   const { io, signal } = cli;
   const progress = createProgress(io, options.output);
   const began = io.clock.monotonic();
+  const told = new Set<string>();
   for (let pause = firstPollMs; ; pause = Math.min(pause * 1.2, longestPollMs)) {
     const run = await client.run(key);
     progress.show(watched(run));
+    for (const step of run.steps) {
+      if (step.reason !== 'WaitingForApproval' || told.has(step.name)) continue;
+      told.add(step.name);
+      progress.write(`to approve: windlass approve ${key.name} ${step.name} -n ${key.namespace}\n`);
+    }
     if (isFinished(run.phase)) return run;
     const left = options.timeoutMs === null ? pause : options.timeoutMs - (io.clock.monotonic() - began);
     if (left <= 0) {

@@ -124,7 +124,7 @@ async function show<T>(
   if (!options.watch) return;
   for await (const changed of watchRows({ client, signal: cli.signal, items, key: rows.key, list })) {
     if (options.output !== 'table') for (const item of changed) io.stdout.write(document(item, options.output));
-    else io.stdout.write(rowsOnly(rows, changed, view()));
+    else io.stdout.write(rowsBelow(rows, items, changed, view()));
   }
   if (cli.signal.aborted) cli.exitCode = codeOfSignal(cli.signal);
 }
@@ -136,8 +136,10 @@ function table<T>({ columns }: Rows<T>, items: T[], view: View): string {
   );
 }
 
-function rowsOnly<T>(rows: Rows<T>, items: T[], view: View): string {
-  return table(rows, items, view).split('\n').slice(1).join('\n');
+/** Rows to follow a table, in its columns. */
+function rowsBelow<T>(rows: Rows<T>, above: T[], items: T[], view: View): string {
+  const lines = table(rows, [...above, ...items], view).split('\n');
+  return lines.slice(above.length + 1).join('\n');
 }
 
 /** One of a stream: a line of JSON, or a YAML document. */

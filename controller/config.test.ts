@@ -1,0 +1,26 @@
+import { expect, test } from 'vitest';
+import { readConfig } from './config.ts';
+
+test('what is not set is null, and so is what is set to nothing', () => {
+  const nothing = { config: { databaseUrl: null, logLevel: null }, problems: [] };
+  expect(readConfig({})).toEqual(nothing);
+  expect(readConfig({ DATABASE_URL: '', WINDLASS_LOG_LEVEL: '' })).toEqual(nothing);
+});
+
+test('what is set is read', () => {
+  expect(readConfig({ DATABASE_URL: 'postgres://u@h/db', WINDLASS_LOG_LEVEL: 'debug' })).toEqual({
+    config: { databaseUrl: 'postgres://u@h/db', logLevel: 'debug' },
+    problems: [],
+  });
+});
+
+test.each([
+  [{ DATABASE_URL: 'mysql://h/db' }, 'DATABASE_URL'],
+  [{ DATABASE_URL: 'postgres://[' }, 'DATABASE_URL'],
+  [{ WINDLASS_LOG_LEVEL: 'loud' }, 'WINDLASS_LOG_LEVEL'],
+])('%j is a problem that names the variable and not its value', (env, variable) => {
+  const { problems } = readConfig(env);
+  expect(problems).toHaveLength(1);
+  expect(problems[0]).toContain(variable);
+  expect(problems[0]).not.toContain('mysql://h');
+});

@@ -4,6 +4,7 @@ import { defineConfig } from 'vitest/config';
 export default defineConfig({
   test: {
     include: ['{crds,controller,api,cli,examples,test,scripts}/**/*.test.ts'],
+    exclude: ['**/node_modules/**', 'test/cluster/**'], // These need a Kubernetes: npm run test:cluster.
     pool: 'forks',
     maxWorkers: 2,
     testTimeout: 30_000,

@@ -75,3 +75,16 @@ export class ObjectConflict extends Error {
     this.reason = reason;
   }
 }
+
+/**
+ * The home refused the write or the read: it breaks the schema of the kind (Invalid), or this login may not do it
+ * (Forbidden). The same request is refused again until a person changes something.
+ */
+export class ObjectRefused extends Error {
+  override name = 'ObjectRefused';
+  readonly reason: 'Invalid' | 'Forbidden';
+  constructor(reason: 'Invalid' | 'Forbidden', message: string, cause: unknown) {
+    super(message, { cause });
+    this.reason = reason;
+  }
+}

@@ -1,0 +1,206 @@
+import { isDeepStrictEqual } from 'node:util';
+import type { KubeConfig } from '@kubernetes/client-node';
+import type { Logger } from 'pino';
+import { type Kind, kinds, type ObjectByKind } from '../../../crds/kinds.ts';
+import { apiVersion } from '../../../crds/metadata.ts';
+import type { Clock } from '../../seams/clock.ts';
+import { ObjectConflict, type Draft, type ListFilter, type ObjectStore, type WatchEvent } from '../../seams/objects.ts';
+import { serverSideApply } from './apply.ts';
+import { byNamespaceAndName } from './cache.ts';
+import { createApiClient } from './client.ts';
+import { ApiError, isConflict, isFailedTest, isNotFound, notServed, seamError } from './errors.ts';
+import { createFollowedKinds } from './followed-kinds.ts';
+import { createLatestWins } from './latest-wins.ts';
+import { listAll } from './list.ts';
+import { copy, lastApplied, pathOf, type RawObject, toObject } from './raw.ts';
+
+export interface KubernetesObjectsOptions {
+  kubeConfig: KubeConfig;
+  /** Owner of the fields that this store writes. */
+  fieldManager: string;
+  /** Where to look; null or left out: in the whole cluster. */
+  namespaces?: string[] | null;
+  clock: Clock;
+  log: Logger;
+}
+
+export interface KubernetesObjects extends ObjectStore {
+  /** Starts a watch on every kind and resolves when all of them run, however long the API server takes. */
+  ready(): Promise<void>;
+  /** Ends all watches and requests. */
+  close(): Promise<void>;
+}
+
+/**
+ * Desired state in the Kubernetes API.
+ *
+ * Until a kind is watched (`watch`, `ready`) each read is a request. From then on reads are answered from memory, never
+ * older than what this store itself wrote, and as new as the watch in what others wrote; that an object is not there is
+ * always said by the API server. While a watch is broken, reads are requests again. `update` and `apply` read from the
+ * API server always.
+ */
+export function createKubernetesObjects(options: KubernetesObjectsOptions): KubernetesObjects {
+  const { kubeConfig, fieldManager, namespaces = null, clock, log } = options;
+  const client = createApiClient(kubeConfig, clock);
+  const followed = createFollowedKinds({ client, clock, log, namespaces });
+  const write = { fieldManager, fieldValidation: 'Strict' };
+
+  /** Keeps an answer of the API server to an own write. */
+  function wrote<K extends Kind>(kind: K, raw: RawObject): ObjectByKind[K] {
+    const object = toObject(kind, raw);
+    followed.cache(kind)?.applied(object);
+    return copy(object);
+  }
+
+  async function fetch(kind: Kind, namespace: string, name: string): Promise<RawObject | null> {
+    try {
+      return await client.send<RawObject>({ method: 'GET', path: pathOf(kind, namespace, name) });
+    } catch (error) {
+      if (isNotFound(error)) return null;
+      throw seamError(error, 'get', kind, namespace, name);
+    }
+  }
+
+  const status = createLatestWins<{ kind: Kind; namespace: string; name: string; uid: string; status: object }>(
+    async ({ kind, namespace, name, uid, status: value }) => {
+      const next = copy(value);
+      if (followed.live(kind, namespace)) {
+        const known = followed.cache(kind)?.get(namespace, name);
+        if (known?.metadata.uid === uid && isDeepStrictEqual(known.status, next)) return;
+      }
+      try {
+        const raw = await client.send<RawObject>({
+          method: 'PATCH',
+          path: `${pathOf(kind, namespace, name)}/status`,
+          query: write,
+          contentType: 'application/json-patch+json',
+          body: [
+            { op: 'test', path: '/metadata/uid', value: uid },
+            { op: 'add', path: '/status', value: next },
+          ],
+        });
+        wrote(kind, raw);
+      } catch (error) {
+        if (!isNotFound(error) && !isFailedTest(error))
+          throw seamError(error, 'write the status of', kind, namespace, name);
+      }
+    },
+  );
+
+  return {
+    async get<K extends Kind>(kind: K, namespace: string, name: string) {
+      const known = followed.live(kind, namespace) ? followed.cache(kind)?.get(namespace, name) : undefined;
+      if (known) return known;
+      const raw = await fetch(kind, namespace, name);
+      return raw && toObject(kind, raw);
+    },
+    async list<K extends Kind>(kind: K, filter: ListFilter = {}) {
+      const wanted = filter.namespace === undefined ? (namespaces ?? [null]) : [filter.namespace];
+      const cache = followed.cache(kind);
+      if (cache && wanted.every((namespace) => followed.live(kind, namespace))) return cache.list(filter);
+      const selector = Object.entries(filter.labels ?? {}).map(([label, value]) => `${label}=${value}`);
+      const query = selector.length === 0 ? {} : { labelSelector: selector.join(',') };
+      const lists = await Promise.all(
+        wanted.map((namespace) =>
+          listAll(client, pathOf(kind, namespace), query).catch((error: unknown) => {
+            if (error instanceof ApiError && error.status === 404) throw notServed(kind, error);
+            throw seamError(error, 'list', kind, namespace ?? '*', '*');
+          }),
+        ),
+      );
+      return lists
+        .flatMap(({ items }) => items)
+        .map((raw) => toObject(kind, raw))
+        .sort(byNamespaceAndName);
+    },
+    async create<K extends Kind>(draft: Draft<K>) {
+      const { kind, metadata, spec } = draft;
+      try {
+        const raw = await client.send<RawObject>({
+          method: 'POST',
+          path: pathOf(kind, metadata.namespace),
+          query: write,
+          body: { apiVersion, kind, metadata, spec },
+        });
+        return wrote(kind, raw);
+      } catch (error) {
+        throw seamError(error, 'create', kind, metadata.namespace, metadata.name);
+      }
+    },
+    async apply<K extends Kind>(draft: Draft<K>) {
+      const { kind, metadata } = draft;
+      try {
+        const { object, changed } = await serverSideApply(client, fieldManager, draft);
+        return { object: changed ? wrote(kind, object) : toObject(kind, object), changed };
+      } catch (error) {
+        throw seamError(error, 'apply', kind, metadata.namespace, metadata.name);
+      }
+    },
+    async update<K extends Kind>(
+      kind: K,
+      namespace: string,
+      name: string,
+      change: (
+        object: ObjectByKind[K],
+      ) => { spec?: ObjectByKind[K]['spec']; annotations?: Record<string, string> } | null,
+    ) {
+      for (;;) {
+        const raw = await fetch(kind, namespace, name);
+        if (!raw) throw new ObjectConflict('NotFound', `there is no ${kind} ${namespace}/${name}`);
+        const object = toObject(kind, raw);
+        const changed = change(copy(object));
+        const spec = changed?.spec === undefined ? object.spec : copy(changed.spec);
+        const annotations = copy(changed?.annotations ?? object.metadata.annotations);
+        if (isDeepStrictEqual([spec, annotations], [object.spec, object.metadata.annotations])) return object;
+        const notes = raw.metadata.annotations?.[lastApplied];
+        if (notes !== undefined) annotations[lastApplied] = notes;
+        try {
+          const path = pathOf(kind, namespace, name);
+          const body = { ...raw, metadata: { ...raw.metadata, annotations }, spec };
+          return wrote(kind, await client.send<RawObject>({ method: 'PUT', path, query: write, body }));
+        } catch (error) {
+          // Another writer was first; that the object is gone is found out by reading it again.
+          if (!isConflict(error) && !isNotFound(error)) throw seamError(error, 'update', kind, namespace, name);
+        }
+      }
+    },
+    async writeStatus(kind, key, value) {
+      const { namespace, name, uid } = key;
+      await status(uid, { kind, namespace, name, uid, status: value });
+    },
+    async delete(kind, namespace, name, uid) {
+      try {
+        const answer = await client.send<RawObject | { kind: 'Status'; details: { uid: string } }>({
+          method: 'DELETE',
+          path: pathOf(kind, namespace, name),
+          body: {
+            apiVersion: 'v1',
+            kind: 'DeleteOptions',
+            propagationPolicy: 'Background',
+            ...(uid === undefined ? {} : { preconditions: { uid } }),
+          },
+        });
+        // With finalizers it is still there, and says since when it is to go.
+        if ('metadata' in answer && 'spec' in answer) wrote(kind, answer);
+        else if ('details' in answer) followed.cache(kind)?.deleted(namespace, name, answer.details.uid);
+        return true;
+      } catch (error) {
+        if (isNotFound(error) || isConflict(error)) return false;
+        throw seamError(error, 'delete', kind, namespace, name);
+      }
+    },
+    async watch<K extends Kind>(kind: K, handler: (event: WatchEvent<K>) => void) {
+      await followed.follow(kind);
+      const cache = followed.cache(kind);
+      if (!cache) throw new Error('the object store was closed');
+      return cache.subscribe(handler);
+    },
+    async ready() {
+      await Promise.all((Object.keys(kinds) as Kind[]).map((kind) => followed.follow(kind)));
+    },
+    async close() {
+      followed.close();
+      await client.close();
+    },
+  };
+}

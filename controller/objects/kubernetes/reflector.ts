@@ -1,0 +1,166 @@
+import type { Logger } from 'pino';
+import type { Kind } from '../../../crds/kinds.ts';
+import type { Clock } from '../../seams/clock.ts';
+import type { ApiClient } from './client.ts';
+import { ApiError, isExpired, isNotFound, notServed, type Status } from './errors.ts';
+import { listAll } from './list.ts';
+import { pathOf, type RawObject } from './raw.ts';
+
+/** Follows the objects of one kind in one namespace (null: in all) until it is stopped, whatever the API server does. */
+export interface Reflector {
+  /** Resolves when the objects were listed for the first time. */
+  synced: Promise<void>;
+  /** Whether a watch runs on a complete list: nothing that others wrote is missing, but for what is on its way. */
+  live(): boolean;
+  stop(): void;
+}
+
+export interface ReflectorOptions {
+  client: ApiClient;
+  clock: Clock;
+  log: Logger;
+  kind: Kind;
+  namespace: string | null;
+  onList(objects: RawObject[], version: string): void;
+  onApplied(object: RawObject): void;
+  onDeleted(object: RawObject): void;
+}
+
+/** Everything is listed anew this often, so that no lost event, whoever lost it, is lost for long. */
+const relistMs = 10 * 60_000;
+/** The API server sends a bookmark about every minute, so that longer silence is a dead connection. */
+const silenceMs = 150_000;
+const firstPauseMs = 100;
+const longestPauseMs = 10_000;
+
+interface WatchLine {
+  type: 'ADDED' | 'MODIFIED' | 'DELETED' | 'BOOKMARK' | 'ERROR';
+  object: RawObject;
+}
+
+export function startReflector(options: ReflectorOptions): Reflector {
+  const { client, clock, kind, namespace } = options;
+  const log = options.log.child({ kind, ...(namespace === null ? {} : { namespace }) });
+  const path = pathOf(kind, namespace);
+  const stopped = new AbortController();
+  const synced = Promise.withResolvers<void>();
+  let live = false;
+  const complaints = new Set<string>();
+
+  /** From a complete list to the end of the watch, which is null when it ended in good order. */
+  async function follow(from: string | null, listedAt: number): Promise<{ version: string; listedAt: number }> {
+    let version = from;
+    let listed = listedAt;
+    if (version === null || clock.monotonic() - listed >= relistMs) {
+      const list = await listAll(client, path, {});
+      listed = clock.monotonic();
+      version = list.version;
+      if (stopped.signal.aborted) return { version, listedAt: listed };
+      options.onList(list.items, version);
+    }
+    const left = Math.max(1000, listed + relistMs - clock.monotonic());
+    const chunks = await client.stream(
+      path,
+      { watch: true, resourceVersion: version, allowWatchBookmarks: true, timeoutSeconds: Math.ceil(left / 1000) },
+      silenceMs,
+      stopped.signal,
+    );
+    recovered();
+    const since = clock.monotonic();
+    let heard = false;
+    for await (const line of lines(chunks)) {
+      if (stopped.signal.aborted) break;
+      version = take(JSON.parse(line) as WatchLine);
+      heard = true;
+    }
+    // Something between here and the API server ends watches at once: asking again without a pause would be a storm.
+    if (!heard && clock.monotonic() - since < 1000) throw new Error('the watch was ended at once');
+    return { version, listedAt: listed };
+  }
+
+  function take({ type, object }: WatchLine): string {
+    if (type === 'ERROR') {
+      const status = object as unknown as Status;
+      throw new ApiError(status.code ?? 500, status);
+    }
+    if (type === 'DELETED') options.onDeleted(object);
+    else if (type !== 'BOOKMARK') options.onApplied(object);
+    return object.metadata.resourceVersion;
+  }
+
+  function recovered(): void {
+    live = true;
+    synced.resolve();
+    if (complaints.size > 0) log.info('the watch runs again');
+    complaints.clear();
+  }
+
+  /** One line for each trouble until the watch runs again, not for each try. */
+  function failed(cause: unknown): void {
+    live = false;
+    const missing = cause instanceof ApiError && cause.status === 404 && !isNotFound(cause);
+    const error = missing ? notServed(kind, cause) : cause;
+    const trouble = cause instanceof ApiError ? String(cause.status) : 'no answer';
+    if (complaints.has(trouble)) return;
+    complaints.add(trouble);
+    log.warn({ err: error }, 'the watch broke off; it is started again, and until then reads go to the API server');
+  }
+
+  async function run(): Promise<void> {
+    let version: string | null = null;
+    let listedAt = 0;
+    let failures = 0;
+    while (!stopped.signal.aborted) {
+      const begun = clock.monotonic();
+      try {
+        ({ version, listedAt } = await follow(version, listedAt));
+        failures = 0;
+      } catch (error) {
+        if (stopped.signal.aborted) return;
+        // What happened from here on is unknown, and only a new list proves what is there.
+        version = null;
+        const lasted = clock.monotonic() - begun;
+        failures = lasted > longestPauseMs ? 1 : failures + 1;
+        if (isExpired(error) && failures === 1) live = false;
+        else failed(error);
+        await pause(failures);
+      }
+    }
+  }
+
+  async function pause(failures: number): Promise<void> {
+    const longest = Math.min(longestPauseMs, firstPauseMs * 2 ** Math.min(failures - 1, 10));
+    const wait = longest * (0.5 + Math.random() / 2);
+    await new Promise<void>((resolve) => {
+      const cancel = clock.at(clock.now() + wait, resolve);
+      stopped.signal.addEventListener('abort', () => (cancel(), resolve()), { once: true });
+    });
+  }
+
+  synced.promise.catch(() => {}); // Whoever waits is told; nobody has to wait.
+  const ended = run();
+  ended.catch((error: unknown) => log.error({ err: error }, 'the watch ended'));
+  return {
+    synced: synced.promise,
+    live: () => live,
+    stop() {
+      live = false;
+      stopped.abort();
+      synced.reject(new Error('the object store was closed'));
+    },
+  };
+}
+
+async function* lines(chunks: AsyncIterable<Uint8Array>): AsyncGenerator<string> {
+  const decoder = new TextDecoder();
+  let rest: string[] = [];
+  for await (const chunk of chunks) {
+    const [first = '', ...more] = decoder.decode(chunk, { stream: true }).split('\n');
+    rest.push(first);
+    for (const next of more) {
+      const line = rest.join('');
+      rest = [next];
+      if (line !== '') yield line;
+    }
+  }
+}

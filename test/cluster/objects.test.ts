@@ -1,0 +1,56 @@
+import { pino } from 'pino';
+import { afterAll, beforeAll, describe, test } from 'vitest';
+import { kinds } from '../../crds/kinds.ts';
+import { crdManifest } from '../../crds/manifest.ts';
+import { createKubernetesObjects, type KubernetesObjects } from '../../controller/objects/kubernetes/objects.ts';
+import { systemClock } from '../../controller/runtime/clock.ts';
+import { describeObjectStore } from '../conformance/objects.ts';
+import { install } from '../fixtures/kubectl.ts';
+import { startApiServer } from '../fixtures/kubernetes.ts';
+
+const server = await startApiServer();
+const stores: KubernetesObjects[] = [];
+
+beforeAll(async () => {
+  if (!server) return;
+  // The suite changes the inputs of runs, which the CRD forbids: here are the same kinds without rules.
+  const definitions = Object.values(kinds).map((definition) => ({ ...definition, rules: [] }));
+  const namespaces = Array.from({ length: 60 }, (_, i) => ({
+    apiVersion: 'v1',
+    kind: 'Namespace',
+    metadata: { name: `objects-${i + 1}` },
+  }));
+  await install(server, [...definitions.map(crdManifest), ...namespaces]);
+});
+
+afterAll(async () => {
+  await Promise.all(stores.map((store) => store.close()));
+  await server?.stop();
+});
+
+function open(fieldManager: string): KubernetesObjects {
+  if (!server) throw new Error('there is no API server');
+  const { kubeConfig } = server;
+  const store = createKubernetesObjects({
+    kubeConfig,
+    fieldManager,
+    clock: systemClock,
+    log: pino({ level: 'silent' }),
+  });
+  stores.push(store);
+  return store;
+}
+
+describe.skipIf(!server)('a Kubernetes API server', () => {
+  let plain: KubernetesObjects;
+  let following: KubernetesObjects;
+  beforeAll(async () => {
+    plain = open('plain');
+    following = open('following');
+    await following.ready();
+  });
+  describeObjectStore('Kubernetes, each read a request', () => plain);
+  describeObjectStore('Kubernetes, read from watches', () => following);
+});
+
+test.skipIf(server)('needs an API server of its own: set KUBEBUILDER_ASSETS', ({ skip }) => skip());

@@ -1,0 +1,67 @@
+import { join } from 'node:path';
+import { afterAll, beforeAll, expect, test } from 'vitest';
+import { type ControllerWorld, quickstartRepository, startWorld } from '../../test/fixtures/controller.ts';
+
+let world: ControllerWorld;
+beforeAll(async () => {
+  world = await startWorld();
+});
+afterAll(() => world.stop());
+
+const key = (name: string) => ({ namespace: 'default', name });
+
+test('a promotion into an environment that is not there says so, and goes on once it is', async () => {
+  const { client, until } = world;
+  const get = () => client.get('Promotion', key('lost'));
+  await client.apply({
+    kind: 'Promotion',
+    metadata: key('lost'),
+    spec: { environment: 'later', ref: 'v1.0.0' },
+  });
+  const waiting = await until('it says what is missing', get, ({ status }) => status !== undefined);
+  expect(waiting.status).toMatchObject({
+    phase: 'Pending',
+    observedGeneration: 1,
+    conditions: [
+      {
+        type: 'Ready',
+        status: 'Unknown',
+        reason: 'EnvironmentNotFound',
+        message: 'There is no Environment later in default; apply it, or delete this Promotion.',
+      },
+      { type: 'Reconciling' },
+    ],
+  });
+  const url = (await quickstartRepository(join(world.directory, 'later'))).url;
+  await client.apply({ kind: 'WorkflowSource', metadata: key('later'), spec: { url, branch: 'main' } });
+  await client.apply({
+    kind: 'Environment',
+    metadata: key('later'),
+    spec: { source: { name: 'later' }, track: { branch: 'main' } },
+  });
+  const judged = await until('it is judged', get, ({ status }) => status?.finishedAt !== undefined);
+  expect(judged.status).toMatchObject({ phase: 'Rejected', conditions: [{ reason: 'UnknownRef' }, {}] });
+});
+
+test('an environment that moves to another namespace takes its workflows along', async () => {
+  const { client, until } = world;
+  await world.serve(await quickstartRepository(join(world.directory, 'team')));
+  const { items } = await until(
+    'dev has workflows',
+    () => client.list('Workflow', 'dev'),
+    (page) => page.items.length > 0,
+  );
+  const { metadata, spec } = await client.get('Environment', key('dev'));
+  const { labels } = metadata;
+  await client.apply({
+    kind: 'Environment',
+    metadata: { ...key('dev'), labels },
+    spec: { ...spec, namespace: 'moved' },
+  });
+  const names = items.map((item) => item.metadata.name);
+  await until(
+    'they are there and no longer here',
+    async () => [await client.list('Workflow', 'moved'), await client.list('Workflow', 'dev')] as const,
+    ([there, here]) => there.items.length === names.length && here.items.length === 0,
+  );
+});

@@ -13,7 +13,7 @@ import { createRepository, type ScratchRepository } from '../fixtures/repository
 
 // Each test starts two controllers, and makes a database.
 vi.setConfig({ testTimeout: 90_000 });
-const limitMs = 40_000;
+const limitMs = 60_000;
 
 let directory: string;
 let repository: ScratchRepository;

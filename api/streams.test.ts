@@ -161,6 +161,31 @@ describe('logs', () => {
     expect((await reader.next()).done).toBe(true);
   });
 
+  test.each(['deleted', 'cancelled'])('of a run that is %s before it began end', async (how) => {
+    const name = `${how}-early`;
+    const { metadata } = await world.store.objects.create({
+      kind: 'WorkflowRun',
+      metadata: key(name),
+      spec: { workflow: 'report' },
+    });
+    const open = Promise.withResolvers<void>();
+    const follower = clientOf(async (request) => {
+      const response = await world.app.request(request);
+      open.resolve();
+      return response;
+    });
+    const events = collect(follower.followLogs(key(name)));
+    await open.promise;
+    if (how === 'deleted') await world.store.objects.delete('WorkflowRun', 'dev', name);
+    else {
+      const finishedAt = new Date(0).toISOString();
+      await world.store.objects.writeStatus('WorkflowRun', metadata, { phase: 'Cancelled', finishedAt });
+      expect(await client.run(key(name))).toMatchObject({ phase: 'Cancelled', finishedAt });
+      await expect(client.cancelRun(key(name))).rejects.toMatchObject({ status: 409 });
+    }
+    expect(await events).toEqual([{ event: 'end', phase: 'Cancelled' }]);
+  });
+
   test('are refused with a problem, not retried', async () => {
     await expect(collect(client.followLogs(key('none')))).rejects.toMatchObject({ name: 'ApiProblem', status: 404 });
     const path = '/api/v1/namespaces/dev/runs/whole/logs';

@@ -71,7 +71,9 @@ async function phaseWhenOver(
   if (only.step === undefined) return null;
   if (only.attempt !== undefined) {
     const attempt = (await deps.store.runs.attempts(id, only.step)).find((a) => a.number === only.attempt);
-    if (attempt) return attempt.finishedAt === null ? null : attempt.phase;
+    if (attempt && attempt.finishedAt !== null) return attempt.phase;
+    // Of a run that the store had to end, an attempt may stay open for ever.
+    if (attempt) return isFinished(run.phase) ? run.phase : null;
   }
   const step = (await deps.store.runs.steps(id)).find((s) => s.step === only.step);
   if (step && step.finishedAt !== null) return step.phase;

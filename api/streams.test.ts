@@ -103,6 +103,18 @@ describe('logs', () => {
     expect(textOf(events)).toBe('broken\n[Failed]');
   });
 
+  test('of an attempt that stayed open end with its run', async () => {
+    await addRun(world.store, {
+      name: 'unstorable',
+      run: { phase: 'Failed', finishedAt: 9 },
+      steps: [{ step: 'fetch', phase: 'Cancelled', finishedAt: 9 }],
+      attempts: [{ step: 'fetch', number: 1, phase: 'Stopping' }],
+    });
+    const of = { step: 'fetch', attempt: 1 };
+    expect(await collect(client.followLogs(key('unstorable'), of))).toEqual([{ event: 'end', phase: 'Failed' }]);
+    expect(await client.stepLogs(key('unstorable'), 'fetch', { attempt: 1 })).toMatchObject({ ended: true });
+  });
+
   test('of a whole run carry step and attempt, and end with the run', async () => {
     const run = await addRun(world.store, {
       name: 'whole',

@@ -1,6 +1,13 @@
 import { join } from 'node:path';
+import pino from 'pino';
+import { Registry } from 'prom-client';
 import { afterAll, beforeAll, expect, test } from 'vitest';
+import { createVirtualClock } from '../../test/fixtures/clock.ts';
 import { type ControllerWorld, quickstartRepository, startWorld } from '../../test/fixtures/controller.ts';
+import { createEnvironmentReconciler } from './environment.ts';
+import { createMetrics } from './metrics.ts';
+import { createRepositories } from './repositories.ts';
+import { createKindStatusWriter } from './statuses.ts';
 
 let world: ControllerWorld;
 beforeAll(async () => {
@@ -65,4 +72,57 @@ test('an environment that moves to another namespace takes its workflows along',
     ([, here]) => here.items.length === 0,
   );
   expect(there.items.map((item) => item.metadata.name)).toEqual(names);
+});
+
+test('runs that end by the hundred are looked at once, and once more when a second has passed', async () => {
+  const { store } = world.controller;
+  const spec = { source: { name: 'none' }, track: { upstream: true as const } };
+  await store.objects.apply({
+    kind: 'Environment',
+    metadata: key('counts'),
+    spec: { ...spec, after: ['counted'] },
+  });
+  const clock = createVirtualClock();
+  const log = pino({ level: 'silent' });
+  let looks = 0;
+  const objects: typeof store.objects = {
+    ...store.objects,
+    get(kind, namespace, name) {
+      if (kind === 'Environment' && name === 'counts') looks++;
+      return store.objects.get(kind, namespace, name);
+    },
+  };
+  const writer = { objects, clock, log };
+  const environments = createEnvironmentReconciler({
+    store: { ...store, objects },
+    repositories: createRepositories({
+      directory: world.directory,
+      home: 'laptop',
+      secrets: { read: async () => null },
+      env: {},
+    }),
+    statuses: createKindStatusWriter('Environment', writer),
+    promotionStatuses: createKindStatusWriter('Promotion', writer),
+    clock,
+    log,
+    metrics: createMetrics(new Registry()),
+  });
+  await environments.start();
+  await environments.loop.idle();
+  const looksAfter = async (count: number, ms: number) => {
+    const before = looks;
+    for (let i = 0; i < count; i++) {
+      environments.runFinished('counted');
+      await environments.loop.idle();
+    }
+    clock.advance(ms);
+    await environments.loop.idle();
+    return looks - before;
+  };
+  expect(await looksAfter(100, 0)).toBe(1);
+  expect(await looksAfter(100, 999)).toBe(0);
+  expect(await looksAfter(0, 1)).toBe(1);
+  expect(await looksAfter(0, 1000)).toBe(0);
+  expect(await looksAfter(1, 0)).toBe(1);
+  await environments.stop();
 });

@@ -37,6 +37,8 @@ export interface EnvironmentReconciler {
 
 /** Other replicas' runs are not announced, so waiting promotions are looked at again this often. */
 const waitingIntervalMs = 10_000;
+/** Runs may end by the hundred in a second; gates that count them need not look at each. */
+const countingPauseMs = 1000;
 /** Every round supplies facts that were asked for; more rounds than this is a defect. */
 const factRounds = 50;
 
@@ -52,6 +54,9 @@ export function createEnvironmentReconciler(deps: EnvironmentReconcilerDependenc
   });
   const environments = new Map<string, Environment>();
   const stops: (() => void)[] = [];
+  /** Environments whose ended runs were looked at a moment ago, and whether more have ended since. */
+  const pauses = new Map<string, { again: boolean; cancel: () => void }>();
+  let stopped = false;
 
   async function reconcile(key: string): Promise<Requeue> {
     if (!store.isLeader()) return { requeueAt: null };
@@ -203,6 +208,24 @@ export function createEnvironmentReconciler(deps: EnvironmentReconcilerDependenc
     for (const [key, environment] of environments) if (environment.spec.after?.includes(name)) loop.enqueue(key);
   }
 
+  function runFinished(environment: string | null): void {
+    if (environment === null || stopped) return;
+    const pause = pauses.get(environment);
+    if (pause) {
+      pause.again = true;
+      return;
+    }
+    enqueueDownstream(environment);
+    const begun = {
+      again: false,
+      cancel: clock.at(clock.now() + countingPauseMs, () => {
+        pauses.delete(environment);
+        if (begun.again) runFinished(environment);
+      }),
+    };
+    pauses.set(environment, begun);
+  }
+
   return {
     loop,
     sourceFetched(project, source) {
@@ -210,9 +233,7 @@ export function createEnvironmentReconciler(deps: EnvironmentReconcilerDependenc
         if (metadata.namespace === project && spec.source.name === source) loop.enqueue(key);
       }
     },
-    runFinished(environment) {
-      if (environment !== null) enqueueDownstream(environment);
-    },
+    runFinished,
     async start() {
       const seen = new Map<string, string>();
       stops.push(
@@ -249,6 +270,8 @@ export function createEnvironmentReconciler(deps: EnvironmentReconcilerDependenc
       );
     },
     async stop() {
+      stopped = true;
+      for (const { cancel } of pauses.values()) cancel();
       for (const stop of stops) stop();
       await loop.stop();
     },

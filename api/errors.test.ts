@@ -27,6 +27,7 @@ describe('what a handler throws', () => {
     ['a pool that was closed', caused('query failed', { code: 'CONNECTION_ENDED' }), 503],
     ['a server that shuts down', caused('query failed', { code: '57P01' }), 503],
     ['too many connections', caused('query failed', { code: '53300' }), 503],
+    ['a full disk', caused('query failed', { code: '53100' }), 503],
     ['a query that is wrong', caused('query failed', { code: '42601' }), 500],
     ['a mistake of ours', new TypeError('x is not a function'), 500],
   ])('%s', async (_, error, status) => {

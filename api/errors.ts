@@ -67,11 +67,8 @@ function toProblem(error: unknown): RequestProblem {
   if (error instanceof Error && error.name === 'InvalidCursor') {
     return new RequestProblem('invalid-parameter', '`after` is no cursor of this list; use `next` of the page before.');
   }
-  if (isUnavailable(error)) {
-    return new RequestProblem('unavailable', 'The database cannot be reached; try again.', {
-      headers: { 'retry-after': '2' },
-    });
-  }
+  const away = unavailability(error);
+  if (away !== null) return new RequestProblem('unavailable', away, { headers: { 'retry-after': '2' } });
   return new RequestProblem(
     'internal',
     'The controller failed to answer; its log has the cause under this request id.',
@@ -90,11 +87,16 @@ const unavailableCodes = new Set([
   'CONNECT_TIMEOUT',
 ]);
 
-/** True when the cause is that the database is away: connection errors, SQLSTATE 08, 53 (resources) and 57P (shutdown). */
-function isUnavailable(error: unknown): boolean {
+/** What to say when the database is away: connection errors, SQLSTATE 08, 53 (resources) and 57P (shutdown); else null. */
+function unavailability(error: unknown): string | null {
   for (let e: unknown = error, depth = 0; e instanceof Error && depth < 10; e = e.cause, depth++) {
     const code = (e as { code?: unknown }).code;
-    if (typeof code === 'string' && (unavailableCodes.has(code) || /^(08...|53...|57P..)$/.test(code))) return true;
+    if (typeof code !== 'string') continue;
+    if (code === '53100')
+      return 'The disk of the database is full: nothing was changed. Free some space, then try again.';
+    if (unavailableCodes.has(code) || /^(08...|53...|57P..)$/.test(code)) {
+      return 'The database cannot be reached; try again.';
+    }
   }
-  return false;
+  return null;
 }

@@ -48,7 +48,7 @@ export function followLogs(
     async (stream) => {
       for (;;) {
         // looked at before the output is read: what is over now can have no output after that read
-        const over = await phaseWhenOver(deps, id, only);
+        const over = await phaseWhenOver(deps, run, id, only);
         const sent = await sendNews(deps, stream, id, only, cursor);
         if (sent) continue;
         if (over !== null) return stream.send('end', undefined, { phase: over });
@@ -58,23 +58,32 @@ export function followLogs(
   );
 }
 
-/** The phase of what is followed once it has ended, else null. A run that was deleted before it began is Cancelled. */
+/** The phase of what is followed once it has ended, else null. A run that was cancelled or deleted before it began is Cancelled. */
 async function phaseWhenOver(
   deps: AppDependencies,
+  known: KnownRun,
   id: string,
   only: { step?: string; attempt?: number },
 ): Promise<string | null> {
   const run = await deps.store.runs.get(id);
-  if (!run) return null;
+  if (!run) return (await willNeverBegin(deps, known, id)) ? 'Cancelled' : null;
   if (isFinished(run.phase) && only.step === undefined) return run.phase;
   if (only.step === undefined) return null;
   if (only.attempt !== undefined) {
     const attempt = (await deps.store.runs.attempts(id, only.step)).find((a) => a.number === only.attempt);
-    if (attempt) return attempt.finishedAt === null ? null : attempt.phase;
+    if (attempt && attempt.finishedAt !== null) return attempt.phase;
+    // Of a run that the store had to end, an attempt may stay open for ever.
+    if (attempt) return isFinished(run.phase) ? run.phase : null;
   }
   const step = (await deps.store.runs.steps(id)).find((s) => s.step === only.step);
   if (step && step.finishedAt !== null) return step.phase;
   return isFinished(run.phase) ? run.phase : null;
+}
+
+async function willNeverBegin(deps: AppDependencies, { object }: KnownRun, id: string): Promise<boolean> {
+  if (!object) return false;
+  const now = await deps.store.objects.get('WorkflowRun', object.metadata.namespace, object.metadata.name);
+  return now?.metadata.uid !== id || now.status?.finishedAt !== undefined;
 }
 
 /** Sends what is there beyond the cursor; false when there is nothing. */

@@ -103,6 +103,18 @@ describe('logs', () => {
     expect(textOf(events)).toBe('broken\n[Failed]');
   });
 
+  test('of an attempt that stayed open end with its run', async () => {
+    await addRun(world.store, {
+      name: 'unstorable',
+      run: { phase: 'Failed', finishedAt: 9 },
+      steps: [{ step: 'fetch', phase: 'Cancelled', finishedAt: 9 }],
+      attempts: [{ step: 'fetch', number: 1, phase: 'Stopping' }],
+    });
+    const of = { step: 'fetch', attempt: 1 };
+    expect(await collect(client.followLogs(key('unstorable'), of))).toEqual([{ event: 'end', phase: 'Failed' }]);
+    expect(await client.stepLogs(key('unstorable'), 'fetch', { attempt: 1 })).toMatchObject({ ended: true });
+  });
+
   test('of a whole run carry step and attempt, and end with the run', async () => {
     const run = await addRun(world.store, {
       name: 'whole',
@@ -159,6 +171,31 @@ describe('logs', () => {
     expect((await first).value).toMatchObject({ lines: [{ text: 'begun\n' }] });
     leave.abort();
     expect((await reader.next()).done).toBe(true);
+  });
+
+  test.each(['deleted', 'cancelled'])('of a run that is %s before it began end', async (how) => {
+    const name = `${how}-early`;
+    const { metadata } = await world.store.objects.create({
+      kind: 'WorkflowRun',
+      metadata: key(name),
+      spec: { workflow: 'report' },
+    });
+    const open = Promise.withResolvers<void>();
+    const follower = clientOf(async (request) => {
+      const response = await world.app.request(request);
+      open.resolve();
+      return response;
+    });
+    const events = collect(follower.followLogs(key(name)));
+    await open.promise;
+    if (how === 'deleted') await world.store.objects.delete('WorkflowRun', 'dev', name);
+    else {
+      const finishedAt = new Date(0).toISOString();
+      await world.store.objects.writeStatus('WorkflowRun', metadata, { phase: 'Cancelled', finishedAt });
+      expect(await client.run(key(name))).toMatchObject({ phase: 'Cancelled', finishedAt });
+      await expect(client.cancelRun(key(name))).rejects.toMatchObject({ status: 409 });
+    }
+    expect(await events).toEqual([{ event: 'end', phase: 'Cancelled' }]);
   });
 
   test('are refused with a problem, not retried', async () => {

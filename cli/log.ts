@@ -5,7 +5,15 @@ import type { Output } from './io.ts';
 /** The controller's log on stderr: lines for a person on a terminal, JSON for a program. */
 export function createLog(output: Output, level: LogLevel): Logger {
   const write = output.isTTY ? (line: string) => output.write(readable(line)) : (line: string) => output.write(line);
-  return pino({ level, base: null }, { write });
+  return pino({ level, base: null, serializers: { err: errorFields } }, { write });
+}
+
+/** A failed query carries its parameters in its message: whole specs and outputs, which are nothing for a log. */
+function errorFields(error: unknown): object {
+  const fields = pino.stdSerializers.errWithCause(error as Error);
+  return JSON.parse(JSON.stringify(fields), (_key, value: unknown) =>
+    typeof value === 'string' ? value.replace(/\nparams: [^]*?(?=\n {4}at |$)/, '') : value,
+  ) as object;
 }
 
 interface Entry {

@@ -37,7 +37,7 @@ const summary = {
   digest: Nullable(Type.String(), 'Content digest of the version that runs; null until it is pinned.'),
   version: Nullable(Type.String(), 'A name of that version: tag or commit.'),
   environment: Nullable(Type.String(), 'The environment whose version runs.'),
-  phase: OneOf(runPhases, 'Pending: not yet taken up by the controller.'),
+  phase: OneOf(runPhases, 'Pending: not yet taken up by the controller, or its workflow is not there yet.'),
   desired: Type.Union([Type.Literal('Running'), Type.Literal('Paused'), Type.Literal('Cancelled')]),
   reason: Nullable(Type.String(), 'Why it was paused or cancelled.'),
   createdAt: TimeString('When it was created.'),
@@ -150,8 +150,9 @@ export function runSummary(row: RunRow): RunSummary {
   };
 }
 
-/** A run that the controller has not taken up yet: there is only its object. */
+/** A run that never began: there is only its object, which says so when the run was cancelled before it could. */
 export function pendingRun(object: WorkflowRun): RunSummary {
+  const finishedAt = object.status?.finishedAt ?? null;
   return {
     id: object.metadata.uid,
     namespace: object.metadata.namespace,
@@ -160,12 +161,12 @@ export function pendingRun(object: WorkflowRun): RunSummary {
     digest: null,
     version: null,
     environment: null,
-    phase: 'Pending',
+    phase: finishedAt === null ? 'Pending' : 'Cancelled',
     desired: object.spec.desired ?? 'Running',
     reason: object.spec.reason ?? null,
     createdAt: object.metadata.creationTimestamp,
     startedAt: null,
-    finishedAt: null,
+    finishedAt,
     durationMs: null,
     error: null,
   };

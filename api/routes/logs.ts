@@ -87,7 +87,7 @@ export function logRoutes(app: Hono, deps: AppDependencies): void {
       }
       const lines = run.row ? await deps.store.logs.read(run.row.id, params.step, number, position, pageBytes) : [];
       const next = lines.at(-1)?.position ?? position;
-      const over = row ? row.finishedAt !== null : run.row !== null && isFinished(run.row.phase);
+      const over = (row && row.finishedAt !== null) || (run.row !== null && isFinished(run.row.phase));
       const page: LogPage = { step: params.step, attempt: number, lines, next, ended: over && lines.length === 0 };
       return c.json(page);
     },

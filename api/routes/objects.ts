@@ -74,10 +74,10 @@ function objectRoutesOf(app: Hono, deps: AppDependencies, kind: Kind): void {
     },
     async ({ params, body }, c) => {
       const draft = draftOf(deps, kind, params, body as Sent);
-      const present = await deps.store.objects.get(kind, params.namespace, params.name);
-      demandSame((body as Sent).metadata ?? {}, present?.metadata);
-      if (present) demandUnchanged(kind, present.spec, draft.spec);
-      const { object } = await deps.store.objects.apply(draft);
+      const { object } = await deps.store.objects.apply(draft, (present) => {
+        demandSame((body as Sent).metadata ?? {}, present?.metadata);
+        if (present) demandUnchanged(kind, present.spec, draft.spec);
+      });
       return c.json(object);
     },
   );

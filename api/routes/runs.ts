@@ -106,7 +106,9 @@ export function runRoutes(app: Hono, deps: AppDependencies): void {
       problems: ['not-found', 'conflict'],
     },
     async ({ params: { namespace }, body: { workflow, inputs, name, generateName, labels } }, c) => {
-      await getObject(deps, 'Workflow', namespace, workflow);
+      // A version is active a moment before its Workflow shows in the namespace.
+      const active = await deps.store.promotions.activeIn(namespace, workflow);
+      if (!active?.digest) await getObject(deps, 'Workflow', namespace, workflow);
       if (name !== undefined && generateName !== undefined) {
         throw new RequestProblem('invalid', 'Give either name or generateName.');
       }
@@ -246,6 +248,7 @@ async function demandUnfinished(deps: AppDependencies, namespace: string, name: 
     throw new RequestProblem('conflict', `Run ${name} is ${run.row.phase} already.`);
   }
   if (!run.object) throw new RequestProblem('conflict', `Run ${name} was deleted and is being cancelled.`);
+  if (run.object.status?.finishedAt) throw new RequestProblem('conflict', `Run ${name} is Cancelled already.`);
   return run;
 }
 

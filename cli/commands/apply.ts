@@ -3,7 +3,6 @@ import { ApiProblem, type Client, type ObjectDraft } from '../../api/client.ts';
 import { connect, type ServerOptions } from '../connection.ts';
 import type { ParsedDocument } from '../../controller/core/parse/documents.ts';
 import { kinds } from '../../crds/kinds.ts';
-import { readObjects } from '../documents.ts';
 import { usageError } from '../exit.ts';
 import type { Cli } from '../io.ts';
 import { collect, namespaceOption } from '../options.ts';
@@ -25,6 +24,8 @@ export function applyCommand(cli: Cli): Command {
     .addOption(namespaceOption("for objects that name none; sources, environments and promotions go to the project's"))
     .action(async (_: unknown, command: Command) => {
       const options = command.optsWithGlobals<ApplyOptions>();
+      // Loaded only now, as it brings the expression language along.
+      const { readObjects } = await import('../documents.ts');
       const documents = await readObjects(cli.io, options.filename);
       const client = await connect(cli.io, options);
       for (const document of documents) cli.io.stdout.write(`${await applyOne(client, document, options)}\n`);

@@ -2,7 +2,6 @@ import { Command, Option } from 'commander';
 import type { Client } from '../../api/client.ts';
 import { findKind, type Kind, kinds } from '../../crds/kinds.ts';
 import { connect, type ServerOptions } from '../connection.ts';
-import { readObjects } from '../documents.ts';
 import { usageError } from '../exit.ts';
 import type { Cli } from '../io.ts';
 import { findRun, objectNamespace } from '../namespaces.ts';
@@ -39,10 +38,7 @@ export function deleteCommand(cli: Cli): Command {
       if ((kind === undefined) === (options.filename === undefined)) throw usageError('give KIND and NAME, or -f FILE');
       if (kind !== undefined && names.length === 0) throw usageError(`say which of ${kind}`);
       const wanted = options.filename
-        ? (await readObjects(cli.io, options.filename)).map(({ kind, name, object }) => {
-            if (name === '') throw usageError(`a ${kind} of the file has no metadata.name`);
-            return { kind, name, written: object.metadata.namespace };
-          })
+        ? await readWanted(cli, options.filename)
         : names.map((name) => ({ kind: readKind(kind ?? ''), name, written: undefined }));
       const client = await connect(cli.io, options);
       for (const { kind, name, written } of wanted) {
@@ -51,6 +47,21 @@ export function deleteCommand(cli: Cli): Command {
         cli.io.stdout.write(`${kinds[kind].singular}/${name} deleted from ${namespace}\n`);
       }
     });
+}
+
+interface Wanted {
+  kind: Kind;
+  name: string;
+  written: string | undefined;
+}
+
+async function readWanted(cli: Cli, paths: readonly string[]): Promise<Wanted[]> {
+  // Loaded only now, as it brings the expression language along.
+  const { readObjects } = await import('../documents.ts');
+  return (await readObjects(cli.io, paths)).map(({ kind, name, object }) => {
+    if (name === '') throw usageError(`a ${kind} of the file has no metadata.name`);
+    return { kind, name, written: object.metadata.namespace };
+  });
 }
 
 function readKind(word: string): Kind {

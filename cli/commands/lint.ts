@@ -1,7 +1,5 @@
 import { Command, Option } from 'commander';
 import { type Diagnostic, formatDiagnostic } from '../../controller/core/diagnostic.ts';
-import { uniqueDiagnostics } from '../../controller/core/parse/documents.ts';
-import { readWorkingCopy } from '../../controller/working-copy.ts';
 import { CliError, exitCodes } from '../exit.ts';
 import type { Cli } from '../io.ts';
 import { printable } from '../output/text.ts';
@@ -23,6 +21,9 @@ export function lintCommand(cli: Cli): Command {
     .addOption(new Option('-o, --output <format>', 'how to print it').choices(['text', 'json']).default('text'))
     .action(async (paths: string[], options: LintOptions) => {
       const { io } = cli;
+      // Loaded only now, as it brings the expression language along.
+      const { readWorkingCopy } = await import('../../controller/working-copy.ts');
+      const { uniqueDiagnostics } = await import('../../controller/core/parse/documents.ts');
       const diagnostics: Diagnostic[] = [];
       for (const path of paths.length > 0 ? paths : ['.']) {
         const read = await readWorkingCopy(path, { cwd: io.cwd, path: options.path }).catch(unreadable(path));

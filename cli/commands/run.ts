@@ -9,7 +9,6 @@ import { chooseNamespace } from '../namespaces.ts';
 import { collect, namespaceOption, readDuration } from '../options.ts';
 import { type Format, formatData, outputOption } from '../output/format.ts';
 import { describeEnd } from '../output/run-end.ts';
-import { runFile } from '../run-file.ts';
 import { waitForRun } from '../wait.ts';
 
 interface RunOptions extends ServerOptions {
@@ -96,6 +95,8 @@ async function wait(cli: Cli, client: Client, key: ObjectKey, options: RunOption
 
 async function local(cli: Cli, file: string, options: RunOptions): Promise<void> {
   demandAbsent(options, ['name', 'wait', 'timeout', 'server'], 'does not go with --local');
+  // Loaded only now, as it brings the executors along.
+  const { runFile } = await import('../run-file.ts');
   cli.exitCode = await runFile(cli, file, options);
 }
 

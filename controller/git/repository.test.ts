@@ -174,6 +174,30 @@ describe('fetching', () => {
 });
 
 describe('what can be wrong with a repository', () => {
+  test('a machine too slow to read a commit is no judgement of the commit', async () => {
+    const commit = await origin.commit({ a: '1' }, 'first');
+    const [entry] = await (async () => {
+      const repository = await open();
+      await repository.fetch();
+      return repository.tree(commit);
+    })();
+    const env = scratchGitEnvironment(directory);
+    const slowGit = `#!/bin/sh\ncase " $* " in *" cat-file "*|*" ls-tree "*) exec sleep 60 ;; esac\nPATH='${env['PATH']}' exec git "$@"\n`;
+    await writeFile(join(directory, 'git'), slowGit, { mode: 0o755 });
+    const slow = await open({
+      env: { ...env, PATH: `${directory}:${env['PATH']}` },
+      limits: { timeoutMs: 2_000 },
+    });
+    const failures = await Promise.allSettled([slow.tree(commit), slow.read([entry?.id ?? ''])]);
+    for (const failure of failures) {
+      expect(failure).toMatchObject({
+        status: 'rejected',
+        reason: { message: expect.stringContaining('longer than 2 s') },
+      });
+      expect(failure).not.toMatchObject({ reason: expect.any(LimitExceeded) });
+    }
+  });
+
   test('a branch that is not there, or a repository without commits, is BranchMissing', async () => {
     const repository = await open();
     await expect(repository.fetch()).rejects.toThrow(/no branch main/);

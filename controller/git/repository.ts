@@ -61,7 +61,7 @@ export interface Repository {
    * @throws BranchMissing, RepositoryUnreachable, AuthenticationFailed, HostKeyUnknown, LimitExceeded
    */
   fetch(): Promise<FetchedRef[]>;
-  /** All files below a path (default: all), as far as the last fetch brought them. Empty when the path is not there. @throws ObjectMissing */
+  /** All files below a path (default: all), as far as the last fetch brought them. Empty when the path is not there. @throws ObjectMissing, LimitExceeded */
   tree(commit: string, path?: string): Promise<TreeEntry[]>;
   /** Contents by id. @throws ObjectMissing; LimitExceeded beyond 5 MiB for a file (see TreeEntry.size) or 64 MiB in all. */
   read(ids: readonly string[]): Promise<Map<string, Uint8Array>>;
@@ -201,6 +201,13 @@ export async function openRepository(options: RepositoryOptions): Promise<Reposi
     );
   }
 
+  /** Size belongs to a commit for ever and is its judgement; time belongs to the machine, and the next look may have more. */
+  function demandWithin({ exceeded }: GitResult, tooLarge: string): void {
+    if (exceeded === 'time')
+      throw new GitError(`Reading the mirror of ${options.url} took longer than ${limits.timeoutMs / 1000} s.`);
+    if (exceeded) throw new LimitExceeded(tooLarge);
+  }
+
   async function tree(commit: string, path?: string): Promise<TreeEntry[]> {
     const below = normalizePath(path);
     if (below === null) return [];
@@ -214,10 +221,7 @@ export async function openRepository(options: RepositoryOptions): Promise<Reposi
       '--',
       ...(below ? [below] : []),
     ]);
-    if (result.exceeded)
-      throw new LimitExceeded(
-        `The file list of commit ${commit} is too large. Keep workflows in a folder of their own.`,
-      );
+    demandWithin(result, `The file list of commit ${commit} is too large. Keep workflows in a folder of their own.`);
     if (result.code !== 0) throw localError(['ls-tree'], result);
     return parseTree(result.stdout);
   }
@@ -226,10 +230,10 @@ export async function openRepository(options: RepositoryOptions): Promise<Reposi
     if (ids.length === 0) return new Map();
     const unique = [...new Set(ids)].map(objectId);
     const result = await git(['cat-file', '--batch', '--buffer'], { stdin: `${unique.join('\n')}\n` });
-    if (result.exceeded)
-      throw new LimitExceeded(
-        `The files asked for are over ${maxReadBytes} bytes in all. Keep large files out of the path.`,
-      );
+    demandWithin(
+      result,
+      `The files asked for are over ${maxReadBytes} bytes in all. Keep large files out of the path.`,
+    );
     if (result.code !== 0) throw localError(['cat-file'], result);
     return parseBatch(unique, result);
   }

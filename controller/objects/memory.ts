@@ -81,9 +81,10 @@ export function createMemoryObjects(clock: Clock): ObjectStore {
       if (!objects.has(keyOf(draft.kind, namespace, name))) return add(draft);
       throw new ObjectConflict('AlreadyExists', `${draft.kind} ${namespace}/${name} exists already`);
     },
-    async apply<K extends Kind>(draft: Draft<K>) {
+    async apply<K extends Kind>(draft: Draft<K>, check?: (present: ObjectByKind[K] | null) => void) {
       const { name, namespace, labels = {}, annotations = {} } = plain(draft.metadata);
       const object = objects.get(keyOf(draft.kind, namespace, name));
+      check?.(structuredClone((object as ObjectByKind[K] | undefined) ?? null));
       if (!object) return { object: add(draft), changed: true };
       const changed = change<K>(object, { spec: draft.spec, labels, annotations });
       return { object: changed ?? (structuredClone(object) as ObjectByKind[K]), changed: changed !== null };

@@ -86,13 +86,12 @@ function sourceError(source: WorkflowSource, repository: Repository | null): str
   return ready?.status === 'False' ? ready.message : null;
 }
 
-async function promotionFacts(
-  { store, clock }: FactsDependencies,
-  environment: Environment,
-  repository: Repository | null,
-  activeCommits: string[],
-): Promise<PromotionWorld['promotions']> {
-  const { namespace: project, name } = environment.metadata;
+/** The promotions into an environment, whether it is there or not, each with its object; null when that was deleted. */
+export async function promotionsInto(
+  { store, clock }: Pick<FactsDependencies, 'store' | 'clock'>,
+  project: string,
+  name: string,
+): Promise<{ row: PromotionRow; object: Promotion | null }[]> {
   const rows = new Map((await store.promotions.ofEnvironment(project, name)).map((row) => [row.id, row]));
   const objects = await store.objects.list('Promotion', { namespace: project });
   const byId = new Map(
@@ -102,10 +101,19 @@ async function promotionFacts(
     // An old one whose row is beyond the last hundred needs no decision any more.
     if (!rows.has(id) && object.status?.finishedAt === undefined) rows.set(id, firstRow(project, object, clock.now()));
   }
+  return [...rows.values()].map((row) => ({ row, object: byId.get(row.id) ?? null }));
+}
+
+async function promotionFacts(
+  deps: FactsDependencies,
+  environment: Environment,
+  repository: Repository | null,
+  activeCommits: string[],
+): Promise<PromotionWorld['promotions']> {
+  const { namespace: project, name } = environment.metadata;
   const gates = environment.spec.gates ?? [];
   return await Promise.all(
-    [...rows.values()].map(async (row) => {
-      const object = byId.get(row.id) ?? null;
+    (await promotionsInto(deps, project, name)).map(async ({ row, object }) => {
       const asksAuthors = [...gates, ...(row.gatesAtStart ?? [])].some((gate) => gate.approval?.notAuthor);
       const authors = asksAuthors && row.finishedAt === null ? await authorsOf(repository, activeCommits, row) : [];
       return {

@@ -1,14 +1,14 @@
 import type { Logger } from 'pino';
 import type { Environment, EnvironmentStatus } from '../../crds/environment.ts';
-import type { PromotionStatus } from '../../crds/promotion.ts';
+import type { Promotion, PromotionStatus } from '../../crds/promotion.ts';
 import { decidePromotion } from '../core/promotion/decide.ts';
 import { type EnvironmentView, projectEnvironmentStatus, projectPromotionStatus } from '../core/promotion/project.ts';
-import type { PromotionDecision } from '../core/promotion/types.ts';
+import type { PromotionDecision, PromotionRow } from '../core/promotion/types.ts';
 import { createLoop, type Loop, type Requeue } from '../runtime/loop.ts';
 import type { Clock } from '../seams/clock.ts';
 import { ObjectConflict } from '../seams/objects.ts';
 import type { Store } from '../store/types.ts';
-import { gatherPromotionFacts, type PromotionWorld, supplyFacts } from './environment-facts.ts';
+import { gatherPromotionFacts, promotionsInto, type PromotionWorld, supplyFacts } from './environment-facts.ts';
 import { retireProjections, syncProjections } from './environment-workflows.ts';
 import { keyOf, splitKey } from './keys.ts';
 import type { Metrics } from './metrics.ts';
@@ -37,6 +37,8 @@ export interface EnvironmentReconciler {
 
 /** Other replicas' runs are not announced, so waiting promotions are looked at again this often. */
 const waitingIntervalMs = 10_000;
+/** Runs may end by the hundred in a second; gates that count them need not look at each. */
+const countingPauseMs = 1000;
 /** Every round supplies facts that were asked for; more rounds than this is a defect. */
 const factRounds = 50;
 
@@ -52,6 +54,9 @@ export function createEnvironmentReconciler(deps: EnvironmentReconcilerDependenc
   });
   const environments = new Map<string, Environment>();
   const stops: (() => void)[] = [];
+  /** Environments whose ended runs were looked at a moment ago, and whether more have ended since. */
+  const pauses = new Map<string, { again: boolean; cancel: () => void }>();
+  let stopped = false;
 
   async function reconcile(key: string): Promise<Requeue> {
     if (!store.isLeader()) return { requeueAt: null };
@@ -178,11 +183,47 @@ export function createEnvironmentReconciler(deps: EnvironmentReconcilerDependenc
   async function remove(project: string, name: string): Promise<Requeue> {
     await store.promotions.disown(project, name);
     await retireProjections(store, project, name);
+    for (const { row, object } of await promotionsInto(deps, project, name)) {
+      if (object && row.finishedAt === null) writeNoEnvironment(row, object);
+    }
     return { requeueAt: null };
+  }
+
+  /** It stays as it is recorded and goes on once the environment is there. */
+  function writeNoEnvironment(row: PromotionRow, { metadata, spec, status }: Promotion): void {
+    const message = `There is no Environment ${spec.environment} in ${metadata.namespace}; apply it, or delete this Promotion.`;
+    promotionStatuses.known(metadata, status);
+    promotionStatuses.offer(
+      metadata,
+      projectPromotionStatus(
+        { ...row, reason: 'EnvironmentNotFound', message },
+        metadata.generation,
+        status?.conditions,
+        clock.now(),
+      ),
+    );
   }
 
   function enqueueDownstream(name: string): void {
     for (const [key, environment] of environments) if (environment.spec.after?.includes(name)) loop.enqueue(key);
+  }
+
+  function runFinished(environment: string | null): void {
+    if (environment === null || stopped) return;
+    const pause = pauses.get(environment);
+    if (pause) {
+      pause.again = true;
+      return;
+    }
+    enqueueDownstream(environment);
+    const begun = {
+      again: false,
+      cancel: clock.at(clock.now() + countingPauseMs, () => {
+        pauses.delete(environment);
+        if (begun.again) runFinished(environment);
+      }),
+    };
+    pauses.set(environment, begun);
   }
 
   return {
@@ -192,10 +233,9 @@ export function createEnvironmentReconciler(deps: EnvironmentReconcilerDependenc
         if (metadata.namespace === project && spec.source.name === source) loop.enqueue(key);
       }
     },
-    runFinished(environment) {
-      if (environment !== null) enqueueDownstream(environment);
-    },
+    runFinished,
     async start() {
+      const seen = new Map<string, string>();
       stops.push(
         await store.objects.watch('Environment', ({ type, object }) => {
           const key = keyOf(object);
@@ -207,13 +247,19 @@ export function createEnvironmentReconciler(deps: EnvironmentReconcilerDependenc
           // Our own status writes come back here; only a new spec is news.
           if (type === 'Deleted' || before?.generation !== object.metadata.generation) loop.enqueue(key);
         }),
-        await store.objects.watch('Promotion', ({ object }) => {
-          if (object.status?.observedGeneration !== object.metadata.generation) {
+        await store.objects.watch('Promotion', ({ type, object }) => {
+          if (type === 'Deleted') promotionStatuses.forgetId(object.metadata.uid);
+          if (type === 'Deleted' || object.status?.observedGeneration !== object.metadata.generation) {
             loop.enqueue(`${object.metadata.namespace}/${object.spec.environment}`);
           }
         }),
-        await store.objects.watch('Workflow', ({ object }) => {
-          // Whoever edits a projection: it is made what was promoted again.
+        await store.objects.watch('Workflow', ({ type, object }) => {
+          const { uid, generation, labels, annotations } = object.metadata;
+          const version = JSON.stringify([generation, labels, annotations]);
+          if (type === 'Deleted') seen.delete(uid);
+          else if (seen.get(uid) === version) return;
+          else seen.set(uid, version);
+          // Whoever edits a projection: it is made what was promoted again. Statuses come here too and are no news.
           for (const [key, { metadata, spec }] of environments) {
             if ((spec.namespace ?? metadata.name) === object.metadata.namespace) loop.enqueue(key);
           }
@@ -224,6 +270,8 @@ export function createEnvironmentReconciler(deps: EnvironmentReconcilerDependenc
       );
     },
     async stop() {
+      stopped = true;
+      for (const { cancel } of pauses.values()) cancel();
       for (const stop of stops) stop();
       await loop.stop();
     },

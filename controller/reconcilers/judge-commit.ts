@@ -16,10 +16,10 @@ export interface JudgedCommit {
  * verdict is kept. @throws GitError when the repository cannot be read
  */
 export async function judgeCommit(repository: Repository, commit: string, path: string): Promise<JudgedCommit> {
-  const entries = await repository.tree(commit, path);
-  const selected = selectDocuments(entries, path);
-  const byPath = new Map(entries.map((entry) => [entry.path, entry.id]));
   try {
+    const entries = await repository.tree(commit, path);
+    const selected = selectDocuments(entries, path);
+    const byPath = new Map(entries.map((entry) => [entry.path, entry.id]));
     const documents = await readPaths(
       repository,
       byPath,

@@ -3,7 +3,8 @@ import type { JsonObject } from '../../crds/json.ts';
 import type { WorkflowRun, WorkflowRunStatus } from '../../crds/workflow-run.ts';
 import { nextConditions } from '../core/conditions.ts';
 import { newRun } from '../core/run/create.ts';
-import { projectRowStatus } from '../core/run/project.ts';
+import { hydrate } from '../core/run/hydrate.ts';
+import { projectRunStatus } from '../core/run/project.ts';
 import { isFinished, type RunRow } from '../core/run/types.ts';
 import type { Clock } from '../seams/clock.ts';
 import type { Store } from '../store/types.ts';
@@ -34,10 +35,13 @@ export async function admitRun(deps: AdmissionDependencies, object: WorkflowRun)
   const recorded = await store.runs.get(object.metadata.uid);
   if (recorded) {
     const finished = isFinished(recorded.phase);
-    return { recorded: !finished, finished, status: finished ? await statusOf(deps, object, recorded) : null };
+    return { recorded: !finished, finished, status: finished ? await statusOf(deps, object) : null };
   }
   const pin = await pinVersion(deps, object);
-  if ('waits' in pin) return { recorded: false, finished: false, status: waiting(deps, object, pin.waits) };
+  if ('waits' in pin) {
+    const finished = object.spec.desired === 'Cancelled';
+    return { recorded: false, finished, status: (finished ? cancelled : waiting)(deps, object, pin.waits) };
+  }
   const plan = await plans.get(pin.digest);
   const { metadata, spec } = object;
   const checked = plan.checkInputs((spec.inputs ?? {}) as JsonObject);
@@ -56,7 +60,7 @@ export async function admitRun(deps: AdmissionDependencies, object: WorkflowRun)
   if (!checked.ok) {
     const refused = refuse(row, `inputs: ${checked.problems.join('; ')}`, clock.now());
     await store.runs.create(refused);
-    return { recorded: false, finished: true, status: await statusOf(deps, object, refused) };
+    return { recorded: false, finished: true, status: await statusOf(deps, object) };
   }
   await store.runs.create(row);
   return { recorded: true, finished: false, status: null };
@@ -109,13 +113,15 @@ function refuse(row: RunRow, message: string, now: number): RunRow {
   };
 }
 
+/** As whoever ran it would write it: which of them is the last does not matter. */
 async function statusOf(
-  { plans, clock }: AdmissionDependencies,
-  object: WorkflowRun,
-  row: RunRow,
+  { store, plans, clock }: AdmissionDependencies,
+  { metadata, status }: WorkflowRun,
 ): Promise<WorkflowRunStatus> {
-  const plan = await plans.get(row.digest);
-  return projectRowStatus(row, plan.steps.length, object.metadata.generation, object.status?.conditions, clock.now());
+  const [rows] = await store.runs.load([metadata.uid]);
+  if (!rows) throw new Error(`the run ${metadata.uid} was recorded and is gone`);
+  const state = hydrate(await plans.get(rows.run.digest), rows);
+  return projectRunStatus(state, metadata.generation, status?.conditions, clock.now());
 }
 
 function waiting(
@@ -135,4 +141,21 @@ function waiting(
     clock.now(),
   );
   return { observedGeneration: generation, phase: 'Pending', conditions };
+}
+
+/** It never began, so there is nothing to record; nobody should have to wait for a workflow that may never come. */
+function cancelled({ clock }: AdmissionDependencies, { metadata, spec, status }: WorkflowRun): WorkflowRunStatus {
+  const { generation } = metadata;
+  const now = clock.now();
+  const message = spec.reason ? `the run was cancelled: ${spec.reason}` : 'the run was cancelled';
+  const conditions = nextConditions(
+    status?.conditions,
+    [
+      { type: 'Succeeded', status: 'False', reason: 'Cancelled', message },
+      { type: 'Finished', status: 'True', reason: 'Cancelled', message: 'the run has ended' },
+    ],
+    generation,
+    now,
+  );
+  return { observedGeneration: generation, phase: 'Cancelled', finishedAt: new Date(now).toISOString(), conditions };
 }

@@ -5,14 +5,7 @@ import { decideRun } from '../core/run/decide.ts';
 import { hydrate } from '../core/run/hydrate.ts';
 import { projectRunStatus } from '../core/run/project.ts';
 import type { RunState } from '../core/run/state.ts';
-import {
-  isFinished,
-  type RunAction,
-  type RunDecision,
-  type RunObservation,
-  type RunRow,
-  type RunTransition,
-} from '../core/run/types.ts';
+import { isFinished, type RunAction, type RunObservation, type RunRow, type RunTransition } from '../core/run/types.ts';
 import type { Instant } from '../core/time.ts';
 import { LeaseEnding, TerminalError } from '../runtime/errors.ts';
 import { createLoop, type Loop, type Requeue } from '../runtime/loop.ts';
@@ -43,8 +36,10 @@ export interface RunReconcilerDependencies {
 
 /** What this replica knows of a run. Only `loaded` is derived; dropping it and hydrating again is always right. */
 interface Entry {
-  /** The object as last watched; null when it is gone, which means cancel. */
+  /** The object as last seen; null when it is gone, which means cancel. */
   object: WorkflowRun | null;
+  /** False while the watch has not told of the object: a run may be claimed before that, and is not a deleted one then. */
+  watched: boolean;
   /** Set while this replica owns the run, which it does no longer than the lease it was claimed under. */
   claim: { fence: number; lease: Lease } | null;
   loaded: { plan: Plan; state: RunState; at: Instant; generation: number | null } | null;
@@ -110,7 +105,7 @@ export function createRunReconciler(deps: RunReconcilerDependencies): RunReconci
       const decision = decide(entry, facts);
       if (decision.transition) await commit(id, claim, decision.transition);
       await perform(decision.actions, claim.lease);
-      writeStatus(entry, decision);
+      if (decision.transition || facts.spec) writeStatus(entry, decision.state);
       if (isFinished(decision.state.run.phase)) return finish(id, entry, decision.state.run);
       return { requeueAt: Math.min(decision.wakeAt ?? Number.POSITIVE_INFINITY, facts.loaded.at + rehydrateMs) };
     } catch (error) {
@@ -142,13 +137,20 @@ export function createRunReconciler(deps: RunReconcilerDependencies): RunReconci
     if (!entry.loaded) {
       const [rows] = await store.runs.load([id]);
       if (!rows) throw new TerminalError(`the recorded run ${id} is gone`);
+      if (!entry.watched) await findObject(entry, rows.run);
       const plan = await plans.get(rows.run.digest);
       entry.loaded = { plan, state: hydrate(plan, rows), at: now, generation: null };
     }
     const posted = mailbox.take(id);
     const spec = observeSpec(entry.object, entry.loaded.generation);
     entry.loaded.generation = entry.object?.metadata.generation ?? -1;
-    return { loaded: entry.loaded, posted, observations: spec ? [...posted, spec] : posted };
+    return { loaded: entry.loaded, posted, spec, observations: spec ? [...posted, spec] : posted };
+  }
+
+  async function findObject(entry: Entry, run: RunRow): Promise<void> {
+    const found = await store.objects.get('WorkflowRun', run.namespace, run.name);
+    // What the watch has told meanwhile is newer.
+    if (!entry.watched) entry.object = found?.metadata.uid === run.id ? found : null;
   }
 
   function decide(entry: Entry, facts: { loaded: NonNullable<Entry['loaded']>; observations: RunObservation[] }) {
@@ -157,7 +159,8 @@ export function createRunReconciler(deps: RunReconcilerDependencies): RunReconci
       entry.failedDecisions = 0;
       return decision;
     } catch (cause) {
-      entry.failedDecisions++;
+      // Counted no further once it is parked: its message stays the same, so that its status is not written for ever.
+      entry.failedDecisions = Math.min(entry.failedDecisions + 1, decisionAttempts);
       const message = `deciding failed ${entry.failedDecisions} times: ${String(cause)}`;
       if (entry.failedDecisions < decisionAttempts) throw new Error(message, { cause });
       if (entry.object) statuses.park(entry.object, message);
@@ -193,11 +196,12 @@ export function createRunReconciler(deps: RunReconcilerDependencies): RunReconci
     await executor.start(action);
   }
 
-  function writeStatus(entry: Entry, decision: RunDecision<RunState>): void {
-    if (!entry.object || !decision.transition) return;
+  /** After every transition; and when the spec was seen anew, as after hydrating, when nobody knows what was shown before. */
+  function writeStatus(entry: Entry, state: RunState): void {
+    if (!entry.object) return;
     const { metadata, status } = entry.object;
-    const next = projectRunStatus(decision.state, metadata.generation, status?.conditions, clock.now());
-    statuses.offer(metadata, next, isFinished(decision.state.run.phase));
+    const next = projectRunStatus(state, metadata.generation, status?.conditions, clock.now());
+    statuses.offer(metadata, next, isFinished(state.run.phase));
   }
 
   function finish(id: string, entry: Entry, run: RunRow): Requeue {
@@ -250,6 +254,7 @@ export function createRunReconciler(deps: RunReconcilerDependencies): RunReconci
           // A new entry: a reconcile that is still under way with the old one must not commit by the new fence.
           entries.set(id, {
             object: entry?.object ?? null,
+            watched: entry?.watched ?? false,
             claim: { fence, lease },
             loaded: null,
             failedDecisions: entry?.failedDecisions ?? 0,
@@ -275,10 +280,16 @@ export function createRunReconciler(deps: RunReconcilerDependencies): RunReconci
       const stopRuns = await store.objects.watch('WorkflowRun', ({ type, object }) => {
         const id = object.metadata.uid;
         const entry = entries.get(id);
-        if (entry) entry.object = type === 'Deleted' ? null : object;
-        else if (type === 'Applied' && !isFinishedObject(object)) {
-          entries.set(id, { object, claim: null, loaded: null, failedDecisions: 0 });
-        } else return;
+        if (entry?.claim) {
+          entry.object = type === 'Deleted' ? null : object;
+          entry.watched = true;
+        } else if (type === 'Deleted' || isFinishedObject(object)) {
+          // Nothing is left to do for it here, whoever had it.
+          if (entry) forget(id);
+          if (type === 'Deleted') statuses.forgetId(id);
+          return;
+        } else if (entry) entry.object = object;
+        else entries.set(id, { object, watched: true, claim: null, loaded: null, failedDecisions: 0 });
         loop.enqueue(id);
       });
       const stopWorkflows = await store.objects.watch('Workflow', ({ object }) => {
@@ -289,7 +300,6 @@ export function createRunReconciler(deps: RunReconcilerDependencies): RunReconci
         }
       });
       stops.push(stopRuns, stopWorkflows);
-      // Only now, so that a claimed run without an object is one whose object is gone.
       claimEvery();
     },
     async drain(graceMs) {
@@ -297,8 +307,11 @@ export function createRunReconciler(deps: RunReconcilerDependencies): RunReconci
       stopClaiming();
       if (live.size === 0) return;
       await new Promise<void>((resolve) => {
-        drained = resolve;
-        clock.at(clock.now() + graceMs, resolve);
+        const cancel = clock.at(clock.now() + graceMs, resolve);
+        drained = () => {
+          cancel();
+          resolve();
+        };
       });
     },
     async stop() {

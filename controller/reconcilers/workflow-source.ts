@@ -61,20 +61,20 @@ export function createSourceReconciler(deps: SourceReconcilerDependencies): Sour
     const source = await store.objects.get('WorkflowSource', namespace, name);
     if (!source) return { requeueAt: null };
     statuses.known(source.metadata, source.status);
-    watchPushes(key, source);
     if (source.spec.suspend) {
       writeStatus(source, [], null, [
         ready('Unknown', 'Suspended', 'Fetching is suspended; set suspend to false to go on.'),
       ]);
       return { requeueAt: null };
     }
-    return await fetch(source);
+    return await fetch(key, source);
   }
 
-  async function fetch(source: WorkflowSource): Promise<Requeue> {
+  async function fetch(key: string, source: WorkflowSource): Promise<Requeue> {
     const { namespace, name, uid } = source.metadata;
     const begun = clock.monotonic();
     try {
+      watchPushes(key, source);
       const environments = await environmentsOf(source);
       const repository = await repositories.open(source, environments.flatMap(trackedBranches));
       const fetched = await repository.fetch();
@@ -149,6 +149,7 @@ export function createSourceReconciler(deps: SourceReconcilerDependencies): Sour
     });
   }
 
+  /** @throws UnsupportedUrl */
   function watchPushes(key: string, source: WorkflowSource): void {
     const { uid } = source.metadata;
     const watch = watches.get(uid);

@@ -35,9 +35,12 @@ export interface ObjectStore {
   create<K extends Kind>(draft: Draft<K>): Promise<ObjectByKind[K]>;
   /**
    * Creates, or replaces spec, labels and annotations. Raises `generation` only when the spec differs; writes nothing at
-   * all when nothing differs.
+   * all when nothing differs. `check` sees exactly the state that is replaced (null: none) and refuses by throwing.
    */
-  apply<K extends Kind>(draft: Draft<K>): Promise<{ object: ObjectByKind[K]; changed: boolean }>;
+  apply<K extends Kind>(
+    draft: Draft<K>,
+    check?: (present: ObjectByKind[K] | null) => void,
+  ): Promise<{ object: ObjectByKind[K]; changed: boolean }>;
   /**
    * Reads, changes and writes the spec (and annotations, when `change` returns them); again from the start if another
    * writer was first. Returning null from `change` writes nothing.

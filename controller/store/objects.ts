@@ -109,10 +109,11 @@ export function createObjectStore(database: Database, home: string, watches: Obj
       const { namespace, name } = draft.metadata;
       throw new ObjectConflict('AlreadyExists', `${draft.kind} ${namespace}/${name} exists already`);
     },
-    async apply(draft) {
+    async apply(draft, check) {
       const next = wanted(draft);
       for (;;) {
         const read = await find(draft.kind, next.namespace, next.name);
+        check?.(read && toObject(draft.kind, read));
         if (read && same(read, next)) return { object: toObject(draft.kind, read), changed: false };
         // Losing a race means that another writer got on: reading again always ends.
         const row = read ? await replace(read, next) : await insert(next);

@@ -183,6 +183,8 @@ describe.runIf(server)(`PostgreSQL${skipped}`, () => {
         const taker = await open(url, home);
         expect(taker.isLeader()).toBe(false);
         await expect(taker.promotions.commit(environment, nothing, 1)).rejects.toMatchObject({ name: 'FenceLost' });
+        await expect(taker.promotions.own('p', 'e', 'taken')).rejects.toMatchObject({ name: 'FenceLost' });
+        await expect(taker.promotions.disown('p', 'e')).rejects.toMatchObject({ name: 'FenceLost' });
         await taker.runs.create(runRow('of-the-stalled'));
         expect(await child.ask({ do: 'claim' })).toEqual([{ id: 'of-the-stalled', fence: 1 }]);
         expect(await child.ask({ do: 'promote' })).toMatchObject({ revision: 1 });

@@ -130,11 +130,20 @@ export function createPromotionHistory(
       return page(rows, limit, (row) => ({ at: row.createdAt, id: row.id }));
     },
     async own(project, environment, namespace) {
+      const [known] = await drizzle
+        .select({ namespace: environments.namespace })
+        .from(environments)
+        .where(and(eq(environments.project, project), eq(environments.name, environment)));
+      // Asked for at every reconcile; there is nothing to write then.
+      if (known?.namespace === namespace) return true;
       try {
-        await drizzle
-          .insert(environments)
-          .values({ project, name: environment, namespace })
-          .onConflictDoUpdate({ target: [environments.project, environments.name], set: { namespace } });
+        await drizzle.transaction(async (tx) => {
+          await fence(tx);
+          await tx
+            .insert(environments)
+            .values({ project, name: environment, namespace })
+            .onConflictDoUpdate({ target: [environments.project, environments.name], set: { namespace } });
+        });
         return true;
       } catch (error) {
         // The unique index on namespaces decides, also between two who ask at once.
@@ -144,6 +153,7 @@ export function createPromotionHistory(
     },
     async disown(project, environment) {
       await drizzle.transaction(async (tx) => {
+        await fence(tx);
         await tx
           .update(environments)
           .set({ namespace: null })

@@ -116,9 +116,9 @@ export interface PromotionHistory {
     filter: { project?: string; environment?: string; phases?: string[] },
     page: { limit: number; after?: string },
   ): Promise<Page<PromotionRow>>;
-  /** Says which namespace an environment owns; false when another environment has it. */
+  /** Says which namespace an environment owns; false when another environment has it. @throws FenceLost when it would write and does not lead */
   own(project: string, environment: string, namespace: string): Promise<boolean>;
-  /** Lets go of everything an environment owned, history kept. */
+  /** Lets go of everything an environment owned, history kept. @throws FenceLost */
   disown(project: string, environment: string): Promise<void>;
 }
 

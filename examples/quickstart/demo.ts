@@ -62,7 +62,7 @@ try {
   const told = await report(world.controller.client);
   process.stdout.write(`${told}\n${farewell({ ...paths, tookMs: performance.now() - began })}\n`);
 } catch (error) {
-  process.exitCode = 1;
+  process.exitCode = interrupted.signal.aborted ? 130 : 1;
   const why = interrupted.signal.aborted ? interrupted.signal.reason.message : await explain(error);
   process.stderr.write(`\n${why}\n`);
 } finally {

@@ -26,6 +26,8 @@ export interface Engine {
   run(workflow: string, count: number): Promise<RunRow[]>;
   /** Milliseconds from every end of an attempt to the next start in the same run, since `reset`. */
   handOffs: number[];
+  /** When the executor last reported the end of an attempt of a run, ms since the epoch. */
+  reported: Map<string, number>;
   stop(): Promise<void>;
 }
 
@@ -37,6 +39,7 @@ export async function startEngine(databaseUrl: string | null): Promise<Engine> {
   const mailbox = createMailbox<RunObservation>();
   const handOffs: number[] = [];
   const ended = new Map<string, number>();
+  const reported = new Map<string, number>();
   const executor = createExecutors({
     root: join(directory, 'attempts'),
     files: store.versions,
@@ -44,6 +47,7 @@ export async function startEngine(databaseUrl: string | null): Promise<Engine> {
     sink: {
       ended(key: AttemptKey, result, at) {
         ended.set(key.runId, performance.now());
+        reported.set(key.runId, clock.now());
         mailbox.post(key.runId, { type: 'AttemptEnded', step: key.step, attempt: key.attempt, at, result });
       },
       log: store.logs,
@@ -85,6 +89,7 @@ export async function startEngine(databaseUrl: string | null): Promise<Engine> {
   return {
     store,
     handOffs,
+    reported,
     async apply(name, spec) {
       await store.objects.apply({ kind: 'Workflow', metadata: { name, namespace: 'bench' }, spec });
     },

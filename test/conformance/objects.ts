@@ -94,6 +94,22 @@ export function describeObjectStore(implementation: string, store: () => ObjectS
       expect(await store().list('Environment', { namespace })).toEqual([]);
     });
 
+    test('apply shows its caller what it replaces, so that of many who read the same state one gets on', async () => {
+      const namespace = freshNamespace();
+      const { object } = await store().apply(draft(namespace, 'a', {}, { n: 0 }), (present) =>
+        expect(present).toBeNull(),
+      );
+      const writers = [1, 2, 3].map((n) =>
+        store().apply(draft(namespace, 'a', {}, { n }), (present) => {
+          if (present?.metadata.resourceVersion !== object.metadata.resourceVersion)
+            throw new Error('changed meanwhile');
+        }),
+      );
+      const ends = await Promise.allSettled(writers);
+      expect(ends.map(({ status }) => status).toSorted()).toEqual(['fulfilled', 'rejected', 'rejected']);
+      expect((await store().get('WorkflowRun', namespace, 'a'))?.metadata.generation).toBe(2);
+    });
+
     test('apply creates, then writes only differences, and raises the generation only for the spec', async () => {
       const namespace = freshNamespace();
       const first = await store().apply(draft(namespace, 'a', {}, { b: 1, a: { x: null } }));

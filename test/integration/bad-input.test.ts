@@ -6,7 +6,8 @@
  * - bodies, queries and headers of the API: api/app.test.ts; every lint rule with its exact message: test/fixtures/lint/err
  */
 import { execFile } from 'node:child_process';
-import { mkdir, mkdtemp, rm, writeFile } from 'node:fs/promises';
+import { randomBytes } from 'node:crypto';
+import { mkdtemp, rm, writeFile } from 'node:fs/promises';
 import { createServer } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -300,17 +301,22 @@ describe.skipIf(smallDisk === null)('a full disk (skipped where no tmpfs can be 
       expect(before.phase).toBe('Succeeded');
       const ballast = join(directory, 'ballast');
       await fill(ballast);
-      const refused = await small.client.createRun('free', { workflow: 'greeting', name: 'while-full' }).then(
-        () => null,
-        (error: unknown) => error,
-      );
-      if (refused !== null)
-        expect(refused).toMatchObject({ status: expect.toSatisfy((status: number) => status >= 500) });
-      await rm(ballast);
+      // Random text, which the database cannot make smaller.
+      const large: WorkflowSpec = {
+        steps: [{ name: 'render', template: { text: randomBytes(45_000).toString('base64') } }],
+      };
+      const apply = (name: string, what: WorkflowSpec) =>
+        small.client.apply({ kind: 'Workflow', metadata: { name, namespace: 'free' }, spec: what });
+      await expect(apply('large', large)).rejects.toMatchObject({
+        status: 503,
+        message: 'The disk of the database is full: nothing was changed. Free some space, then try again.',
+      });
       expect(await small.client.run(before)).toEqual(before);
-      if (refused === null)
-        expect(await small.ended({ namespace: 'free', name: 'while-full' })).toMatchObject({ phase: 'Succeeded' });
+      await rm(ballast);
+      await apply('large', large);
+      expect(await small.run('free', 'large')).toMatchObject({ phase: 'Succeeded' });
       expect(await small.run('free', 'greeting')).toMatchObject({ phase: 'Succeeded' });
+      expect(await small.client.run(before)).toEqual(before);
       expect(await small.client.readiness()).toEqual({ ok: true, reasons: [] });
     } finally {
       await small.stop();
@@ -336,7 +342,6 @@ async function mountSmallDisk(): Promise<{ path: string; unmount(): Promise<void
   const path = await mkdtemp(join(tmpdir(), 'windlass-disk-'));
   const run = promisify(execFile);
   try {
-    await mkdir(path, { recursive: true });
     await run('mount', ['-t', 'tmpfs', '-o', 'size=128m', 'windlass-test', path]);
   } catch {
     await rm(path, { recursive: true });

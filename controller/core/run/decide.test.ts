@@ -461,6 +461,20 @@ describe('paused', () => {
   });
 });
 
+test('a run that the store ended stops what still runs of it, once', () => {
+  const plan = planOf({ steps: [{ name: 'a' }] });
+  const run = { ...queuedRun(plan), phase: 'Failed' as const, outcome: 'Failed' as const, finishedAt: createdAt };
+  const world = runWorld(plan, queuedRun(plan));
+  const [step] = [...world.steps.values()];
+  const [attempt] = [...world.attempts.values()];
+  if (!step || !attempt) throw new Error('nothing was begun');
+  const stopping = { ...attempt, phase: 'Stopping' as const, stopReason: 'cancelled' as const, finishedAt: null };
+  const state = hydrate(plan, { run, steps: [{ ...step, phase: 'Cancelled' }], attempts: [stopping] });
+  const first = decideRun(plan, state, [], createdAt);
+  expect(first).toMatchObject({ transition: null, wakeAt: null, actions: [{ type: 'Stop', key: { step: 'a' } }] });
+  expect(decideRun(plan, first.state, [], createdAt).actions).toEqual([]);
+});
+
 describe('observations that mean nothing any more', () => {
   const ended = (step: string, attempt: number): RunObservation => ({
     type: 'AttemptEnded',

@@ -22,8 +22,8 @@ export function decideRun(
   observations: readonly RunObservation[],
   now: Instant,
 ): RunDecision<RunState> {
-  if (isFinished(state.run.phase)) return { state, transition: null, actions: [], wakeAt: null };
   const draft = newDraft(plan, state, now);
+  if (isFinished(state.run.phase)) return { state, transition: null, actions: stopsLeft(draft), wakeAt: null };
   if (state.run.phase === 'Queued') beginRun(draft);
   for (const observation of observations) observe(draft, observation);
   for (let timer = takeDueTimer(plan, state, now); timer !== null; timer = takeDueTimer(plan, state, now)) {
@@ -35,6 +35,16 @@ export function decideRun(
   keepClock(draft);
   const transition = closeDraft(draft);
   return { state, transition, actions: draft.actions, wakeAt: nextTimer(plan, state)?.at ?? null };
+}
+
+/** A run whose data the store refused was ended by the store, while attempts of it may still run. */
+function stopsLeft(draft: Draft): Draft['actions'] {
+  const { state } = draft;
+  for (const index of state.unconfirmed) {
+    if (stepAt(state, index).live?.phase === 'Stopping') confirmAttempt(draft, index);
+  }
+  state.unconfirmed = [];
+  return draft.actions;
 }
 
 function beginRun(draft: Draft): void {

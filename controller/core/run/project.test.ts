@@ -2,7 +2,7 @@ import { describe, expect, test } from 'vitest';
 import { createdAt, planOf, queuedRun } from '../../../test/fixtures/plans.ts';
 import { runWorld, type WorldOptions } from '../../../test/fixtures/world.ts';
 import { hydrate } from './hydrate.ts';
-import { projectRowStatus, projectRunStatus } from './project.ts';
+import { projectRunStatus } from './project.ts';
 
 type Spec = Parameters<typeof planOf>[0];
 
@@ -74,12 +74,5 @@ describe('the status of a run', () => {
     expect(failed.failedSteps).toHaveLength(10);
     const rich = statusOf({ steps: [{ name: 'a' }], outputs: { x: 'y'.repeat(4096) } });
     expect(rich.outputs).toBeUndefined();
-  });
-
-  test('from its row alone says the same of an end', () => {
-    const plan = planOf({ steps: [{ name: 'a' }, { name: 'b' }] });
-    const world = runWorld(plan, queuedRun(plan));
-    const status = projectRowStatus(world.run, 2, 3, undefined, createdAt);
-    expect(status).toEqual(projectRunStatus(hydrate(plan, world.rows()), 3, undefined, createdAt));
   });
 });

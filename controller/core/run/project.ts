@@ -13,7 +13,7 @@ const messageBytes = 1000;
 /** How many steps a message names. */
 const namedSteps = 5;
 
-/** The status of a run that this replica owns. Costs a few counters, however large the run is. */
+/** The status of a run. Costs a few counters, however large the run is. */
 export function projectRunStatus(
   state: RunState,
   generation: number,
@@ -29,20 +29,6 @@ export function projectRunStatus(
     failed,
     awaiting: { count: waiting.length, names: waiting.slice(0, namedSteps).map((index) => nameOf(state, index)) },
   };
-  return project(run, facts, generation, current, now);
-}
-
-/** The status of a run that has ended, from its row alone. Which steps failed is in the history. */
-export function projectRowStatus(
-  run: RunRow,
-  totalSteps: number,
-  generation: number,
-  current: Condition[] | undefined,
-  now: Instant,
-): WorkflowRunStatus {
-  // A run with refused inputs ended before any step; in every other one each step has ended.
-  const ended = !isFinished(run.phase) || run.error?.type === 'input' ? 0 : totalSteps;
-  const facts: Facts = { ended, total: totalSteps, failed: [], awaiting: { count: 0, names: [] } };
   return project(run, facts, generation, current, now);
 }
 

@@ -8,6 +8,8 @@ const lostTheRace = 121;
  * Arguments: most of log in blocks of 512 bytes, then the command. Shell builtins wherever there is one, as every fork costs the step time.
  * - `mkdir` is what makes an attempt begin at most once; whoever declares it lost must win it too.
  * - `pid` is written with noclobber: whoever gave this attempt up wrote it first, and the launcher ends.
+ * - Where there is no builtin: exec instead of fork, and LC_ALL=C, as loading a locale is half of what mkdir, mv and tee do.
+ *   mv has let go of the log before it starts, so that tee ends beside it.
  * - exit.json appears when the command has ended, even if something it left behind still holds the log.
  * - The log passes through `tee` under a file size limit, which bounds it even while no controller is alive: where a write
  *   fails, on the limit or a full disk, tee goes on reading (POSIX), and so the step runs on. It ignores TERM, so that
@@ -17,7 +19,7 @@ const script = `
 path=$PATH PATH=/usr/bin:/bin:$PATH
 limit=$1
 shift
-mkdir ../started 2>/dev/null || exit ${lostTheRace}
+LC_ALL=C mkdir ../started 2>/dev/null || exit ${lostTheRace}
 field() { shift 19; start=$1; }
 if { read -r stat </proc/$$/stat; } 2>/dev/null; then field \${stat##*) }; else start=$(LC_ALL=C TZ=UTC ps -o lstart= -p $$); fi
 set -C
@@ -28,10 +30,14 @@ trap : TERM INT HUP
 {
   trap : TERM INT HUP
   (PATH=$path; unset path limit start stat; exec "$@")
-  printf '{"exitCode":%d}\\n' $? >../exit.tmp && mv ../exit.tmp ../exit.json
+  printf '{"exitCode":%d}\\n' $? >../exit.tmp || exit
+  trap '' TERM INT HUP
+  export LC_ALL=C
+  exec mv ../exit.tmp ../exit.json >/dev/null 2>&1
 } 2>&1 | {
   trap '' TERM INT HUP XFSZ
   ulimit -f "$limit"
+  export LC_ALL=C
   exec tee -a ../log >/dev/null
 }
 exit 0

@@ -8,7 +8,7 @@ export interface Claims {
   /** @throws with what was seen when it is not so now */
   holds<T>(what: string, seen: T, isSo: (seen: T) => boolean): T;
   /** Waits for an event, or finds it among those that were. */
-  event(reason: string, isIt?: (event: EventResource) => boolean): Promise<EventResource>;
+  event(reason: string): Promise<EventResource>;
 }
 
 /** Something the demo says is not so; `seen` is what there was instead. */
@@ -45,7 +45,9 @@ export function createClaims(client: Client, signal: AbortSignal): Claims {
   async function becomes<T>(what: string, read: () => Promise<T>, isSo: (seen: T) => boolean): Promise<T> {
     for (;;) {
       const changed = news.promise;
-      const seen = await read();
+      const seen = await read().catch((error: unknown) => {
+        throw isTimeout(error) ? new NotTrue(what, 'no answer') : error;
+      });
       if (isSo(seen)) return seen;
       const tick = new AbortController();
       await Promise.race([
@@ -63,14 +65,13 @@ export function createClaims(client: Client, signal: AbortSignal): Claims {
       if (!isSo(seen)) throw new NotTrue(what, seen);
       return seen;
     },
-    async event(reason, isIt = () => true) {
-      const find = () => events.find((event) => event.reason === reason && isIt(event));
-      const [found] = await becomes(
-        `an event ${reason}`,
-        async () => [find(), events.slice(-5)] as const,
-        ([event]) => event !== undefined,
+    async event(reason) {
+      const seen = await becomes(
+        `there is an event ${reason}`,
+        async () => events,
+        (all) => all.some((event) => event.reason === reason),
       );
-      return found as EventResource;
+      return seen.find((event) => event.reason === reason) as EventResource;
     },
   };
 }

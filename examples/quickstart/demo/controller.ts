@@ -47,7 +47,7 @@ export async function startDemoController(options: {
     return {
       url,
       pid: child.pid ?? 0,
-      client: createClient({ server: url, token }),
+      client: createClient({ server: url, token, fetch: (request) => fetch(request, { signal }) }),
       async cli(...args) {
         const run = promisify(execFile);
         const { stdout } = await run(process.execPath, [windlass, '--server', url, ...args], { env, signal });

@@ -1,0 +1,334 @@
+import { mkdtemp, rm } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import pino from 'pino';
+import { Registry } from 'prom-client';
+import { afterEach, beforeEach, expect, test } from 'vitest';
+import type { WorkflowRun, WorkflowRunSpec, WorkflowRunStatus } from '../../crds/workflow-run.ts';
+import type { WorkflowSpec } from '../../crds/workflow.ts';
+import type { AttemptResult, RunObservation, RunRow } from '../core/run/types.ts';
+import { systemClock } from '../runtime/clock.ts';
+import { createMailbox } from '../runtime/mailbox.ts';
+import type { Clock } from '../seams/clock.ts';
+import type { Executor, StartAction } from '../seams/executor.ts';
+import { openStore } from '../store/open.ts';
+import type { Store } from '../store/types.ts';
+import { createMetrics } from './metrics.ts';
+import { createPlanCache, type PlanCache } from './plans.ts';
+import { createRunStatusWriter } from './statuses.ts';
+import { createRunReconciler, type RunReconciler } from './workflow-run.ts';
+
+const log = pino({ level: 'silent' });
+const namespace = 'here';
+let directory: string;
+let store: Store;
+const running: { stop(): Promise<void> }[] = [];
+
+beforeEach(async () => {
+  directory = await mkdtemp(join(tmpdir(), 'windlass-runs-'));
+  store = await openStore({ dataDir: directory }, { clock: systemClock, home: 'test' });
+});
+afterEach(async () => {
+  for (const one of running.splice(0)) await one.stop();
+  await store.close();
+  await rm(directory, { recursive: true, force: true });
+});
+
+interface Changes {
+  store?: Partial<Store>;
+  plans?: PlanCache;
+  clock?: Clock;
+  /** How an attempt ends; null: it runs on. */
+  end?: (action: StartAction) => AttemptResult | null;
+  onFinished?: (run: RunRow) => void;
+}
+
+interface Runs {
+  reconciler: RunReconciler;
+  stop(): Promise<void>;
+}
+
+/** The reconciler on a real store; attempts end as told. */
+async function startRuns({ clock = systemClock, ...changes }: Changes = {}): Promise<Runs> {
+  const changed: Store = { ...store, ...changes.store };
+  const mailbox = createMailbox<RunObservation>();
+  const statuses = createRunStatusWriter({ objects: changed.objects, clock, log });
+  const executor: Executor = {
+    kinds: ['run'],
+    async start(action) {
+      const result = changes.end?.(action) ?? null;
+      const { runId, step, attempt } = action.key;
+      if (result) mailbox.post(runId, { type: 'AttemptEnded', step, attempt, at: clock.now(), result });
+    },
+    async stop({ key: { runId, step, attempt } }) {
+      mailbox.post(runId, { type: 'AttemptEnded', step, attempt, at: clock.now(), result: { outcome: 'Stopped' } });
+    },
+    async forget() {},
+    async sweep() {},
+    async close() {},
+  };
+  const reconciler = createRunReconciler({
+    store: changed,
+    executor,
+    plans: changes.plans ?? createPlanCache(store.versions),
+    statuses,
+    mailbox,
+    clock,
+    log,
+    metrics: createMetrics(new Registry()),
+    onFinished: changes.onFinished ?? (() => {}),
+  });
+  await reconciler.start();
+  let stopping: Promise<void> | null = null;
+  const stop = async () => {
+    await reconciler.stop();
+    await statuses.close();
+  };
+  const one = { reconciler, stop: () => (stopping ??= stop()) };
+  running.push(one);
+  return one;
+}
+
+async function apply(name: string, spec: WorkflowSpec): Promise<void> {
+  await store.objects.apply({ kind: 'Workflow', metadata: { name, namespace }, spec });
+}
+
+async function create(name: string, spec: WorkflowRunSpec): Promise<WorkflowRun> {
+  return await store.objects.create({ kind: 'WorkflowRun', metadata: { name, namespace }, spec });
+}
+
+/** Resolves once the run's object is so. */
+async function until(name: string, isSo: (run: WorkflowRun) => boolean): Promise<WorkflowRun> {
+  const found = Promise.withResolvers<WorkflowRun>();
+  let last: WorkflowRun | null = null;
+  const stop = await store.objects.watch('WorkflowRun', ({ object }) => {
+    if (object.metadata.name !== name) return;
+    last = object;
+    if (isSo(object)) found.resolve(object);
+  });
+  const timer = setTimeout(() => found.reject(new Error(`seen last: ${JSON.stringify(last?.status)}`)), 10_000);
+  try {
+    return await found.promise;
+  } finally {
+    clearTimeout(timer);
+    stop();
+  }
+}
+
+function condition(run: WorkflowRun, type: string) {
+  return run.status?.conditions?.find((one) => one.type === type);
+}
+const isFinished = (run: WorkflowRun) => condition(run, 'Finished')?.status === 'True';
+
+const passes: WorkflowSpec = { steps: [{ name: 'check', assert: [{ that: 'true', message: 'never' }] }] };
+const asks: WorkflowSpec = { steps: [{ name: 'ask', approval: {} }] };
+
+test('a run whose last commit seemed to fail gets its last status all the same', async () => {
+  await apply('passes', passes);
+  let failures = 0;
+  await startRuns({
+    store: {
+      runs: {
+        ...store.runs,
+        async commit(transition, fence) {
+          await store.runs.commit(transition, fence);
+          if (failures++ === 0) throw new Error('the connection broke after the commit');
+        },
+      },
+    },
+  });
+  await create('one', { workflow: 'passes' });
+  const run = await until('one', isFinished);
+  expect(run.status).toMatchObject({ phase: 'Succeeded', progress: '1/1' });
+});
+
+test('what a killed controller recorded and did not show yet is shown by the next', async () => {
+  await apply('asks', asks);
+  const recorded = Promise.withResolvers<void>();
+  const first = await startRuns({
+    store: {
+      objects: { ...store.objects, writeStatus: () => Promise.resolve() },
+      runs: {
+        ...store.runs,
+        async commit(transition, fence) {
+          await store.runs.commit(transition, fence);
+          recorded.resolve();
+        },
+      },
+    },
+  });
+  await create('one', { workflow: 'asks' });
+  await recorded.promise;
+  await first.stop();
+  await startRuns();
+  const run = await until('one', ({ status }) => status !== undefined);
+  expect(run.status?.phase).toBe('Running');
+  expect(condition(run, 'WaitingForApproval')?.status).toBe('True');
+});
+
+test('a change of the spec that changes nothing else is seen in observedGeneration', async () => {
+  await apply('asks', asks);
+  await startRuns();
+  await create('one', { workflow: 'asks' });
+  await until('one', (seen) => condition(seen, 'WaitingForApproval') !== undefined);
+  await store.objects.update('WorkflowRun', namespace, 'one', ({ spec }) => ({
+    spec: { ...spec, approvals: [{ step: 'other', user: 'ada', decision: 'Approve' }] },
+  }));
+  const run = await until('one', ({ status }) => status?.observedGeneration === 2);
+  expect(run.metadata.generation).toBe(2);
+});
+
+test('a run that cannot be decided is parked once, and then stands still', async () => {
+  await apply('passes', passes);
+  const cache = createPlanCache(store.versions);
+  const parked = Promise.withResolvers<void>();
+  const messages = new Set<unknown>();
+  const { reconciler, stop } = await startRuns({
+    plans: {
+      async get(digest) {
+        const plan = await cache.get(digest);
+        const steps = plan.steps.map((step) =>
+          Object.defineProperty({ ...step }, 'body', {
+            get: () => {
+              throw new Error('a defect');
+            },
+          }),
+        );
+        return { ...plan, steps };
+      },
+    },
+    store: {
+      objects: {
+        ...store.objects,
+        async writeStatus(kind, key, status) {
+          await store.objects.writeStatus(kind, key, status);
+          messages.add((status as WorkflowRunStatus).conditions?.find(({ reason }) => reason === 'Parked')?.message);
+          parked.resolve();
+        },
+      },
+    },
+  });
+  const { metadata } = await create('one', { workflow: 'passes' });
+  await parked.promise;
+  for (let i = 0; i < 5; i++) {
+    reconciler.loop.enqueue(metadata.uid);
+    await reconciler.loop.idle();
+  }
+  // Whatever waited to be written is written now.
+  await stop();
+  expect(messages).toEqual(new Set(['deciding failed 3 times: Error: a defect']));
+});
+
+test('a run that is claimed before its object was seen is not taken for deleted', async () => {
+  await apply('asks', asks);
+  let release = () => {};
+  const objects: Store['objects'] = {
+    ...store.objects,
+    watch: (kind, handler) =>
+      store.objects.watch(kind, (event) => {
+        if (kind !== 'WorkflowRun') return handler(event);
+        const later = release;
+        release = () => {
+          later();
+          handler(event);
+        };
+      }),
+  };
+  const unseeing = await startRuns({ store: { objects } });
+  const other = await startRuns({ store: { runs: { ...store.runs, claim: async () => [] } } });
+  await create('one', { workflow: 'asks' });
+  const run = await until('one', ({ status }) => status !== undefined);
+  expect(run.status?.phase).toBe('Running');
+  // Really deleted, it is cancelled.
+  const ended = Promise.withResolvers<void>();
+  const stop = store.events.onAppend(ended.resolve);
+  await store.objects.delete('WorkflowRun', namespace, 'one');
+  release();
+  await ended.promise;
+  stop();
+  expect((await store.runs.get(run.metadata.uid))?.phase).toBe('Cancelled');
+  await Promise.all([unseeing.stop(), other.stop()]);
+});
+
+test('a run that waits for its workflow can be cancelled', async () => {
+  await startRuns();
+  await create('one', { workflow: 'missing' });
+  await until('one', (seen) => condition(seen, 'Succeeded')?.reason === 'WorkflowNotFound');
+  await store.objects.update('WorkflowRun', namespace, 'one', ({ spec }) => ({
+    spec: { ...spec, desired: 'Cancelled', reason: 'a typing error' },
+  }));
+  const run = await until('one', isFinished);
+  expect(run.status).toMatchObject({ phase: 'Cancelled', observedGeneration: 2 });
+  expect(condition(run, 'Succeeded')).toMatchObject({
+    status: 'False',
+    message: 'the run was cancelled: a typing error',
+  });
+  expect(condition(run, 'Reconciling')).toBeUndefined();
+});
+
+test('a status that was on its way when the run ended does not blur the last one', async () => {
+  await apply('fails', {
+    steps: [
+      { name: 'works', run: 'true' },
+      { name: 'breaks', needs: ['works'], run: 'false' },
+    ],
+  });
+  const ended = Promise.withResolvers<void>();
+  const runs = await startRuns({
+    end: ({ key }) =>
+      key.step === 'works'
+        ? { outcome: 'Succeeded', outputs: { text: '' } }
+        : { outcome: 'Failed', error: { type: 'exit', exitCode: 1, message: 'exit code 1', retryable: false } },
+    onFinished: () => ended.resolve(),
+    store: {
+      objects: {
+        ...store.objects,
+        async writeStatus(kind, key, status) {
+          await ended.promise;
+          await store.objects.writeStatus(kind, key, status);
+        },
+      },
+    },
+  });
+  await create('one', { workflow: 'fails' });
+  await until('one', isFinished);
+  await runs.reconciler.loop.idle();
+  await runs.stop();
+  const run = await store.objects.get('WorkflowRun', namespace, 'one');
+  expect(run?.status).toMatchObject({ phase: 'Failed', progress: '2/2', failedSteps: ['breaks'] });
+});
+
+test('nothing is left armed after the end', async () => {
+  const armed = new Set<symbol>();
+  const clock: Clock = {
+    ...systemClock,
+    at(instant, fn) {
+      const id = Symbol('timer');
+      armed.add(id);
+      const cancel = systemClock.at(instant, () => {
+        armed.delete(id);
+        fn();
+      });
+      return () => {
+        armed.delete(id);
+        cancel();
+      };
+    },
+  };
+  await apply('works', { steps: [{ name: 'works', run: 'true' }] });
+  const begun = Promise.withResolvers<void>();
+  const runs = await startRuns({
+    clock,
+    end: () => {
+      begun.resolve();
+      return null;
+    },
+  });
+  await create('one', { workflow: 'works' });
+  await begun.promise;
+  const drained = runs.reconciler.drain(60_000);
+  await store.objects.delete('WorkflowRun', namespace, 'one');
+  await drained;
+  await runs.stop();
+  expect(armed.size).toBe(0);
+});

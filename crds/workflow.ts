@@ -252,6 +252,14 @@ export type Workflow = WindlassObject<'Workflow', WorkflowSpec, WorkflowStatus>;
 export const stepKinds = ['run', 'assert', 'decide', 'http', 'template', 'wait', 'approval'] as const;
 export type StepKind = (typeof stepKinds)[number];
 
+function exactlyOne(path: string, name: string, fields: readonly string[]): KindDefinition['rules'][number] {
+  return {
+    path,
+    rule: `[${fields.map((field) => `has(self.${field})`).join(', ')}].filter(x, x).size() == 1`,
+    message: `${name} has exactly one of ${fields.join(', ')}`,
+  };
+}
+
 export const workflowKind: KindDefinition = {
   kind: 'Workflow',
   plural: 'workflows',
@@ -260,13 +268,11 @@ export const workflowKind: KindDefinition = {
   spec: WorkflowSpec,
   status: WorkflowStatus,
   atomicSpec: true,
-  rules: [
-    {
-      path: 'spec.steps[]',
-      rule: `[${stepKinds.map((k) => `has(self.${k})`).join(', ')}].filter(x, x).size() == 1`,
-      message: `a step has exactly one of ${stepKinds.join(', ')}`,
-    },
-  ],
+  rules: (['spec.steps[]', 'spec.finally[]'] as const).flatMap((path) => [
+    exactlyOne(path, 'a step', stepKinds),
+    exactlyOne(`${path}.wait`, 'wait', ['for', 'until']),
+    exactlyOne(`${path}.template`, 'template', ['file', 'text']),
+  ]),
   printerColumns: [
     { name: 'Ready', type: 'string', jsonPath: '.status.conditions[?(@.type=="Ready")].status' },
     { name: 'Reason', type: 'string', jsonPath: '.status.conditions[?(@.type=="Ready")].reason' },

@@ -1,0 +1,170 @@
+import { readdirSync, readFileSync } from 'node:fs';
+import { afterAll, beforeAll, describe, expect, test } from 'vitest';
+import { kinds } from '../../crds/kinds.ts';
+import { crdManifest } from '../../crds/manifest.ts';
+import { checkFile } from '../../controller/core/lint/index.ts';
+import { install, kubectl } from '../fixtures/kubectl.ts';
+import { findCluster } from '../fixtures/kubernetes.ts';
+
+const cluster = await findCluster();
+
+beforeAll(async () => {
+  if (cluster) await install(cluster, Object.values(kinds).map(crdManifest));
+});
+afterAll(async () => {
+  await cluster?.stop();
+});
+
+/**
+ * What the API server lets through, and why it must be our own business: text that its parser reads in one way only,
+ * and what no schema can say. All else that our parser refuses, the API server refuses as well.
+ */
+const ours = new Set([
+  'approval-in-finally',
+  'cycle',
+  'decide-unreachable',
+  'duplicate-step',
+  'duration',
+  'env-name',
+  'environment-after-self',
+  'environment-after-twice',
+  'environment-semver',
+  'expression-in-text',
+  'expression-reference',
+  'expression-syntax',
+  'expression-type',
+  'field-for-kind',
+  'files-path',
+  'finally-reference',
+  'http-request',
+  'http-url',
+  'input-schema',
+  'needs-self',
+  'needs-unknown-step',
+  'output-schema',
+  'reserved-name',
+  'source-path',
+  'template-file',
+  'wait-until',
+  'yaml-ambiguous-scalar',
+  'yaml-duplicate-key',
+]);
+
+interface Verdict {
+  accepted: boolean;
+  /** Of errors: what our parser calls them. */
+  rules: string[];
+  spec: unknown;
+  /** What kubectl said. */
+  said: string;
+}
+
+async function both(text: Uint8Array): Promise<{ parser: Verdict; server: Verdict }> {
+  if (!cluster) throw new Error('there is no cluster');
+  const { documents, diagnostics } = checkFile('x.yaml', text, { named: true });
+  const rules = diagnostics.filter(({ severity }) => severity === 'error').map(({ rule }) => rule);
+  // kubectl applies nothing without a name.
+  const verb = documents.some(({ name }) => name === '') ? 'create' : 'apply';
+  const { code, stdout, stderr } = await kubectl(
+    cluster,
+    [verb, '--validate=strict', '--dry-run=server', '-o', 'json', '-f', '-'],
+    text,
+  );
+  const stored = code === 0 ? (JSON.parse(stdout) as { spec: unknown }).spec : undefined;
+  return {
+    parser: { accepted: rules.length === 0, rules, spec: documents[0]?.object.spec, said: '' },
+    server: { accepted: code === 0, rules: [], spec: stored, said: stderr },
+  };
+}
+
+/** The documents of our group in the files of a folder, each with the name of its file and its number there. */
+function documents(folder: string): [name: string, text: Uint8Array][] {
+  const root = new URL(folder, new URL('../../', import.meta.url));
+  const files = readdirSync(root, { recursive: true, encoding: 'utf8' }).filter((file) => file.endsWith('.yaml'));
+  return files.toSorted().flatMap((file) => {
+    // As bytes: some files are no valid text.
+    const texts = readFileSync(new URL(file, root))
+      .toString('latin1')
+      .split(/^---.*$/m);
+    return texts
+      .filter((text) => /^\W*apiVersion: windlass\.dev/m.test(text))
+      .map((text, i): [string, Uint8Array] => [`${file} #${i + 1}`, Buffer.from(text, 'latin1')]);
+  });
+}
+
+describe.skipIf(!cluster)('kubectl and our parser read the same text', () => {
+  describe('what our parser accepts, the API server accepts and stores as we read it', () => {
+    test.each([...documents('test/fixtures/lint/ok/'), ...documents('examples/')])('%s', async (_, text) => {
+      const { parser, server } = await both(text);
+      expect(parser.rules).toEqual([]);
+      expect(server.said).toBe('');
+      expect(server.spec).toEqual(parser.spec);
+    });
+  });
+
+  describe('what the API server refuses, our parser refuses; what it lets through is our own rule', () => {
+    test.each(documents('test/fixtures/lint/err/'))('%s', async (_, text) => {
+      const { parser, server } = await both(text);
+      if (!server.accepted) expect(parser.accepted, server.said).toBe(false);
+      else expect(parser.rules.filter((rule) => !ours.has(rule))).toEqual([]);
+    });
+  });
+
+  describe('one mistake in the shape is refused by both', () => {
+    const step = (more: string) => `{ steps: [{ name: a, ${more} }] }`;
+    const workflow = (spec: string, metadata = '{ name: a }') =>
+      `{ apiVersion: windlass.dev/v1alpha1, kind: Workflow, metadata: ${metadata}, spec: ${spec} }`;
+    const environment = (more: string) =>
+      `{ apiVersion: windlass.dev/v1alpha1, kind: Environment, metadata: { name: e }, spec: { source: { name: s }, ${more} } }`;
+    const sourceOf = (spec: string) =>
+      `{ apiVersion: windlass.dev/v1alpha1, kind: WorkflowSource, metadata: { name: s }, spec: ${spec} }`;
+    const runOf = (spec: string) =>
+      `{ apiVersion: windlass.dev/v1alpha1, kind: WorkflowRun, metadata: { name: r }, spec: ${spec} }`;
+    test.each([
+      ['no steps', workflow('{}')],
+      ['an empty list of steps', workflow('{ steps: [] }')],
+      ['501 steps', workflow(`{ steps: [${'{ name: a, run: x },'.repeat(501)}] }`)],
+      ['an unknown field', workflow(step('run: x, colour: red'))],
+      ['an unknown field of a field', workflow(step('run: x, retry: { limits: 1 }'))],
+      ['an unknown field of the object', workflow(step('run: x')).replace(/ }$/, ', extra: 1 }')],
+      ['no step kind', workflow(step('timeout: 1m'))],
+      ['two step kinds', workflow(step('run: x, wait: { for: 1m }'))],
+      ['no step kind in finally', workflow('{ steps: [{ name: a, run: x }], finally: [{ name: b }] }')],
+      ['a wait for nothing', workflow(step('wait: {}'))],
+      ['a wait for two things', workflow(step('wait: { for: 1m, until: "2030-01-01T00:00:00Z" }'))],
+      ['a template of nothing', workflow(step('template: {}'))],
+      ['a template of two texts', workflow(step('template: { file: a, text: b }'))],
+      ['a step name in capitals', workflow('{ steps: [{ name: A, run: x }] }')],
+      ['a step name too long', workflow(`{ steps: [{ name: ${'a'.repeat(41)}, run: x }] }`)],
+      ['a number for text', workflow(step('run: 1'))],
+      ['text for a number', workflow(step('run: x, retry: { limit: "1" }'))],
+      ['a fraction for an integer', workflow(step('run: x, retry: { limit: 1.5 }'))],
+      ['a number below its minimum', workflow(step('run: x, retry: { limit: -1 }'))],
+      ['a number above its maximum', workflow(step('run: x, retry: { backoff: { jitter: 1.1 } }'))],
+      ['a duration without a unit', workflow(step('run: x, timeout: "10"'))],
+      ['a duration that is a number', workflow(step('run: x, timeout: 10'))],
+      ['a word that is not in the list', workflow(step('http: { url: "http://x", method: get }'))],
+      ['null for a list', workflow('{ steps: null }')],
+      ['a list for a map', workflow(step('run: x, env: [a]'))],
+      ['an environment variable with a dash', workflow(step('run: x, env: { A-B: x }'))],
+      ['a number as the value of a variable', workflow(step('run: x, env: { A: 1 }'))],
+      ['an input in capitals with a type', workflow(step('run: ""'))],
+      ['a name with a capital', workflow(step('run: x'), '{ name: A }')],
+      ['no name', workflow(step('run: x'), '{}')],
+      ['nothing to track', environment('track: {}')],
+      ['two things to track', environment('track: { branch: main, tag: { semver: "1.x" } }')],
+      ['upstream after nothing', environment('track: { upstream: true }')],
+      ['a gate of nothing', environment('track: { branch: main }, gates: [{}]')],
+      ['a source without a branch', sourceOf('{ url: "https://x/y" }')],
+      ['no tags', sourceOf('{ url: "https://x/y", branch: main, tags: [] }')],
+      ['a run of nothing', runOf('{}')],
+      ['a wish that does not exist', runOf('{ workflow: a, desired: Stopped }')],
+    ])('%s', async (_, text) => {
+      const { parser, server } = await both(Buffer.from(text));
+      expect({ parser: parser.accepted, server: server.accepted }, server.said).toEqual({
+        parser: false,
+        server: false,
+      });
+    });
+  });
+});

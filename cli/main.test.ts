@@ -117,7 +117,10 @@ describe('finding the controller', () => {
   });
 
   test('--server and WINDLASS_TOKEN name one; a wrong token is refused, and none is printed', async () => {
-    const { url, token } = laptop.controller;
+    const {
+      token,
+      controller: { url },
+    } = laptop;
     const named = (env: Record<string, string>) =>
       windlass(['get', 'environments', '--server', url], { cwd: '/', env });
     expect(await named({ WINDLASS_TOKEN: token })).toMatchObject({ code: 0 });

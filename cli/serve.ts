@@ -57,9 +57,9 @@ function catchInterrupts({ io }: Cli): Interrupts {
   return { first: first.signal, second, release };
 }
 
-async function attend(cli: Cli, { controller, source, warning }: Laptop, stop: Interrupts): Promise<void> {
+async function attend(cli: Cli, { controller, token, source, warning }: Laptop, stop: Interrupts): Promise<void> {
   const { io } = cli;
-  const client = createClient({ server: controller.url, token: controller.token });
+  const client = createClient({ server: controller.url, token });
   if (warning !== null) io.stderr.write(`windlass: ${warning}\n`);
   io.stdout.write(`windlass ${version} serves ${source.url}, branch ${source.branch}, at ${controller.url}\n`);
   await Promise.race([watch(), aborted(stop.first)]);

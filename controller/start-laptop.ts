@@ -7,13 +7,14 @@ import { RepositoryUnreachable } from './git/errors.ts';
 import { openRepository } from './git/repository.ts';
 import { parseRepositoryUrl } from './git/url.ts';
 import { DataDirectoryInUse } from './store/errors.ts';
-import { type ControllerOptions, project, type RunningController, startController } from './start.ts';
+import { type LaptopHomeOptions, openLaptopHome, project } from './home-laptop.ts';
+import { type ControllerOptions, type RunningController, startController } from './start.ts';
 
 /** The one source that `up` makes. */
 export const laptopSource = { namespace: project, name: 'repo' };
 const defaultPath = 'workflows';
 
-export interface LaptopOptions extends ControllerOptions {
+export interface LaptopOptions extends ControllerOptions, LaptopHomeOptions {
   /** A path or URL; null: what was served from this data before, else the repository around `cwd`. */
   repo: string | null;
   /** Null: as before, else the branch of the repository's HEAD. */
@@ -25,6 +26,8 @@ export interface LaptopOptions extends ControllerOptions {
 
 export interface Laptop {
   controller: RunningController;
+  /** Bearer token of the API. */
+  token: string;
   source: { url: string; branch: string; path: string };
   /** What the user should know though it is no failure; null for nothing. */
   warning: string | null;
@@ -38,7 +41,7 @@ export class CannotStart extends Error {
 /** Starts a controller whose one source is a git repository. @throws CannotStart, UnsupportedUrl, GitError */
 export async function startLaptop(options: LaptopOptions): Promise<Laptop> {
   const asked = options.repo === null ? null : canonicalUrl(options.repo);
-  const controller = await startController(options).catch((cause: unknown) => {
+  const { controller, token } = await openLaptop(options).catch((cause: unknown) => {
     throw new CannotStart(explain(cause, options), { cause });
   });
   try {
@@ -46,11 +49,19 @@ export async function startLaptop(options: LaptopOptions): Promise<Laptop> {
     const before = await objects.get('WorkflowSource', laptopSource.namespace, laptopSource.name);
     const { spec, warning } = await chooseSource(options, asked, before);
     await objects.apply({ kind: 'WorkflowSource', metadata: laptopSource, spec });
-    return { controller, source: { ...spec, path: spec.path ?? defaultPath }, warning };
+    return { controller, token, source: { ...spec, path: spec.path ?? defaultPath }, warning };
   } catch (error) {
     await controller.stop(0);
     throw error;
   }
+}
+
+/** A controller in its home on this machine, without a source. @throws as what it opens does */
+export async function openLaptop(
+  options: ControllerOptions & LaptopHomeOptions,
+): Promise<{ controller: RunningController; token: string }> {
+  const home = await openLaptopHome(options);
+  return { controller: await startController(home, options), token: home.token };
 }
 
 async function chooseSource(

@@ -5,9 +5,7 @@ import { listen } from '../api/listen.ts';
 import type { RunObservation } from './core/run/types.ts';
 import { checkObject } from './core/lint/index.ts';
 import { formatPath } from './core/parse/position.ts';
-import { openDataDirectory } from './data-directory.ts';
-import { createExecutors } from './executors/index.ts';
-import { createSecretDirectory } from './executors/secrets.ts';
+import type { Home } from './home.ts';
 import { createEnvironmentReconciler } from './reconcilers/environment.ts';
 import { createMetrics } from './reconcilers/metrics.ts';
 import { createPlanCache } from './reconcilers/plans.ts';
@@ -18,18 +16,9 @@ import { createRunReconciler } from './reconcilers/workflow-run.ts';
 import { createSourceReconciler } from './reconcilers/workflow-source.ts';
 import { createMailbox } from './runtime/mailbox.ts';
 import type { Clock } from './seams/clock.ts';
-import { openStore } from './store/open.ts';
 import type { Store } from './store/types.ts';
 
-/** Namespace of sources, environments and promotions on a laptop. */
-export const project = 'default';
-/** Where environment files are, from the root of the repository. */
-export const environmentsPath = 'environments';
-
 export interface ControllerOptions {
-  dataDir: string;
-  /** Postgres to use instead of the embedded one. */
-  databaseUrl: string | null;
   listen: { host: string; port: number };
   env: Readonly<Record<string, string | undefined>>;
   clock: Clock;
@@ -40,41 +29,35 @@ export interface ControllerOptions {
 /** A controller that serves and reconciles. */
 export interface RunningController {
   url: string;
-  token: string;
   store: Store;
   /** Begins nothing more, waits up to `graceMs` for what runs, then lets go of it: the next start adopts it. */
   stop(graceMs: number): Promise<void>;
 }
 
-/** Wires everything of a laptop's controller and starts it. @throws when the data directory, database or port cannot be had */
-export async function startController(options: ControllerOptions): Promise<RunningController> {
+/**
+ * Wires the controller of a home and starts it; the home is its own from here on and closed with it.
+ * @throws when the port cannot be had; the home is closed then, too
+ */
+export async function startController(home: Home, options: ControllerOptions): Promise<RunningController> {
   const { clock, log } = options;
-  const data = await openDataDirectory(options.dataDir);
-  const store = await openStore(options.databaseUrl ? { databaseUrl: options.databaseUrl } : { dataDir: data.path }, {
-    clock,
-    home: data.home,
-    log: (message, fields) => log.info(fields ?? {}, message),
-  });
+  const { store } = home;
   const registry = new Registry();
   collectDefaultMetrics({ register: registry });
   const metrics = createMetrics(registry);
-  const secrets = createSecretDirectory(data.secrets);
-  const repositories = createRepositories({ directory: data.repositories, home: 'laptop', secrets, env: options.env });
+  const repositories = createRepositories({
+    directory: home.repositories,
+    home: home.kind,
+    secrets: home.secrets,
+    env: options.env,
+  });
   const mailbox = createMailbox<RunObservation>();
-  const executor = createExecutors({
-    root: data.attempts,
-    files: store.versions,
-    secrets,
-    sink: {
+  const executor = home.createExecutor(
+    {
       ended: (key, result, at) => mailbox.post(key.runId, { type: 'AttemptEnded', ...keyed(key), at, result }),
       log: store.logs,
     },
-    clock,
-    lost: () => store.lease.lost,
-    env: options.env,
-    allowLoopback: true,
-    allowPrivate: true,
-  });
+    () => store.lease.lost,
+  );
   const common = { store, clock, log, metrics, repositories };
   const writer = { objects: store.objects, clock, log };
   const statuses = {
@@ -92,7 +75,7 @@ export async function startController(options: ControllerOptions): Promise<Runni
   const sources = createSourceReconciler({
     ...common,
     statuses: statuses.sources,
-    environmentsPath,
+    environmentsPath: home.environmentsPath,
     onFetched: environments.sourceFetched,
   });
   const workflows = createWorkflowReconciler({ ...common, statuses: statuses.workflows });
@@ -113,22 +96,20 @@ export async function startController(options: ControllerOptions): Promise<Runni
       store,
       clock,
       log,
-      token: data.token,
-      identity: { user: 'local', groups: ['*'] },
-      allowedHosts: ['127.0.0.1', 'localhost', '[::1]'],
+      access: home.access,
       registry,
-      ready: () => readiness(store),
+      ready: () => readiness(home),
       validate: (kind, object) =>
         checkObject(kind, object)
           .filter((problem) => problem.severity !== 'warning')
           .map(({ path, message, rule }) => ({ path: formatPath(path), message, rule })),
-      project,
+      project: home.project,
       version: options.version,
       closing: closing.signal,
     }),
     options.listen,
   ).catch(async (error: unknown) => {
-    await store.close();
+    await home.close();
     throw error;
   });
   // What a killed controller did not come to remove takes place, and does no other harm.
@@ -136,14 +117,13 @@ export async function startController(options: ControllerOptions): Promise<Runni
     .sweep(() => store.runs.openAttempts())
     .catch((error: unknown) => log.warn({ err: error }, 'folders of attempts that have ended stay'));
   for (const reconciler of Object.values(reconcilers)) await reconciler.start();
-  await data.announce(server.url);
+  await home.announce(server.url);
 
   return {
     url: server.url,
-    token: data.token,
     store,
     async stop(graceMs) {
-      await data.retract();
+      await home.announce(null);
       await Promise.all([sources.stop(), environments.stop(), workflows.stop()]);
       await runs.drain(graceMs);
       await runs.stop();
@@ -152,7 +132,7 @@ export async function startController(options: ControllerOptions): Promise<Runni
       closing.abort();
       await server.close();
       await repositories.close();
-      await store.close();
+      await home.close();
     },
   };
 }
@@ -161,14 +141,12 @@ function keyed(key: { step: string; attempt: number }): { step: string; attempt:
   return { step: key.step, attempt: key.attempt };
 }
 
-async function readiness(store: Store): Promise<{ ok: boolean; reasons: string[] }> {
+async function readiness({ store, notReady }: Home): Promise<{ ok: boolean; reasons: string[] }> {
+  const reasons = notReady();
   try {
     await store.ping();
-    return { ok: true, reasons: [] };
   } catch (error) {
-    return {
-      ok: false,
-      reasons: [`the database does not answer: ${error instanceof Error ? error.message : String(error)}`],
-    };
+    reasons.push(`the database does not answer: ${error instanceof Error ? error.message : String(error)}`);
   }
+  return { ok: reasons.length === 0, reasons };
 }

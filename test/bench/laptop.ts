@@ -5,7 +5,8 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import pino from 'pino';
 import { systemClock } from '../../controller/runtime/clock.ts';
-import { project, startController } from '../../controller/start.ts';
+import { project } from '../../controller/home-laptop.ts';
+import { openLaptop } from '../../controller/start-laptop.ts';
 import { createRepository } from '../fixtures/repository.ts';
 import { type Figure, median, quantile } from './figures.ts';
 
@@ -73,7 +74,7 @@ export async function pushToActive(): Promise<Figure> {
   const directory = await mkdtemp(join(tmpdir(), 'windlass-bench-'));
   const repository = await createRepository(join(directory, 'repository'));
   await repository.commit({ 'workflows/hello.yaml': workflow('hello') }, 'a workflow');
-  const controller = await startController({
+  const { controller } = await openLaptop({
     dataDir: join(directory, 'data'),
     databaseUrl: null,
     listen: { host: '127.0.0.1', port: 0 },

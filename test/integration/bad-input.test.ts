@@ -14,7 +14,7 @@ import { join } from 'node:path';
 import { promisify } from 'node:util';
 import { afterAll, afterEach, beforeAll, describe, expect, test } from 'vitest';
 import type { WorkflowSpec } from '../../crds/workflow.ts';
-import { startController } from '../../controller/start.ts';
+import { openLaptop } from '../../controller/start-laptop.ts';
 import { controllerOptions, type ControllerWorld, quickstartRepository, startWorld } from '../fixtures/controller.ts';
 import type { FileContent, ScratchRepository } from '../fixtures/repository.ts';
 
@@ -276,10 +276,10 @@ test('a taken port ends the start with a sentence, and lets the data directory g
   const data = await mkdtemp(join(tmpdir(), 'windlass-port-'));
   try {
     const options = controllerOptions(data, { listen: { host: '127.0.0.1', port } });
-    await expect(startController(options)).rejects.toThrow(
+    await expect(openLaptop(options)).rejects.toThrow(
       `Cannot listen on 127.0.0.1:${port}: the port is taken by another program; stop it, or choose another with --port.`,
     );
-    const second = await startController(controllerOptions(data));
+    const { controller: second } = await openLaptop(controllerOptions(data));
     await second.stop(0);
   } finally {
     server.close();

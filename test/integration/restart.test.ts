@@ -5,7 +5,7 @@ import { join } from 'node:path';
 import { promisify } from 'node:util';
 import { afterEach, beforeEach, describe, expect, test, vi } from 'vitest';
 import type { Client } from '../../api/client.ts';
-import { startController } from '../../controller/start.ts';
+import { openLaptop } from '../../controller/start-laptop.ts';
 import { DataDirectoryInUse } from '../../controller/store/errors.ts';
 import { type DemoController, startDemoController } from '../../examples/quickstart/demo/controller.ts';
 import { controllerOptions } from '../fixtures/controller.ts';
@@ -172,7 +172,7 @@ describe('a second controller on the same data', () => {
   test('is refused, and says who has it and what to do; the first goes on', async () => {
     await repository.commit({ 'workflows/.gitkeep': '' }, 'Nothing yet');
     const first = await up();
-    await expect(startController(controllerOptions(join(directory, '.windlass')))).rejects.toThrow(DataDirectoryInUse);
+    await expect(openLaptop(controllerOptions(join(directory, '.windlass')))).rejects.toThrow(DataDirectoryInUse);
     await expect(up()).rejects.toThrow(
       new RegExp(`is in use by process ${first.pid}\\. Stop that process or choose another data directory`),
     );

@@ -1,0 +1,60 @@
+import { createTokenAccess } from '../api/access-token.ts';
+import { openDataDirectory } from './data-directory.ts';
+import { createExecutors } from './executors/index.ts';
+import { createSecretDirectory } from './executors/secrets.ts';
+import type { Home } from './home.ts';
+import type { ControllerOptions } from './start.ts';
+import { openStore } from './store/open.ts';
+
+/** Namespace of sources, environments and promotions on a laptop. */
+export const project = 'default';
+/** Where environment files are, from the root of the repository. */
+const environmentsPath = 'environments';
+
+export interface LaptopHomeOptions extends Pick<ControllerOptions, 'clock' | 'log' | 'env'> {
+  dataDir: string;
+  /** Postgres to use instead of the embedded one. */
+  databaseUrl: string | null;
+}
+
+/** One directory and one user: everything the controller needs without a cluster. @throws when directory or database cannot be had */
+export async function openLaptopHome(options: LaptopHomeOptions): Promise<Home & { token: string }> {
+  const { clock, log, env } = options;
+  const data = await openDataDirectory(options.dataDir);
+  const store = await openStore(options.databaseUrl ? { databaseUrl: options.databaseUrl } : { dataDir: data.path }, {
+    clock,
+    home: data.home,
+    log: (message, fields) => log.info(fields ?? {}, message),
+  });
+  const secrets = createSecretDirectory(data.secrets);
+  return {
+    kind: 'laptop',
+    token: data.token,
+    store,
+    secrets,
+    repositories: data.repositories,
+    environmentsPath,
+    project,
+    access: createTokenAccess({
+      token: data.token,
+      caller: { user: 'local', groups: ['*'] },
+      objects: store.objects,
+      allowedHosts: ['127.0.0.1', 'localhost', '[::1]'],
+    }),
+    createExecutor: (sink, lost) =>
+      createExecutors({
+        root: data.attempts,
+        files: store.versions,
+        secrets,
+        sink,
+        clock,
+        lost,
+        env,
+        allowLoopback: true,
+        allowPrivate: true,
+      }),
+    notReady: () => [],
+    announce: (url) => (url === null ? data.retract() : data.announce(url)),
+    close: () => store.close(),
+  };
+}

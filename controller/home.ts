@@ -1,0 +1,27 @@
+import type { Access } from '../api/access.ts';
+import type { Executor, ExecutorSink, SecretReader } from './seams/executor.ts';
+import type { Store } from './store/types.ts';
+
+/** What differs between a laptop and a cluster. Everything else is the same code. */
+export interface Home {
+  readonly kind: 'laptop' | 'cluster';
+  /** History, with the desired state of this home: objects of the database, or of the Kubernetes API. */
+  readonly store: Store;
+  readonly secrets: SecretReader;
+  /** Folder of the mirrors of sources. */
+  readonly repositories: string;
+  /** Folder of environment files in the repository; null where Environments are applied by people. */
+  readonly environmentsPath: string | null;
+  /** Namespace of sources, environments and promotions; null: every namespace may be a project. */
+  readonly project: string | null;
+  /** Who may call the API, and what they may do. */
+  readonly access: Access;
+  /** Runs the attempts of every step kind of this home. `lost`: aborted when the lease of the moment is lost. */
+  createExecutor(sink: ExecutorSink, lost: () => AbortSignal): Executor;
+  /** Why this home cannot serve yet; empty when it can. The database is asked apart. */
+  notReady(): string[];
+  /** Called when the API listens, and with null when it ends. */
+  announce(url: string | null): Promise<void>;
+  /** After everything that uses it has stopped; the store is closed with it. */
+  close(): Promise<void>;
+}

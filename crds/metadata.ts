@@ -9,8 +9,16 @@ export const identifierPattern = '^[a-z][a-z0-9_]{0,39}$';
 /** RFC 1123 label: names of namespaces. */
 export const labelPattern = '^[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?$';
 
+const subdomain = '[a-z0-9]([-a-z0-9]*[a-z0-9])?(\\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)*';
+
 /** RFC 1123 subdomain: names of objects. */
-export const namePattern = '^[a-z0-9]([-a-z0-9.]{0,251}[a-z0-9])?$';
+export const namePattern = `^${subdomain}$`;
+
+/** What Kubernetes calls a qualified name: `team`, `example.org/team`. */
+export const labelKeyPattern = `^(${subdomain}/)?[A-Za-z0-9]([-A-Za-z0-9_.]{0,61}[A-Za-z0-9])?$`;
+
+/** The value of a label; it may be empty. */
+export const labelValuePattern = '^([A-Za-z0-9]([-A-Za-z0-9_.]{0,61}[A-Za-z0-9])?)?$';
 
 /** A length of time as `kubectl` users write it: `30s`, `1h30m`, `250ms`, `7d`. */
 export const durationPattern = '^([0-9]{1,9}(ms|s|m|h|d))+$';
@@ -76,8 +84,15 @@ export const UserMetadata = Strict({
   name: Type.Optional(ObjectName('The name, unique within its namespace and kind.')),
   generateName: Type.Optional(Text('A prefix; the store appends a random suffix. For runs.', 240)),
   namespace: Type.Optional(NamespaceName("The namespace; on a laptop a name, by default the environment's own.")),
-  labels: Type.Optional(MapOf(Type.String({ maxLength: 63 }), { description: 'Labels to select by.' })),
-  annotations: Type.Optional(MapOf(Type.String({ maxLength: 262144 }), { description: 'Free annotations.' })),
+  labels: Type.Optional(
+    MapOf(Type.String({ pattern: labelValuePattern, maxLength: 63 }), {
+      description: 'Labels to select by.',
+      keys: labelKeyPattern,
+    }),
+  ),
+  annotations: Type.Optional(
+    MapOf(Type.String({ maxLength: 262144 }), { description: 'Free annotations.', keys: labelKeyPattern }),
+  ),
 });
 
 /** The metadata of an object as stored. */

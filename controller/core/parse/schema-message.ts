@@ -1,12 +1,21 @@
 import type { ErrorObject } from 'ajv/dist/2020.js';
-import { durationPattern, identifierPattern, labelPattern, namePattern } from '../../../crds/metadata.ts';
+import {
+  durationPattern,
+  identifierPattern,
+  labelKeyPattern,
+  labelPattern,
+  labelValuePattern,
+  namePattern,
+} from '../../../crds/metadata.ts';
 import { suggest } from '../expression/suggest.ts';
 import { formatPath, type Path, type Problem } from './position.ts';
 
 /** What the patterns of the contract mean, for people. */
 const patternMeanings: Record<string, string> = {
   [identifierPattern]: 'start with a lowercase letter and hold only lowercase letters, digits and _, at most 40',
-  [namePattern]: 'hold only lowercase letters, digits, - and ., and start and end with a letter or digit',
+  [namePattern]: 'hold only lowercase letters, digits, - and ., with a letter or digit at both ends and beside each .',
+  [labelKeyPattern]: 'be a name such as team or example.org/team, at most 63 letters, digits, -, _ and . after the /',
+  [labelValuePattern]: 'hold only letters, digits, -, _ and ., and start and end with a letter or digit',
   [labelPattern]: 'hold only lowercase letters, digits and -, at most 63, and start and end with a letter or digit',
   [durationPattern]: 'be a duration such as 30s, 1h30m or 7d',
   '^[A-Za-z_][A-Za-z0-9_]{0,127}$': 'hold only letters, digits and _, and not start with a digit',

@@ -4,6 +4,7 @@ import { createExecutors } from './executors/index.ts';
 import { createSecretDirectory } from './executors/secrets.ts';
 import type { Home } from './home.ts';
 import type { ControllerOptions } from './start.ts';
+import type { Governance } from './seams/governance.ts';
 import { openStore } from './store/open.ts';
 
 /** Namespace of sources, environments and promotions on a laptop. */
@@ -16,6 +17,14 @@ export interface LaptopHomeOptions extends Pick<ControllerOptions, 'clock' | 'lo
   /** Postgres to use instead of the embedded one. */
   databaseUrl: string | null;
 }
+
+/** A namespace is a name and one person writes everything: nobody has to be asked. */
+export const laptopGovernance: Governance = {
+  admits: async () => ({ ok: true }),
+  approvalsHeld: async () => null,
+  identityTable: async () => null,
+  editorsOf: async () => [],
+};
 
 /** One directory and one user: everything the controller needs without a cluster. @throws when directory or database cannot be had */
 export async function openLaptopHome(options: LaptopHomeOptions): Promise<Home & { token: string }> {
@@ -35,6 +44,7 @@ export async function openLaptopHome(options: LaptopHomeOptions): Promise<Home &
     repositories: data.repositories,
     environmentsPath,
     project,
+    governance: laptopGovernance,
     access: createTokenAccess({
       token: data.token,
       caller: { user: 'local', groups: ['*'] },

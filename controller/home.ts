@@ -1,5 +1,6 @@
 import type { Access } from '../api/access.ts';
 import type { Executor, ExecutorSink, SecretReader } from './seams/executor.ts';
+import type { Governance } from './seams/governance.ts';
 import type { Store } from './store/types.ts';
 
 /** What differs between a laptop and a cluster. Everything else is the same code. */
@@ -14,6 +15,8 @@ export interface Home {
   readonly environmentsPath: string | null;
   /** Namespace of sources, environments and promotions; null: every namespace may be a project. */
   readonly project: string | null;
+  /** Consent of namespaces, trust in approvals, and who is who. */
+  readonly governance: Governance;
   /** Who may call the API, and what they may do. */
   readonly access: Access;
   /** Runs the attempts of every step kind of this home. `lost`: aborted when the lease of the moment is lost. */

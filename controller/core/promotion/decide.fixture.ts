@@ -81,6 +81,8 @@ export function facts({ spec, ...more }: FactsOptions = {}): PromotionFacts {
     active: [],
     upstream: new Map(),
     promotions: [],
+    approvalsHeld: null,
+    identities: null,
     knownNames: new Set(),
     ...more,
   };

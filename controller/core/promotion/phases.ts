@@ -38,7 +38,7 @@ export function advance(view: View, fact: PromotionFact, now: number): Standing 
   if (tagOf(view, row.ref)?.deleted) {
     return ended('Superseded', { reason: 'TagDeleted', message: `Tag ${row.ref} was deleted.` });
   }
-  const no = rejectionOf(gatesFor(view, row), fact.approvals);
+  const no = view.facts.approvalsHeld === null ? rejectionOf(gatesFor(view, row), fact.approvals) : undefined;
   if (no !== undefined) {
     const comment = no.comment ? `: ${no.comment}` : '.';
     return ended('Rejected', { reason: 'ApprovalRejected', message: `${no.user} rejected it${comment}` });

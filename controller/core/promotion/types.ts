@@ -2,6 +2,7 @@ import type { Gate, EnvironmentSpec } from '../../../crds/environment.ts';
 import type { PromotionApproval } from '../../../crds/promotion.ts';
 import type { Diagnostic } from '../diagnostic.ts';
 import type { Instant } from '../time.ts';
+import type { Identities } from './identities.ts';
 
 export type PromotionPhase = 'Pending' | 'Gating' | 'Succeeded' | 'Failed' | 'Rejected' | 'Superseded';
 
@@ -123,6 +124,10 @@ export interface PromotionFacts {
   upstream: ReadonlyMap<string, UpstreamFact>;
   /** All of this environment that have not finished, and the newest that have: no (ref, commit) of them is tried again. */
   promotions: PromotionFact[];
+  /** Why entries of `spec.approvals` cannot be believed at present: approval gates hold and nobody rejects. Null: they can. */
+  approvalsHeld: string | null;
+  /** Which user is behind a git address; null where people go by name and address. */
+  identities: Identities | null;
   /** Names that versions of this project have already, as `nameKey` writes them: they are not given again. */
   knownNames: ReadonlySet<string>;
 }

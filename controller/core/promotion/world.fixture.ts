@@ -163,6 +163,8 @@ function gather(world: World, stage: Stage): PromotionFacts {
     active: [...stage.active.values()],
     upstream: new Map((stage.spec.after ?? []).map((name) => [name, upstreamFact(world, name)])),
     promotions: stage.promotions.map((fact) => ({ ...fact, authors: authorsOf(world, stage, fact) })),
+    approvalsHeld: null,
+    identities: null,
     knownNames: new Set(world.names),
   };
 }

@@ -1,25 +1,28 @@
 import type { Gate } from '../../../../crds/environment.ts';
 import type { PromotionApproval } from '../../../../crds/promotion.ts';
-import type { GateResult, Person } from '../types.ts';
+import { fold, type Identities, identityTableName } from '../identities.ts';
+import type { GateResult, Person, PromotionFact, PromotionFacts } from '../types.ts';
 
 type ApprovalGate = NonNullable<Gate['approval']>;
 
 /** Enough different people approve, by name without regard to case. */
 export function judgeApproval(
   gate: ApprovalGate,
-  approvals: PromotionApproval[],
-  authors: Person[] | null,
+  { approvals, authors }: Pick<PromotionFact, 'approvals' | 'authors'>,
+  { approvalsHeld, identities }: Pick<PromotionFacts, 'approvalsHeld' | 'identities'>,
 ): GateResult {
-  if (gate.notAuthor && authors === null) {
-    return { gate: 'approval', open: false, message: 'It is not known yet who wrote it.' };
-  }
+  if (approvalsHeld !== null) return held(approvalsHeld);
+  if (gate.notAuthor && authors === null) return held('It is not known yet who wrote it.');
+  const unknown = gate.notAuthor ? unknownAuthors(authors ?? [], identities) : null;
+  if (unknown !== null) return held(unknown);
   const counted = new Map<string, string>();
   const refused = new Map<string, string>();
   for (const approval of approvals) {
     if (approval.decision !== 'Approve') continue;
     const user = fold(approval.user);
     if (!mayDecide(gate, approval)) refused.set(user, `${approval.user} is in none of the groups`);
-    else if (gate.notAuthor && isAuthor(user, authors ?? [])) refused.set(user, `${approval.user} wrote some of it`);
+    else if (gate.notAuthor && isAuthor(user, authors ?? [], identities))
+      refused.set(user, `${approval.user} wrote some of it`);
     else counted.set(user, approval.user);
   }
   const count = gate.count ?? 1;
@@ -33,6 +36,21 @@ export function judgeApproval(
     open,
     message: `${counted.size} of ${count} approvals${asked}${given}${ignored}.`,
   };
+}
+
+function held(message: string): GateResult {
+  return { gate: 'approval', open: false, message };
+}
+
+/** Whoever maps to nobody may be any of the approvers, so that no approval counts while there is one. */
+function unknownAuthors(authors: Person[], identities: Identities | null): string | null {
+  if (identities === null) return null;
+  const where = `ConfigMap ${identityTableName} of the project's namespace`;
+  if (identities.problem !== null) return `Nobody can be told from the authors: ${where}: ${identities.problem}.`;
+  const nobody = [...new Set(authors.map(({ email }) => fold(email)))].filter((email) => !identities.users.has(email));
+  if (nobody.length === 0) return null;
+  const some = `${nobody.slice(0, 5).join(', ')}${nobody.length > 5 ? ` and ${nobody.length - 5} more` : ''}`;
+  return `${some} wrote some of it and may be any approver: say in ${where} which user that is.`;
 }
 
 /**
@@ -52,13 +70,10 @@ function mayDecide(gate: ApprovalGate, approval: PromotionApproval): boolean {
   return gate.groups === undefined || gate.groups.some((group) => approval.groups?.includes(group));
 }
 
-function isAuthor(user: string, authors: Person[]): boolean {
+function isAuthor(user: string, authors: Person[], identities: Identities | null): boolean {
   return authors.some(({ name, email }) => {
     const address = fold(email);
+    if (identities !== null) return user === fold(identities.users.get(address) ?? user);
     return user === fold(name) || user === address || user === address.split('@')[0];
   });
-}
-
-function fold(name: string): string {
-  return name.trim().toLowerCase();
 }

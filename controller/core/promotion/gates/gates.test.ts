@@ -3,7 +3,8 @@ import type { Gate } from '../../../../crds/environment.ts';
 import type { PromotionApproval } from '../../../../crds/promotion.ts';
 import { active, digest, facts, hash, holds, promotion, start, tag, upstream } from '../decide.fixture.ts';
 import { decidePromotion } from '../decide.ts';
-import type { PromotionFact, UpstreamFact } from '../types.ts';
+import { readIdentities } from '../identities.ts';
+import type { PromotionFact, PromotionFacts, UpstreamFact } from '../types.ts';
 
 const commit = hash('a');
 const now = start + 1000;
@@ -16,6 +17,7 @@ interface Setting {
   row?: Partial<PromotionFact['row']>;
   already?: ReturnType<typeof active>[];
   holds?: Record<string, string>;
+  more?: Partial<Pick<PromotionFacts, 'approvalsHeld' | 'identities'>>;
 }
 
 /** Tag v1.0.0 with report at r1, on its way into prod. */
@@ -28,6 +30,7 @@ function decide(setting: Setting) {
     active: setting.already ?? [],
     upstream: staging === null ? new Map() : new Map([['staging', staging]]),
     promotions: [promotion('v1.0.0', setting.row, setting.fact)],
+    ...setting.more,
   });
   const decision = decidePromotion(world, now);
   const [row] = decision.promotions;
@@ -155,6 +158,45 @@ describe('approval', () => {
     const fact = { approvals: [{ ...ann, user: 'bob' }], authors: null };
     expect(decide({ gates: gate({ notAuthor: true }), fact })).toMatchObject({ phase: 'Gating', commit, wakeAt: now });
     expect(decide({ gates: gate({}), fact })).toMatchObject({ phase: 'Succeeded' });
+  });
+
+  test.each<[string, Record<string, string>, PromotionApproval[], boolean, string]>([
+    ['else', { table: 'ann@example.com: smith' }, [ann], true, '1 of 1 approvals (ann).'],
+    [
+      'the author',
+      { table: 'Ann@example.com: ANN' },
+      [ann],
+      false,
+      '0 of 1 approvals; not counted: ann wrote some of it.',
+    ],
+    [
+      'anyone, of an author who maps to nobody',
+      { table: 'bob@example.com: bob' },
+      [ann],
+      false,
+      'ann@example.com wrote',
+    ],
+    ['anyone, without a table', {}, [ann], false, 'ann@example.com wrote some of it and may be any approver'],
+    [
+      'anyone, by a table with a mistake',
+      { table: 'ann@example.com: [x]' },
+      [ann],
+      false,
+      'must be the name of a user',
+    ],
+  ])('where users are told by a table: %s', (_, table, approvals, open, message) => {
+    const fact = { approvals, authors: wroteIt };
+    const row = decide({ gates: gate({ notAuthor: true }), fact, more: { identities: readIdentities(table) } });
+    expect(row.gate('approval')?.open).toBe(open);
+    expect(row.gate('approval')?.message).toContain(message);
+  });
+
+  test('nothing that entries say counts while they cannot be believed', () => {
+    const more = { approvalsHeld: 'There is no policy.' };
+    const no: PromotionApproval = { ...ann, user: 'eve', decision: 'Reject' };
+    const row = decide({ gates: gate({}), fact: { approvals: [ann, no] }, more });
+    expect(row).toMatchObject({ phase: 'Gating', reason: 'WaitingForApproval' });
+    expect(row.gate('approval')).toEqual({ gate: 'approval', open: false, message: 'There is no policy.' });
   });
 
   test.each<[string, Gate[], string[], boolean]>([

@@ -36,7 +36,7 @@ function judgeGate(gate: Gate, view: View, fact: PromotionFact, changes: Workflo
   if (fields.length === 0) return [unknownGate('empty')];
   return fields.map((field) => {
     if (field === 'upstream' && gate.upstream) return judgeUpstream(gate.upstream, view.facts, changes);
-    if (field === 'approval' && gate.approval) return judgeApproval(gate.approval, fact.approvals, fact.authors);
+    if (field === 'approval' && gate.approval) return judgeApproval(gate.approval, fact, view.facts);
     // Written by a newer controller, or past the schema: what cannot be evaluated holds.
     return unknownGate(field);
   });

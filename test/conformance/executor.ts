@@ -89,6 +89,8 @@ export interface ExecutorSetup {
     /** Runs until it is stopped. Resolves `begun` once its side effect is there. */
     endless: ResolvedBody;
   };
+  /** The action as one of a run that exists, where the world asks for it. */
+  owned?(action: StartAction): Promise<StartAction>;
   /** Resolves when the endless body has begun. */
   endlessBegun(): Promise<void>;
   /** How often the endless body has begun, in the world. */
@@ -127,6 +129,7 @@ export function startAction(body: ResolvedBody, key: Partial<AttemptKey> = {}): 
     workflow: 'nightly',
     digest: 'sha256:0123',
     body,
+    startedAt: Date.now(),
   };
 }
 
@@ -159,7 +162,8 @@ export function executorConformance(
       const sink = new RecordingSink();
       const setup = await setUp(sink);
       disposals.push(() => setup.dispose());
-      return { ...setup, sink };
+      const given = async (body: ResolvedBody) => (await setup.owned?.(startAction(body))) ?? startAction(body);
+      return { ...setup, sink, given };
     }
 
     function check(title: ExecutorTest, run: () => Promise<void>): void {
@@ -169,19 +173,19 @@ export function executorConformance(
     }
 
     check('reports the end once, with outputs', async () => {
-      const { executor, sink, bodies } = await ready();
-      const action = startAction(bodies.succeeds.body);
+      const { executor, sink, bodies, given } = await ready();
+      const action = await given(bodies.succeeds.body);
       await executor.start(action);
       expect(await sink.end(action.key)).toEqual(bodies.succeeds.outputs);
-      const marker = startAction(bodies.succeeds.body);
+      const marker = await given(bodies.succeeds.body);
       await executor.start(marker);
       await sink.end(marker.key);
       expect(sink.endsOf(action.key)).toHaveLength(1);
     });
 
     check('reports a failure', async () => {
-      const { executor, sink, bodies } = await ready();
-      const action = startAction(bodies.fails);
+      const { executor, sink, bodies, given } = await ready();
+      const action = await given(bodies.fails);
       await executor.start(action);
       const result = await sink.end(action.key);
       expect(result.outcome).toBe('Failed');
@@ -189,8 +193,8 @@ export function executorConformance(
     });
 
     check('a second start is the same run', async () => {
-      const { executor, sink, bodies, endlessBegun, endlessCount } = await ready();
-      const action = startAction(bodies.endless);
+      const { executor, sink, bodies, endlessBegun, endlessCount, given } = await ready();
+      const action = await given(bodies.endless);
       await Promise.all([executor.start(action), executor.start(action)]);
       await endlessBegun();
       await executor.start(action);
@@ -201,8 +205,8 @@ export function executorConformance(
     });
 
     check('a start after the end reports again', async () => {
-      const { executor, sink, bodies } = await ready();
-      const action = startAction(bodies.succeeds.body);
+      const { executor, sink, bodies, given } = await ready();
+      const action = await given(bodies.succeeds.body);
       await executor.start(action);
       await sink.end(action.key);
       await executor.start(action);
@@ -212,8 +216,8 @@ export function executorConformance(
     });
 
     check('stops what runs', async () => {
-      const { executor, sink, bodies, endlessBegun } = await ready();
-      const action = startAction(bodies.endless);
+      const { executor, sink, bodies, endlessBegun, given } = await ready();
+      const action = await given(bodies.endless);
       await executor.start(action);
       await endlessBegun();
       await executor.stop(stopAction(action, 5000));
@@ -221,8 +225,8 @@ export function executorConformance(
     });
 
     check('stops before it has begun', async () => {
-      const { executor, sink, bodies } = await ready();
-      const action = startAction(bodies.endless);
+      const { executor, sink, bodies, given } = await ready();
+      const action = await given(bodies.endless);
       await Promise.all([executor.start(action), executor.stop(stopAction(action, 0))]);
       expect(await sink.end(action.key)).toEqual({ outcome: 'Stopped' });
     });
@@ -235,8 +239,8 @@ export function executorConformance(
     });
 
     check('a stop after the end reports how it ended, and when', async () => {
-      const { executor, sink, bodies } = await ready();
-      const action = startAction(bodies.succeeds.body);
+      const { executor, sink, bodies, given } = await ready();
+      const action = await given(bodies.succeeds.body);
       await executor.start(action);
       await sink.end(action.key);
       await executor.stop(stopAction(action, 1000));
@@ -246,8 +250,8 @@ export function executorConformance(
     });
 
     check('a stopped attempt stays Stopped', async () => {
-      const { executor, sink, bodies, endlessBegun } = await ready();
-      const action = startAction(bodies.endless);
+      const { executor, sink, bodies, endlessBegun, given } = await ready();
+      const action = await given(bodies.endless);
       await executor.start(action);
       await endlessBegun();
       await executor.stop(stopAction(action, 5000));
@@ -257,16 +261,16 @@ export function executorConformance(
     });
 
     check('outputs arrive whole', async () => {
-      const { executor, sink, bodies } = await ready();
+      const { executor, sink, bodies, given } = await ready();
       const { body, outputs } = bodies.yieldsText(1_000_000);
-      const action = startAction(body);
+      const action = await given(body);
       await executor.start(action);
       expect(await sink.end(action.key)).toEqual(outputs);
     });
 
     check('forgets', async () => {
-      const { executor, sink, bodies } = await ready();
-      const action = startAction(bodies.succeeds.body);
+      const { executor, sink, bodies, given } = await ready();
+      const action = await given(bodies.succeeds.body);
       await executor.start(action);
       await sink.end(action.key);
       await executor.forget(action.key);
@@ -275,12 +279,12 @@ export function executorConformance(
     });
 
     check('sweeping spares what is open or runs here', async () => {
-      const { executor, sink, bodies, endlessBegun } = await ready();
+      const { executor, sink, bodies, endlessBegun, given } = await ready();
       await executor.sweep(async () => []);
-      const ended = startAction(bodies.succeeds.body);
+      const ended = await given(bodies.succeeds.body);
       await executor.start(ended);
       await sink.end(ended.key);
-      const running = startAction(bodies.endless);
+      const running = await given(bodies.endless);
       await executor.start(running);
       await endlessBegun();
       await executor.sweep(async () => [ended.key]);
@@ -291,8 +295,8 @@ export function executorConformance(
     });
 
     check('close lets go', async () => {
-      const { executor, sink, bodies, endlessBegun } = await ready();
-      const action = startAction(bodies.endless);
+      const { executor, sink, bodies, endlessBegun, given } = await ready();
+      const action = await given(bodies.endless);
       await executor.start(action);
       await endlessBegun();
       await executor.close();
@@ -301,14 +305,15 @@ export function executorConformance(
     });
 
     check('refuses to start when closed', async () => {
-      const { executor, bodies } = await ready();
+      const { executor, bodies, given } = await ready();
+      const action = await given(bodies.succeeds.body);
       await executor.close();
-      await expect(executor.start(startAction(bodies.succeeds.body))).rejects.toThrow('closed');
+      await expect(executor.start(action)).rejects.toThrow('closed');
     });
 
     check('many at once', async () => {
-      const { executor, sink, bodies } = await ready();
-      const actions = Array.from({ length: 20 }, () => startAction(bodies.succeeds.body));
+      const { executor, sink, bodies, given } = await ready();
+      const actions = await Promise.all(Array.from({ length: 20 }, () => given(bodies.succeeds.body)));
       await Promise.all(actions.map((action) => executor.start(action)));
       for (const action of actions) expect(await sink.end(action.key)).toEqual(bodies.succeeds.outputs);
       expect(sink.ends).toHaveLength(actions.length);

@@ -17,6 +17,7 @@ import { inputSchema } from './rules/input-schema.ts';
 import { needsSelf } from './rules/needs-self.ts';
 import { needsUnknownStep } from './rules/needs-unknown-step.ts';
 import { outputSchema } from './rules/output-schema.ts';
+import { pod } from './rules/pod.ts';
 import { reservedName } from './rules/reserved-name.ts';
 import { templateFile } from './rules/template-file.ts';
 import { unguardedReference } from './rules/unguarded-reference.ts';
@@ -42,6 +43,7 @@ export const workflowRules: readonly Rule[] = [
   needsSelf,
   needsUnknownStep,
   outputSchema,
+  pod,
   reservedName,
   templateFile,
   unguardedReference,

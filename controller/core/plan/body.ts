@@ -4,6 +4,7 @@ import { parseDuration } from '../duration.ts';
 import { compileCondition, compileTemplate, compileText } from '../expression/compile.ts';
 import { normalizePath } from '../paths.ts';
 import { compileSchema } from './json-schema.ts';
+import { buildPodSettings } from './pod.ts';
 import type { OutputSchema, StepBody } from './types.ts';
 
 /** Kinds that make attempts: they have a timeout, a deadline and retries, and take `defaults`. */
@@ -16,8 +17,11 @@ function isRepeatable(method: string): boolean {
   return method !== 'POST' && method !== 'PATCH';
 }
 
-/** The kind a step sets, with its field; everything after this looks at `kind` only. Compiles every expression of it. */
-export function buildBody(step: StepSpec): StepBody {
+/**
+ * The kind a step sets, with its field; everything after this looks at `kind` only. Compiles every expression of it.
+ * @param defaultImage of the workflow
+ */
+export function buildBody(step: StepSpec, defaultImage?: string): StepBody {
   if (step.run !== undefined) {
     return {
       kind: 'run',
@@ -25,6 +29,7 @@ export function buildBody(step: StepSpec): StepBody {
       shell: step.shell ?? ['sh', '-ec'],
       env: mapValues(step.env, compileText),
       secrets: mapValues(step.secrets, ({ name, key }) => ({ name, key })),
+      pod: buildPodSettings(step, defaultImage),
       outputs: mapValues(step.outputs, (schema) => outputSchema(schema as JsonValue)),
     };
   }

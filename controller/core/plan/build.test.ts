@@ -195,8 +195,23 @@ describe('defaults', () => {
       shell: ['sh', '-ec'],
       env: {},
       secrets: {},
+      pod: {
+        image: null,
+        resources: null,
+        nodeSelector: {},
+        tolerations: [],
+        affinity: null,
+        volumes: [],
+        imagePullSecrets: [],
+        serviceAccountName: null,
+        security: 'restricted',
+        podTemplate: {},
+      },
       outputs: {},
     });
+    const image = (spec: JsonObject) => only({ run: 'x', ...spec }, { defaults: { image: 'base:1' } }).body;
+    expect(image({})).toMatchObject({ pod: { image: 'base:1' } });
+    expect(image({ image: 'own:1' })).toMatchObject({ pod: { image: 'own:1' } });
     expect(only({ http: { url: 'http://x' } }).body).toMatchObject({
       method: 'GET',
       body: null,

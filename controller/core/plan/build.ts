@@ -42,7 +42,7 @@ export function buildPlan(snapshot: {
 }
 
 function draftStep(step: StepSpec, section: PlanStep['section'], defaults: WorkflowSpec['defaults']): StepDraft {
-  const body = buildBody(step);
+  const body = buildBody(step, defaults?.image);
   const attempts = hasAttempts(body.kind);
   // Sent twice, a POST may act twice: only the step's own `retry` says that it may, never `defaults`.
   const takesDefaults = body.kind !== 'http' || body.retryable;

@@ -55,6 +55,23 @@ export interface SecretRef {
   key: string;
 }
 
+/** How a script runs in a cluster. On a laptop, where it is a process, nothing of this applies. */
+export interface PodSettings {
+  /** As written; null when neither the step nor the workflow names one. */
+  image: string | null;
+  resources: JsonObject | null;
+  nodeSelector: Record<string, string>;
+  tolerations: JsonObject[];
+  affinity: JsonObject | null;
+  /** Volumes of Kubernetes, each with `mountPath` and maybe `readOnly` and `subPath`. */
+  volumes: JsonObject[];
+  imagePullSecrets: string[];
+  serviceAccountName: string | null;
+  security: 'restricted' | 'baseline';
+  /** `metadata` and `spec` of the Pod, for the rest. */
+  podTemplate: JsonObject;
+}
+
 /** Exactly one kind a step; the kind is the discriminant everywhere after the plan. */
 export type StepBody =
   | {
@@ -63,6 +80,7 @@ export type StepBody =
       shell: string[];
       env: Record<string, TextTemplate>;
       secrets: Record<string, SecretRef>;
+      pod: PodSettings;
       /** Declared outputs and how to read each: undeclared names are refused. */
       outputs: Record<string, OutputSchema>;
     }

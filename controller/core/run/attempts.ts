@@ -182,7 +182,16 @@ function pushStop(draft: Draft, index: StepIndex, live: AttemptRow): void {
 
 function startAction(draft: Draft, live: AttemptRow, body: ReturnType<typeof resolveBody>) {
   const { namespace, name: runName, workflow, digest } = draft.state.run;
-  return { type: 'Start' as const, key: keyOf(live), namespace, runName, workflow, digest, body };
+  return {
+    type: 'Start' as const,
+    key: keyOf(live),
+    namespace,
+    runName,
+    workflow,
+    digest,
+    body,
+    startedAt: live.startedAt,
+  };
 }
 
 function keyOf(live: AttemptRow) {

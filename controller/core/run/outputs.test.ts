@@ -1,5 +1,6 @@
 import { describe, expect, test } from 'vitest';
 import type { JsonValue } from '../../../crds/json.ts';
+import { buildPodSettings } from '../plan/pod.ts';
 import type { StepBody } from '../plan/types.ts';
 import { maxOutputBytes, maxRunOutputBytes, readOutputs } from './outputs.ts';
 
@@ -10,6 +11,7 @@ const script: StepBody = {
   shell: ['sh', '-ec'],
   env: {},
   secrets: {},
+  pod: buildPodSettings({ name: 'work' }, undefined),
   outputs: Object.fromEntries(
     types.map((type) => [type, { type, check: (value: JsonValue) => (value === 'bad' ? ['must not be bad'] : []) }]),
   ),

@@ -16,6 +16,7 @@ export function resolveBody(body: AttemptBody, context: ExpressionContext): Reso
         shell: body.shell,
         env: mapValues(body.env, (template: TextTemplate) => template.evaluate(context)),
         secrets: body.secrets,
+        pod: body.pod,
       };
     case 'http':
       return {

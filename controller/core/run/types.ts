@@ -1,4 +1,5 @@
 import type { JsonObject, JsonValue } from '../../../crds/json.ts';
+import type { PodSettings } from '../plan/types.ts';
 import type { Instant } from '../time.ts';
 
 export type RunPhase = 'Queued' | 'Running' | 'Finalizing' | 'Succeeded' | 'Failed' | 'Cancelled' | 'TimedOut';
@@ -166,6 +167,8 @@ export type RunAction =
       workflow: string;
       digest: string;
       body: ResolvedBody;
+      /** When the attempt was first decided on: an old one may have begun before, and be gone. */
+      startedAt: Instant;
     }
   | { type: 'Stop'; key: AttemptKey; kind: ResolvedBody['kind']; graceMs: number };
 
@@ -177,6 +180,7 @@ export type ResolvedBody =
       shell: string[];
       env: Record<string, string>;
       secrets: Record<string, { name: string; key: string }>;
+      pod: PodSettings;
     }
   | {
       kind: 'http';

@@ -1,5 +1,6 @@
 import type { JsonObject, JsonValue } from '../../../crds/json.ts';
-import type { PodSettings, ResolvedBody } from '../../core/run/types.ts';
+import type { PodSettings } from '../../core/plan/types.ts';
+import type { ResolvedBody } from '../../core/run/types.ts';
 import type { StartAction } from '../../seams/executor.ts';
 import { attemptHash, labels, labelValue, podName } from './names.ts';
 import { stepContainer } from './pod.ts';

@@ -1,5 +1,6 @@
 import { createHash } from 'node:crypto';
 import type { AttemptKey } from '../../core/run/types.ts';
+import type { Pod } from './pod.ts';
 
 /** What finds the Pods of attempts, and tells which attempt each is. */
 export const labels = {
@@ -22,6 +23,16 @@ export function attemptHash(key: AttemptKey): string {
     .update(JSON.stringify([key.runId, key.step, key.attempt]))
     .digest('hex')
     .slice(0, 40);
+}
+
+/** The attempt that a Pod says to be. */
+export function hashOf(pod: Pod): string {
+  return pod.metadata.labels?.[labels.attempt] ?? '';
+}
+
+/** The collection of Pods of a namespace, null for all. */
+export function podsPath(namespace: string | null): string {
+  return namespace === null ? '/api/v1/pods' : `/api/v1/namespaces/${namespace}/pods`;
 }
 
 /** At most 63 characters, as it is the Pod's host name, too. What comes before the hash is for people. */

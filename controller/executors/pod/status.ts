@@ -9,6 +9,8 @@ export const patience = {
   unschedulableMs: 10 * 60_000,
   /** Its image cannot be pulled, or its container cannot be made: the kubelet tries again by itself. */
   waitingMs: 2 * 60_000,
+  /** Beyond its grace, a Pod that is deleted and does not end is on a node that does not answer. */
+  unansweredMs: 60_000,
 } as const;
 
 /** How far a Pod is. */
@@ -16,10 +18,14 @@ export type PodProgress =
   /** Nothing of the step runs yet; `reason`: why not, for comparing. Judged again at `judgeAt`, as time alone may end it. */
   | { is: 'waiting'; reason: string; judgeAt: Instant | null }
   | { is: 'running' }
-  /** The container ended by itself; a message may come with it. */
+  /** It is being deleted and its container has not ended yet, as far as its node says. */
+  | { is: 'ending'; judgeAt: Instant }
+  /** The container ended, whoever's doing it was; a message may come with it. */
   | { is: 'exited'; exitCode: number; at: Instant; message: string; outOfMemory: boolean }
-  /** It will not end well, and not by the script's own doing; `at` null: by now. */
-  | { is: 'broken'; error: StepError; at: Instant | null };
+  /** It ended, and not by the script's own doing; `at` null: by now. `ran`: there may be a log. */
+  | { is: 'broken'; error: StepError; at: Instant | null; ran: boolean }
+  /** It will never run as it is, but might yet: it must be gone before this counts as its end. */
+  | { is: 'hopeless'; error: StepError };
 
 /**
  * What a Pod's status means. Pure.
@@ -27,46 +33,68 @@ export type PodProgress =
  */
 export function podProgress(pod: Pod, now: Instant, waitingSince: { reason: string; at: Instant } | null): PodProgress {
   const terminated = stepStatus(pod)?.state?.terminated;
+  if (terminated) return ended(pod, terminated);
   const disruption = disruptionOf(pod);
-  if (terminated && isOwnEnd(pod, terminated, disruption !== null)) return exited(pod, terminated);
-  const at = terminated ? instant(terminated.finishedAt) : null;
-  if (disruption) return { is: 'broken', error: disruption, at };
-  if (pod.status?.phase === 'Failed') return { is: 'broken', error: failedPod(pod, terminated), at };
-  if (terminated) return { is: 'broken', error: cannotStart(terminated.reason, terminated.message), at };
-  if (stepStatus(pod)?.state?.running) return { is: 'running' };
-  return waiting(pod, now, waitingSince);
+  if (pod.status?.phase === 'Failed') return broken(disruption ?? failedPod(pod), null, false);
+  const graceOver = instant(pod.metadata.deletionTimestamp);
+  const running = stepStatus(pod)?.state?.running !== undefined;
+  if (graceOver !== null) {
+    const judgeAt = graceOver + patience.unansweredMs;
+    if (now < judgeAt) return { is: 'ending', judgeAt };
+    const lost = infrastructure('nodeLost', 'it was to end and its node does not answer');
+    return broken(disruption ?? lost, null, running);
+  }
+  return running ? { is: 'running' } : waiting(pod, now, waitingSince);
 }
 
-/** True when the container's end is the script's, not that of a Pod that somebody or something ended. */
-function isOwnEnd(pod: Pod, terminated: Terminated, disrupted: boolean): boolean {
-  if (terminated.reason === 'StartError' || terminated.reason === 'ContainerCannotRun') return false;
-  if (terminated.reason === 'ContainerStatusUnknown') return false;
-  if (pod.status?.reason === 'Evicted' || pod.status?.reason === 'DeadlineExceeded') return terminated.exitCode === 0;
-  if (disrupted && terminated.exitCode !== 0) return false;
-  return !endedByDeletion(pod, terminated);
+/** The end of a Pod that is gone; `last`: as it was seen last, null when it never was. */
+export function goneProgress(last: Pod | null): PodProgress {
+  const terminated = last === null ? undefined : stepStatus(last)?.state?.terminated;
+  if (last !== null && terminated) return ended(last, terminated);
+  const disruption = last === null ? null : disruptionOf(last);
+  const ran = last !== null && stepStatus(last)?.state?.running !== undefined;
+  return broken(disruption ?? deleted(), null, ran);
 }
 
-/** The container ended when the Pod was being deleted already. Instants are whole seconds; both are the cluster's. */
-export function endedByDeletion(pod: Pod, terminated: Terminated): boolean {
-  const requested = deletionRequestedAt(pod);
+function ended(pod: Pod, terminated: Terminated): PodProgress {
+  const at = instant(terminated.finishedAt);
+  switch (terminated.reason) {
+    case 'StartError':
+    case 'ContainerCannotRun':
+      return broken(cannotStart(terminated.reason, terminated.message), at, false);
+    case 'ContainerStatusUnknown':
+      return broken(disruptionOf(pod) ?? infrastructure('lost', 'its node does not know how it ended'), at, true);
+  }
+  if (terminated.exitCode === 0) return exited(pod, terminated);
+  const disruption = disruptionOf(pod);
+  if (disruption) return broken(disruption, at, true);
+  if (pod.status?.reason === 'DeadlineExceeded') return broken(failedPod(pod), at, true);
+  if (endedAfterDeletion(pod, terminated)) return broken(deleted(), at, true);
+  return exited(pod, terminated);
+}
+
+function broken(error: StepError, at: Instant | null, ran: boolean): PodProgress {
+  return { is: 'broken', error, at, ran };
+}
+
+function deleted(): StepError {
+  return { type: 'podDeleted', message: 'its Pod was deleted by something other than this run', retryable: true };
+}
+
+/** The container ended when the Pod's deletion had been asked for. Instants are whole seconds; both are the cluster's. */
+export function endedAfterDeletion(pod: Pod, terminated: Terminated): boolean {
+  const graceOver = instant(pod.metadata.deletionTimestamp);
+  if (graceOver === null) return false;
+  const requested = graceOver - (pod.metadata.deletionGracePeriodSeconds ?? 0) * 1000;
   const finished = instant(terminated.finishedAt);
-  return requested !== null && (finished === null || finished >= requested);
-}
-
-/** When the deletion of a Pod was asked for: its `deletionTimestamp` is when its grace is over. */
-function deletionRequestedAt(pod: Pod): Instant | null {
-  const over = instant(pod.metadata.deletionTimestamp);
-  return over === null ? null : over - (pod.metadata.deletionGracePeriodSeconds ?? 0) * 1000;
+  return finished === null || finished >= requested;
 }
 
 function exited(pod: Pod, terminated: Terminated): PodProgress {
   const message = terminated.message ?? '';
   if (terminated.exitCode === notPrepared && message === '') {
-    return {
-      is: 'broken',
-      error: mistake('configError', 'its work directory could not be prepared; the log says why'),
-      at: instant(terminated.finishedAt),
-    };
+    const error = mistake('configError', 'its work directory could not be prepared; the log says why');
+    return broken(error, instant(terminated.finishedAt), true);
   }
   return {
     is: 'exited',
@@ -111,7 +139,7 @@ function evicted(message: string): StepError {
   return infrastructure('evicted', message || 'its node ran short of a resource');
 }
 
-function failedPod(pod: Pod, terminated: Terminated | undefined): StepError {
+function failedPod(pod: Pod): StepError {
   const { reason = '', message = '' } = pod.status ?? {};
   if (reason === 'DeadlineExceeded') {
     return { type: 'deadline', message: 'its activeDeadlineSeconds were over', retryable: true };
@@ -119,11 +147,6 @@ function failedPod(pod: Pod, terminated: Terminated | undefined): StepError {
   // The node took it and then could not: somebody else was faster.
   if (/^OutOf|^UnexpectedAdmissionError$|^NodeAffinity$|^NodePorts$/.test(reason)) {
     return infrastructure('nodeRefused', `${reason}: ${message}`);
-  }
-  if (terminated) {
-    return terminated.reason === 'ContainerStatusUnknown'
-      ? infrastructure('lost', 'its node does not know how it ended')
-      : cannotStart(terminated.reason, terminated.message);
   }
   const init = pod.status?.initContainerStatuses?.find((c) => (c.state?.terminated?.exitCode ?? 0) !== 0);
   if (init) {
@@ -151,16 +174,16 @@ function waiting(pod: Pod, now: Instant, since: { reason: string; at: Instant } 
   switch (reason) {
     case 'CreateContainerConfigError':
     case 'InvalidImageName':
-      return { is: 'broken', error: mistake('configError', `${reason}: ${message}`), at: null };
+      return { is: 'hopeless', error: mistake('configError', `${reason}: ${message}`) };
     case 'ErrImageNeverPull':
-      return { is: 'broken', error: mistake('imagePull', message || reason), at: null };
+      return { is: 'hopeless', error: mistake('imagePull', message || reason) };
     case 'ErrImagePull':
     case 'ImagePullBackOff':
     case 'RegistryUnavailable':
     case 'ImageInspectError':
     case 'SignatureValidationFailed': {
       const error = imagePull(reason, message);
-      if (!error.retryable) return { is: 'broken', error, at: null };
+      if (!error.retryable) return { is: 'hopeless', error };
       return wait(waitName(reason), from + patience.waitingMs, now, error);
     }
     case 'CreateContainerError':
@@ -177,7 +200,7 @@ function waitName(reason: string): string {
 }
 
 function wait(reason: string, until: Instant, now: Instant, error: StepError): PodProgress {
-  if (now >= until) return { is: 'broken', error, at: null };
+  if (now >= until) return { is: 'hopeless', error };
   return { is: 'waiting', reason, judgeAt: until };
 }
 

@@ -1,0 +1,292 @@
+import type { JsonObject } from '../../../crds/json.ts';
+import type { AttemptKey, ResolvedBody, StepError } from '../../core/run/types.ts';
+import type { KubernetesClient } from '../../kubernetes/client.ts';
+import { isRefusal, KubernetesError } from '../../kubernetes/errors.ts';
+import type { Clock } from '../../seams/clock.ts';
+import type { Executor, ExecutorSink, FileStore, SecretReader, StartAction, StopAction } from '../../seams/executor.ts';
+import { SecretRefused } from '../secrets.ts';
+import { LivePod } from './live-pod.ts';
+import { podManifest } from './manifest.ts';
+import { attemptHash, hashOf, podName, podsPath } from './names.ts';
+import { accountsAnnotation, lendsAccount, privilegesIn } from './permissions.ts';
+import { type Pod, stepContainer } from './pod.ts';
+import { Pods } from './pods.ts';
+import { refusalOf } from './refusals.ts';
+import { Removals } from './removals.ts';
+import { VersionFiles } from './version-files.ts';
+
+type RunBody = Extract<ResolvedBody, { kind: 'run' }>;
+
+const mebibyte = 1024 * 1024;
+/** A request that creates a Pod is not waited for any longer: the lease may be another's by then. */
+const createMs = 2000;
+/** A Start that is older than this may have begun and be gone by now: it is adopted or lost, never begun. */
+const beginWithinMs = 30_000;
+
+const lost: StepError = {
+  type: 'infrastructure/lost',
+  message: 'its Pod is gone and nobody saw how it ended: it was deleted, or its node was',
+  retryable: true,
+};
+
+export interface PodExecutorOptions {
+  client: KubernetesClient;
+  files: FileStore;
+  /** For masking: reads what the operator allows it to, null for anything else. The Pod gets the rest all the same. */
+  secrets: SecretReader;
+  sink: ExecutorSink;
+  clock: Clock;
+  /** Namespaces whose Pods are watched; null for all. */
+  namespaces: readonly string[] | null;
+  /** For steps that name no image; null: they fail. */
+  defaultImage: string | null;
+  /** Namespaces whose steps may reach beyond their Pod: host paths and namespaces, privileged, added capabilities. */
+  allowPrivileged: ReadonlySet<string>;
+  /** Most bytes of one log that are stored (4 MiB). */
+  logBytes?: number;
+}
+
+/** Runs scripts as Pods that outlive the controller. Design 2, "Side effects", and 4, "Pods". */
+export class PodExecutor implements Executor {
+  readonly kinds = ['run'] as const;
+  readonly #options: PodExecutorOptions;
+  readonly #files: VersionFiles;
+  readonly #pods: Pods;
+  readonly #live = new Map<string, LivePod>();
+  readonly #begun = new Map<string, Promise<void>>();
+  /** Attempts whose creation the API server has refused: they have surely not begun. */
+  readonly #refused = new Set<string>();
+  readonly #removals: Removals;
+  /** Those that have ended and whose log is still on its way. */
+  readonly #draining = new Map<string, LivePod>();
+  #closed = false;
+
+  constructor(options: PodExecutorOptions) {
+    const { client, clock, files, namespaces } = options;
+    this.#options = options;
+    this.#files = new VersionFiles(client, files, clock);
+    this.#removals = new Removals(client, clock);
+    this.#pods = new Pods(client, clock, namespaces, {
+      changed: (pod) => {
+        const live = this.#live.get(hashOf(pod));
+        if (live?.isOf(pod)) live.observe(pod);
+      },
+      gone: (hash, last) => {
+        const live = this.#live.get(hash);
+        if (live && (last === null || live.isOf(last))) live.gone(last);
+      },
+    });
+  }
+
+  async start(action: StartAction): Promise<void> {
+    const { body } = action;
+    if (body.kind !== 'run') throw new TypeError(`a Pod cannot run a step of kind ${body.kind}`);
+    const hash = attemptHash(action.key);
+    await (this.#begun.get(hash) ?? this.#enter(action.key, (live) => this.#begin(live, action, body)));
+  }
+
+  async stop({ key, graceMs }: StopAction): Promise<void> {
+    const hash = attemptHash(key);
+    const present = this.#live.get(hash);
+    if (present) {
+      present.stop(graceMs);
+      const begun = await (this.#begun.get(hash) ?? Promise.resolve()).then(
+        () => true,
+        () => false,
+      );
+      // A start that failed on the way was let go of; what it may have begun is found in the cluster.
+      if (begun) return;
+    }
+    await this.#enter(key, async (live) => {
+      live.stop(graceMs);
+      const pod = await this.#pods.find(key);
+      if (pod) await this.#adopt(live, pod);
+      else live.end({ outcome: 'Stopped' });
+    });
+  }
+
+  /** The Pod goes when it has been there for a while, its log is stored, and nothing of it runs. */
+  async forget(key: AttemptKey): Promise<void> {
+    const hash = attemptHash(key);
+    const live = this.#live.get(hash) ?? this.#draining.get(hash);
+    const pod = this.#pods.known(hash);
+    if (pod) this.#removals.add(pod, live ? live.over() : Promise.resolve());
+    else this.#pods.whenFound(hash, (found) => this.#removals.add(found, Promise.resolve()));
+  }
+
+  async sweep(open: () => Promise<AttemptKey[]>): Promise<void> {
+    await this.#pods.synced();
+    const found = this.#pods.all();
+    const kept = new Set((await open()).map(attemptHash));
+    for (const [hash, pod] of found) {
+      if (!kept.has(hash) && !this.#live.has(hash)) this.#removals.add(pod, Promise.resolve());
+    }
+    const used = new Set(found.flatMap(([, { namespace, files }]) => files.map((name) => `${namespace}/${name}`)));
+    for (const path of this.#pods.collections('configmaps')) await this.#files.sweep(path, used);
+  }
+
+  async close(): Promise<void> {
+    this.#closed = true;
+    this.#pods.close();
+    this.#removals.close();
+    for (const live of [...this.#live.values(), ...this.#draining.values()]) live.release();
+    await Promise.allSettled(this.#begun.values());
+    this.#live.clear();
+    this.#begun.clear();
+  }
+
+  async #enter(key: AttemptKey, begin: (live: LivePod) => Promise<void>): Promise<void> {
+    if (this.#closed) throw new Error('the Pod executor is closed');
+    this.#pods.watch();
+    const { client, clock, sink, logBytes = 4 * mebibyte } = this.#options;
+    const live: LivePod = new LivePod(key, {
+      client,
+      clock,
+      sink,
+      logBytes,
+      onEnd: (result, at) => {
+        this.#leave(live);
+        this.#drain(live);
+        sink.ended(key, result, at);
+      },
+    });
+    this.#live.set(live.hash, live);
+    const begun = begin(live).catch((error: unknown) => {
+      live.release();
+      this.#leave(live);
+      throw error;
+    });
+    if (this.#live.get(live.hash) === live) this.#begun.set(live.hash, begun);
+    return begun;
+  }
+
+  #leave(live: LivePod): void {
+    if (this.#live.get(live.hash) !== live) return;
+    this.#live.delete(live.hash);
+    this.#begun.delete(live.hash);
+  }
+
+  #drain(live: LivePod): void {
+    this.#draining.set(live.hash, live);
+    void live.over().finally(() => {
+      if (this.#draining.get(live.hash) === live) this.#draining.delete(live.hash);
+    });
+  }
+
+  async #begin(live: LivePod, action: StartAction, body: RunBody): Promise<void> {
+    const { client, clock } = this.#options;
+    const fresh = clock.now() - action.startedAt < beginWithinMs || this.#refused.has(live.hash);
+    if (!fresh) {
+      const found = await this.#pods.find(action.key);
+      return found ? this.#adopt(live, found) : live.end({ outcome: 'Failed', error: lost });
+    }
+    const [made, masks] = await Promise.all([this.#make(action, body), this.#masks(action.namespace, body.secrets)]);
+    if ('error' in made) return live.end({ outcome: 'Failed', error: made.error });
+    live.prepare(masks, 0);
+    // Told to stop before it began: another replica may have begun it all the same.
+    if (live.isStopped) {
+      const found = await this.#pods.find(action.key);
+      return found ? this.#adopt(live, found) : live.end({ outcome: 'Stopped' });
+    }
+    // The lease may have been given up meanwhile: whoever owns the run now starts it.
+    if (live.isReleased) return;
+    try {
+      const pod = await client.request<Pod>('POST', podsPath(action.namespace), {
+        body: made.manifest,
+        query: { fieldValidation: 'Strict', fieldManager: 'windlass' },
+        timeoutMs: createMs,
+      });
+      this.#refused.delete(live.hash);
+      this.#pods.created(pod);
+      live.began(pod);
+    } catch (error) {
+      if (isRefusal(error, 409)) return this.#adoptNamed(live, action);
+      if (!(error instanceof KubernetesError)) {
+        throw new Error(`cannot create the Pod of step ${action.key.step}`, { cause: error });
+      }
+      const refused = refusalOf(error.status, action.namespace);
+      if (refused) return live.end({ outcome: 'Failed', error: refused });
+      this.#refused.add(live.hash);
+      throw error;
+    }
+  }
+
+  /** The Pod to be created, or what keeps it from being so. */
+  async #make(action: StartAction, body: RunBody): Promise<{ manifest: JsonObject } | { error: StepError }> {
+    const image = body.pod.image ?? this.#options.defaultImage;
+    if (image === null) return refuse('configError', 'it names no image: set image, or defaults.image of the workflow');
+    const files = await this.#files.ensure(action.namespace, action.digest).catch((error: unknown) => {
+      const refused = error instanceof KubernetesError ? refusalOf(error.status, action.namespace) : null;
+      if (refused) return { error: refused };
+      throw error;
+    });
+    if (files !== null && 'error' in files) return files;
+    const manifest = podManifest(action, body, { image, files });
+    const error = await this.#notPermitted(action.namespace, manifest['spec'] as JsonObject);
+    return error ?? { manifest };
+  }
+
+  async #notPermitted(namespace: string, spec: JsonObject): Promise<{ error: StepError } | null> {
+    const privileges = this.#options.allowPrivileged.has(namespace) ? [] : privilegesIn(spec);
+    if (privileges.length > 0) {
+      const allow = 'an operator may allow it with --allow-privileged-steps';
+      return refuse('notPermitted', `${privileges.join(', ')}: not for steps in namespace ${namespace}; ${allow}`);
+    }
+    const account = spec['serviceAccountName'];
+    if (typeof account !== 'string' || account === 'default') return null;
+    const path = `/api/v1/namespaces/${namespace}`;
+    const { metadata } = await this.#options.client.request<{ metadata: { annotations?: Record<string, string> } }>(
+      'GET',
+      path,
+    );
+    if (lendsAccount(metadata.annotations?.[accountsAnnotation], account)) return null;
+    const lend = `name it in the annotation ${accountsAnnotation} of namespace ${namespace}`;
+    return refuse('notPermitted', `service account ${account} is not for steps: ${lend}`);
+  }
+
+  /** There is a Pod of this name: ours only if this run owns it. */
+  async #adoptNamed(live: LivePod, { namespace, runName, key }: StartAction): Promise<void> {
+    const name = podName(runName, key);
+    const pod = await this.#options.client.request<Pod>('GET', `${podsPath(namespace)}/${name}`);
+    if (live.isOf(pod) && hashOf(pod) === live.hash) return this.#adopt(live, pod);
+    const message = `Pod ${name} in namespace ${namespace} stands in its place and is not this run's: delete it`;
+    live.end({ outcome: 'Failed', error: { type: 'podNameTaken', message, retryable: true } });
+  }
+
+  async #adopt(live: LivePod, pod: Pod): Promise<void> {
+    this.#pods.created(pod);
+    const from = this.#options.sink.log.resumeAt(live.key);
+    live.prepare(await this.#masks(pod.metadata.namespace, secretsOf(pod)), await from);
+    live.observe(pod);
+  }
+
+  /** The values that may be read; the Pod gets all of them, and what is wrong with one its kubelet says. */
+  async #masks(namespace: string, wanted: RunBody['secrets']): Promise<string[]> {
+    const refs = Object.values(wanted);
+    const values = await Promise.all(
+      refs.map(({ name, key }) =>
+        this.#options.secrets.read(namespace, name, key).catch((error: unknown) => {
+          if (error instanceof SecretRefused) return null;
+          throw error;
+        }),
+      ),
+    );
+    return values.filter((value) => value !== null);
+  }
+}
+
+function refuse(type: string, message: string): { error: StepError } {
+  return { error: { type, message, retryable: false } };
+}
+
+/** The Secrets that a Pod of ours takes its environment from. */
+function secretsOf(pod: Pod): RunBody['secrets'] {
+  const containers = (pod.spec?.['containers'] ?? []) as unknown as {
+    name: string;
+    env?: { name: string; valueFrom?: { secretKeyRef?: { name: string; key: string } } }[];
+  }[];
+  const env = containers.find((c) => c.name === stepContainer)?.env ?? [];
+  return Object.fromEntries(
+    env.flatMap(({ name, valueFrom }) => (valueFrom?.secretKeyRef ? [[name, valueFrom.secretKeyRef]] : [])),
+  );
+}

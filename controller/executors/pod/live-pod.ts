@@ -1,0 +1,277 @@
+import type { AttemptKey, AttemptResult, StepError } from '../../core/run/types.ts';
+import type { Instant } from '../../core/time.ts';
+import type { KubernetesClient } from '../../kubernetes/client.ts';
+import { isRefusal } from '../../kubernetes/errors.ts';
+import type { Clock } from '../../seams/clock.ts';
+import type { ExecutorSink } from '../../seams/executor.ts';
+import { pause } from '../pause.ts';
+import { describeExit } from './exit.ts';
+import { attemptHash, podsPath } from './names.ts';
+import { readMessage, readOutputs } from './outputs.ts';
+import { type Pod, stepStatus } from './pod.ts';
+import { PodLog } from './pod-log.ts';
+import { endedAfterDeletion, goneProgress, type PodProgress, podProgress } from './status.ts';
+
+const retryMs = 1000;
+
+export interface LivePodOptions {
+  client: KubernetesClient;
+  clock: Clock;
+  sink: ExecutorSink;
+  /** Most bytes of the log that are stored. */
+  logBytes: number;
+  /** Called once, unless released before. */
+  onEnd: (result: AttemptResult, at: Instant) => void;
+}
+
+/** An attempt that this executor follows, from its start or adoption to its end. */
+export class LivePod {
+  readonly key: AttemptKey;
+  readonly hash: string;
+  readonly #options: LivePodOptions;
+  readonly #released = new AbortController();
+  #pod: Pod | null = null;
+  #masks: readonly string[] = [];
+  #logFrom = 0;
+  #log: PodLog | null = null;
+  /** Told to stop; null when not. */
+  #graceMs: number | null = null;
+  #deleting = false;
+  /** Why it was given up while it waited: its end, once its Pod is gone. */
+  #hopeless: StepError | null = null;
+  #waitingSince: { reason: string; at: Instant } | null = null;
+  #judgement = new AbortController();
+  #seen = '';
+  readonly #ended = Promise.withResolvers<void>();
+  #finishing = false;
+  #reported = false;
+
+  constructor(key: AttemptKey, options: LivePodOptions) {
+    this.key = key;
+    this.hash = attemptHash(key);
+    this.#options = options;
+  }
+
+  get isStopped(): boolean {
+    return this.#graceMs !== null;
+  }
+
+  get isReleased(): boolean {
+    return this.#released.signal.aborted;
+  }
+
+  /** True when events of this Pod are this attempt's. */
+  isOf(pod: Pod): boolean {
+    if (this.#pod !== null) return pod.metadata.uid === this.#pod.metadata.uid;
+    return pod.metadata.ownerReferences?.some((owner) => owner.uid === this.key.runId) ?? false;
+  }
+
+  /** Resolves when it has ended and all of its log is stored, or it was let go of. */
+  async over(): Promise<void> {
+    await this.#ended.promise;
+    await this.#log?.stored;
+  }
+
+  /** What is to be hidden in its log, and where the log goes on. Call before its Pod is seen. */
+  prepare(masks: readonly string[], logFrom: number): void {
+    this.#masks = masks;
+    this.#logFrom = logFrom;
+  }
+
+  /** Takes in its Pod as it is now. */
+  observe(pod: Pod): void {
+    if (this.isReleased || this.#finishing) return;
+    this.#pod = pod;
+    const fingerprint = fingerprintOf(pod);
+    if (fingerprint !== this.#seen) {
+      this.#seen = fingerprint;
+      this.#judge(pod);
+    }
+    // One that has ended by itself keeps its end, and its Pod for as long as any other.
+    if (this.#graceMs !== null && !this.#finishing) this.#delete(this.#graceMs);
+  }
+
+  /** Takes in its Pod as it was created, unless the watch was faster. */
+  began(pod: Pod): void {
+    if (this.#pod === null) this.observe(pod);
+  }
+
+  /** Its Pod is no more; `last`: as it was then, null when that is not known. */
+  gone(last: Pod | null): void {
+    if (this.isReleased || this.#finishing) return;
+    const pod = last ?? this.#pod;
+    this.#pod = pod;
+    this.#act(goneProgress(pod), pod);
+  }
+
+  /** Ends its Pod, or sees to it that none begins. */
+  stop(graceMs: number): void {
+    if (this.#graceMs !== null) return;
+    this.#graceMs = graceMs;
+    if (this.#pod !== null) this.#delete(graceMs);
+  }
+
+  /** It ended without a Pod. */
+  end(result: AttemptResult): void {
+    this.#report(result, this.#options.clock.now());
+  }
+
+  /** Lets go of it: the Pod runs on, nothing is reported. */
+  release(): void {
+    this.#released.abort();
+    this.#judgement.abort();
+    this.#ended.resolve();
+  }
+
+  #judge(pod: Pod): void {
+    this.#judgement.abort();
+    const progress = podProgress(pod, this.#options.clock.now(), this.#waitingSince);
+    this.#act(progress, pod);
+    const judgeAt = 'judgeAt' in progress ? progress.judgeAt : null;
+    if (judgeAt === null) return;
+    this.#judgement = new AbortController();
+    const { signal } = this.#judgement;
+    this.#detach(
+      pause(this.#options.clock, judgeAt - this.#options.clock.now(), signal).then(() => {
+        if (!signal.aborted && !this.#finishing) this.#judge(pod);
+      }),
+    );
+  }
+
+  #act(progress: PodProgress, pod: Pod | null): void {
+    const { clock } = this.#options;
+    switch (progress.is) {
+      case 'waiting':
+        if (this.#waitingSince?.reason !== progress.reason)
+          this.#waitingSince = { reason: progress.reason, at: clock.now() };
+        return;
+      case 'running':
+        this.#follow(pod);
+        return;
+      case 'ending':
+        if (pod !== null && stepStatus(pod)?.state?.running) this.#follow(pod);
+        return;
+      case 'hopeless':
+        this.#hopeless ??= progress.error;
+        return this.#delete(0);
+      case 'exited':
+        this.#follow(pod);
+        return this.#detach(this.#finishExited(progress, pod));
+      case 'broken':
+        if (progress.ran && progress.error.type !== 'infrastructure/nodeLost') this.#follow(pod);
+        return this.#detach(this.#finishBroken(progress));
+    }
+  }
+
+  async #finishExited(progress: Extract<PodProgress, { is: 'exited' }>, pod: Pod | null): Promise<void> {
+    this.#finishing = true;
+    const { exitCode, at, outOfMemory } = progress;
+    const message = exitCode === 0 ? readMessage(progress.message) : null;
+    const log = await this.#log?.end(at, message?.in === 'log');
+    const terminated = pod === null ? undefined : stepStatus(pod)?.state?.terminated;
+    const stopped = this.isStopped && pod !== null && terminated !== undefined && endedAfterDeletion(pod, terminated);
+    if (stopped) return this.#report({ outcome: 'Stopped' }, at);
+    if (message) return this.#report(readOutputs(message, log?.framed ?? null, this.#masks), at);
+    const error: StepError = {
+      type: outOfMemory ? 'outOfMemory' : 'exit',
+      exitCode,
+      message: describeExit(exitCode, outOfMemory, log?.lastLine ?? null),
+      retryable: true,
+    };
+    this.#report({ outcome: 'Failed', error }, at);
+  }
+
+  async #finishBroken({ error, at }: Extract<PodProgress, { is: 'broken' }>): Promise<void> {
+    this.#finishing = true;
+    const { clock } = this.#options;
+    if (error.type === 'infrastructure/nodeLost') {
+      // Nobody will tell how it goes on there: a node that comes back must find it gone.
+      await this.#sendDelete(0);
+    } else await this.#log?.end(at ?? clock.now(), false);
+    if (this.isStopped) return this.#report({ outcome: 'Stopped' }, at ?? clock.now());
+    this.#report({ outcome: 'Failed', error: this.#hopeless ?? error }, at ?? clock.now());
+  }
+
+  #report(result: AttemptResult, at: Instant): void {
+    if (this.isReleased || this.#reported) return;
+    this.#reported = true;
+    this.#finishing = true;
+    this.#judgement.abort();
+    this.#ended.resolve();
+    this.#options.onEnd(result, at);
+  }
+
+  #follow(pod: Pod | null): void {
+    if (this.#log !== null || pod === null) return;
+    const { client, clock, sink, logBytes } = this.#options;
+    this.#log = new PodLog({
+      client,
+      clock,
+      sink: sink.log,
+      key: this.key,
+      hash: this.hash,
+      pod: { namespace: pod.metadata.namespace, name: pod.metadata.name },
+      secrets: this.#masks,
+      from: this.#logFrom,
+      limit: logBytes,
+      released: this.#released.signal,
+    });
+    this.#detach(this.#log.stored.then(() => {}));
+  }
+
+  #delete(graceMs: number): void {
+    if (this.#deleting) return;
+    this.#deleting = true;
+    this.#detach(this.#sendDelete(graceMs));
+  }
+
+  /** Tries until the API server has answered. A grace of nothing would take the Pod off the API while it still runs. */
+  async #sendDelete(graceMs: number): Promise<void> {
+    const { client, clock } = this.#options;
+    const pod = this.#pod;
+    if (pod === null) return;
+    const { namespace, name, uid } = pod.metadata;
+    const unanswered = this.#finishing;
+    const gracePeriodSeconds = unanswered ? 0 : Math.max(1, Math.ceil(graceMs / 1000));
+    while (!this.isReleased) {
+      try {
+        await client.request('DELETE', `${podsPath(namespace)}/${name}`, {
+          body: { gracePeriodSeconds, preconditions: { uid } },
+        });
+        return;
+      } catch (error) {
+        // Another of its name, or none: it is gone.
+        if (isRefusal(error, 404) || isRefusal(error, 409)) return this.gone(null);
+        await pause(clock, retryMs, this.#released.signal);
+      }
+    }
+  }
+
+  /** What runs in the background catches its own failures; anything else is a mistake of ours. */
+  #detach(work: Promise<void>): void {
+    work.catch((error: unknown) => {
+      const message = error instanceof Error ? error.message : String(error);
+      this.#report(
+        { outcome: 'Failed', error: { type: 'infrastructure/controller', message, retryable: true } },
+        this.#options.clock.now(),
+      );
+    });
+  }
+}
+
+/** What of a Pod's status matters; everything else that changes is noise. */
+function fingerprintOf(pod: Pod): string {
+  const state = stepStatus(pod)?.state;
+  const conditions = pod.status?.conditions?.filter((c) => c.type === 'PodScheduled' || c.type === 'DisruptionTarget');
+  return JSON.stringify([
+    pod.status?.phase,
+    pod.status?.reason,
+    pod.metadata.deletionTimestamp,
+    state?.waiting?.reason,
+    state?.waiting?.message,
+    state?.running !== undefined,
+    state?.terminated?.exitCode,
+    conditions?.map((c) => [c.type, c.status, c.reason]),
+    pod.status?.initContainerStatuses?.map((c) => [c.state?.waiting?.reason, c.state?.terminated?.exitCode]),
+  ]);
+}

@@ -1,0 +1,119 @@
+import type { Instant } from '../../core/time.ts';
+import type { KubernetesClient } from '../../kubernetes/client.ts';
+import { KubernetesError } from '../../kubernetes/errors.ts';
+import type { Clock } from '../../seams/clock.ts';
+import { pause } from '../pause.ts';
+import { LogLines } from './log-lines.ts';
+import type { LogWriter } from './log-writer.ts';
+import { OutputFrame } from './output-frame.ts';
+import { stepContainer } from './pod.ts';
+import { frameMarks } from './wrapper.ts';
+
+/** A log that cannot be read for this long is given up, with a line that says so. */
+const unreadableMs = 30_000;
+const longestPauseMs = 5000;
+
+export interface LogFollowOptions {
+  client: KubernetesClient;
+  pod: { namespace: string; name: string };
+  hash: string;
+  writer: LogWriter;
+  clock: Clock;
+  /** When the container ended, as far as is known; null while it runs. */
+  endedAt: () => Instant | null;
+  /** Resolves when the container has ended. */
+  ended: Promise<void>;
+  /** Aborted when nobody wants the log any more. */
+  released: AbortSignal;
+}
+
+/** The log of one Pod, followed by one request for as long as that lasts. */
+export class LogFollow {
+  readonly #options: LogFollowOptions;
+  readonly #lines = new LogLines();
+  readonly #frame: OutputFrame;
+  #complete = false;
+  /** Since when it cannot be read. */
+  #unreadableSince: Instant | null = null;
+  #tries = 0;
+  /** Of the trouble that was told in the log. */
+  #told: Instant | null = null;
+  /** Why the last try failed. */
+  #why = '';
+
+  constructor(options: LogFollowOptions) {
+    this.#options = options;
+    this.#frame = new OutputFrame(frameMarks(options.hash));
+  }
+
+  /** The framed outputs, once they have come whole. */
+  get framed(): string | null {
+    return this.#frame.content;
+  }
+
+  /** Reads until the log is complete, given up or released. `onTrouble`: after the end of the container a try has failed. */
+  async run(onTrouble: () => void): Promise<void> {
+    const { clock, released, writer, ended } = this.#options;
+    while (!released.aborted && !this.#complete && !this.#tellTrouble()) {
+      try {
+        await this.#read();
+        if (!this.#complete) await Promise.race([ended, pause(clock, 2000, released)]);
+      } catch (error) {
+        if (released.aborted) break;
+        this.#unreadableSince ??= clock.now();
+        this.#why = reasonOf(error);
+        if (this.#options.endedAt() !== null) onTrouble();
+        if (error instanceof KubernetesError && error.status.code === 404) break;
+        await pause(clock, Math.min(longestPauseMs, 200 * 2 ** this.#tries++), released);
+      }
+    }
+    if (released.aborted) return;
+    await writer.push(this.#frame.finish());
+    if (!this.#complete) writer.notice(`the log could not be read to its end, lines may be missing: ${this.#why}`);
+  }
+
+  /** True when it is given up. While the step runs it never is, but said. */
+  #tellTrouble(): boolean {
+    const { clock, endedAt, writer } = this.#options;
+    const since = this.#unreadableSince;
+    if (since === null || clock.now() - since < unreadableMs) return false;
+    if (endedAt() !== null) return true;
+    if (this.#told !== since)
+      writer.notice(`the log cannot be read since ${new Date(since).toISOString()}: ${this.#why}`);
+    this.#told = since;
+    return false;
+  }
+
+  async #read(): Promise<void> {
+    const { client, pod, writer, clock, endedAt, released } = this.#options;
+    const since = this.#lines.since;
+    const query = {
+      container: stepContainer,
+      follow: 'true',
+      timestamps: 'true',
+      ...(since ? { sinceTime: since } : {}),
+    };
+    const path = `/api/v1/namespaces/${pod.namespace}/pods/${pod.name}/log`;
+    this.#lines.resume();
+    for await (const chunk of await client.stream(path, query, released)) {
+      const text = this.#lines.push(chunk);
+      if (this.#lines.takeGap())
+        writer.notice('lines are missing here: the node removed them before they could be read');
+      await writer.push(this.#frame.push(text));
+      this.#unreadableSince = null;
+      this.#tries = 0;
+    }
+    this.#unreadableSince = null;
+    // It ends with the container, or with the kubelet or API server in between. The container's end is known by then or
+    // soon after; one that is later than this end, but for the two clocks, says that there is more to be read.
+    const readUntil = clock.now();
+    if (endedAt() === null) await Promise.race([this.#options.ended, pause(clock, 2000, released)]);
+    const over = endedAt();
+    this.#complete = over !== null && over <= readUntil + 1000;
+  }
+}
+
+function reasonOf(error: unknown): string {
+  if (error instanceof KubernetesError) return error.status.message;
+  return error instanceof Error ? error.message : String(error);
+}

@@ -1,0 +1,172 @@
+import type { AttemptKey } from '../../core/run/types.ts';
+import type { KubernetesClient } from '../../kubernetes/client.ts';
+import { listWatch } from '../../kubernetes/list-watch.ts';
+import type { Clock } from '../../seams/clock.ts';
+import { attemptHash, attemptSelector, hashOf, labels, podsPath } from './names.ts';
+import type { Pod } from './pod.ts';
+
+/** What is kept of every Pod of an attempt; the rest would be megabytes. */
+export interface KnownPod {
+  namespace: string;
+  name: string;
+  uid: string;
+  /** When it ended, or was seen to have; null while it runs. */
+  finishedAt: number | null;
+  /** The ConfigMaps that it mounts. */
+  files: string[];
+}
+
+interface PodsListener {
+  changed(pod: Pod): void;
+  /** `last`: as it was then, null when that is not known. */
+  gone(hash: string, last: Pod | null): void;
+}
+
+/** Every Pod of an attempt that there is, by one watch (one a namespace, where only some are looked at). */
+export class Pods {
+  readonly #client: KubernetesClient;
+  readonly #clock: Clock;
+  readonly #namespaces: readonly (string | null)[];
+  readonly #listener: PodsListener;
+  readonly #known = new Map<string, KnownPod>();
+  readonly #awaited = new Map<string, (pod: KnownPod) => void>();
+  readonly #closing = new AbortController();
+  #synced: Promise<void> | null = null;
+  #isSynced = false;
+
+  constructor(client: KubernetesClient, clock: Clock, namespaces: readonly string[] | null, listener: PodsListener) {
+    this.#client = client;
+    this.#clock = clock;
+    this.#namespaces = namespaces ?? [null];
+    this.#listener = listener;
+  }
+
+  /** Begins to watch, once. */
+  watch(): void {
+    this.#synced ??= Promise.all(this.#namespaces.map((namespace) => this.#watchOne(namespace))).then(() => {
+      this.#isSynced = true;
+      this.#awaited.clear();
+    });
+  }
+
+  /** Resolves when everything that was there has been seen. */
+  async synced(): Promise<void> {
+    this.watch();
+    await this.#synced;
+  }
+
+  known(hash: string): KnownPod | undefined {
+    return this.#known.get(hash);
+  }
+
+  all(): [string, KnownPod][] {
+    return [...this.#known];
+  }
+
+  /** Calls back once for a Pod that is not known yet, when the first list is still to come and holds it. */
+  whenFound(hash: string, found: (pod: KnownPod) => void): void {
+    if (this.#synced !== null && !this.#isSynced) this.#awaited.set(hash, found);
+  }
+
+  /** Said by whoever created it: the watch may be slower. */
+  created(pod: Pod): void {
+    if (!this.#known.has(hashOf(pod))) this.#remember(pod);
+  }
+
+  /** The Pod of an attempt, wherever it is, asked of the API server; null when there is none. */
+  async find(key: AttemptKey): Promise<Pod | null> {
+    for (const path of this.collections('pods')) {
+      const { items } = await this.#client.request<{ items: Pod[] }>('GET', path, {
+        query: { labelSelector: `${labels.attempt}=${attemptHash(key)}` },
+      });
+      const own = items.find((pod) => pod.metadata.ownerReferences?.some((owner) => owner.uid === key.runId));
+      if (own) return own;
+    }
+    return null;
+  }
+
+  /** Where objects of a kind are listed. */
+  collections(plural: 'pods' | 'configmaps'): string[] {
+    return this.#namespaces.map((namespace) => podsPath(namespace).replace(/pods$/, plural));
+  }
+
+  close(): void {
+    this.#closing.abort();
+  }
+
+  #watchOne(namespace: string | null): Promise<void> {
+    return new Promise((resolve) => {
+      this.#closing.signal.addEventListener('abort', () => resolve());
+      void listWatch<Pod>({
+        client: this.#client,
+        path: podsPath(namespace),
+        query: { labelSelector: attemptSelector },
+        clock: this.#clock,
+        onList: (pods) => {
+          this.#onList(namespace, pods);
+          resolve();
+        },
+        onChange: (type, pod) => {
+          if (type === 'gone') this.#onGone(pod);
+          else this.#onChanged(pod);
+        },
+        signal: this.#closing.signal,
+      });
+    });
+  }
+
+  #onList(namespace: string | null, pods: Pod[]): void {
+    const seen = new Set(pods.map(hashOf));
+    for (const pod of pods) this.#onChanged(pod);
+    for (const [hash, known] of this.#known) {
+      if (seen.has(hash) || (namespace !== null && known.namespace !== namespace)) continue;
+      this.#lookAgain(hash, known).catch(() => {
+        // The API server is away again: the next list finds it missing once more.
+      });
+    }
+  }
+
+  /** Missing in a list: gone, or created after the list was made. */
+  async #lookAgain(hash: string, known: KnownPod): Promise<void> {
+    const { items } = await this.#client.request<{ items: Pod[] }>('GET', podsPath(known.namespace), {
+      query: { fieldSelector: `metadata.name=${known.name}` },
+      signal: this.#closing.signal,
+    });
+    const pod = items.find(({ metadata }) => metadata.uid === known.uid);
+    if (pod) return this.#onChanged(pod);
+    if (this.#known.get(hash)?.uid === known.uid) this.#known.delete(hash);
+    this.#listener.gone(hash, null);
+  }
+
+  #onChanged(pod: Pod): void {
+    const known = this.#remember(pod);
+    this.#listener.changed(pod);
+    const hash = hashOf(pod);
+    const found = this.#awaited.get(hash);
+    this.#awaited.delete(hash);
+    found?.(known);
+  }
+
+  #onGone(pod: Pod): void {
+    const hash = hashOf(pod);
+    if (this.#known.get(hash)?.uid === pod.metadata.uid) this.#known.delete(hash);
+    this.#listener.gone(hash, pod);
+  }
+
+  #remember(pod: Pod): KnownPod {
+    const { namespace, name, uid } = pod.metadata;
+    const volumes = (pod.spec?.['volumes'] ?? []) as { configMap?: { name?: string } }[];
+    const phase = pod.status?.phase;
+    const before = this.#known.get(hashOf(pod));
+    const over = phase === 'Succeeded' || phase === 'Failed';
+    const known = {
+      namespace,
+      name,
+      uid,
+      finishedAt: over ? (before?.finishedAt ?? this.#clock.now()) : null,
+      files: volumes.flatMap((volume) => volume.configMap?.name ?? []),
+    };
+    this.#known.set(hashOf(pod), known);
+    return known;
+  }
+}

@@ -144,6 +144,76 @@ const StepApproval = Strict(
   { description: 'Waits until enough people approve; one rejection fails the step.' },
 );
 
+const Quantities = (description: string) =>
+  MapOf(Any('A quantity, such as 100m, 2 or 64Mi.'), { description, maxProperties: 20 });
+
+const Resources = Strict(
+  {
+    requests: Type.Optional(Quantities('What its node sets aside for it.')),
+    limits: Type.Optional(Quantities('What it may use at most.')),
+  },
+  { description: 'In a cluster: CPU, memory and other resources of the Pod.' },
+);
+
+/** What cannot be an image, a `${{ }}` among it, is seen before any node tries to pull it. */
+const Image = (description: string) =>
+  Type.String({ pattern: '^[a-zA-Z0-9][-._:/@a-zA-Z0-9]*$', maxLength: 512, description });
+
+const Toleration = Strict({
+  key: Type.Optional(Text('The taint; without it any.', 316)),
+  operator: Type.Optional(
+    Type.Union([Type.Literal('Equal'), Type.Literal('Exists'), Type.Literal('Lt'), Type.Literal('Gt')], {
+      description: 'Default Equal.',
+    }),
+  ),
+  value: Type.Optional(Text('The value of the taint.', 63)),
+  effect: Type.Optional(
+    Type.Union([Type.Literal('NoSchedule'), Type.Literal('PreferNoSchedule'), Type.Literal('NoExecute')], {
+      description: 'Without it any.',
+    }),
+  ),
+  tolerationSeconds: Type.Optional(Type.Integer({ description: 'How long it stays on such a node.' })),
+});
+
+/** Where and as what a `run` step runs in a cluster. On a laptop, where it is a process, nothing of this applies. */
+const podFields = {
+  image: Type.Optional(
+    Image("In a cluster: the image, which has a `sh`. Default: defaults.image, else the controller's."),
+  ),
+  resources: Type.Optional(Resources),
+  nodeSelector: Type.Optional(
+    MapOf(Type.String({ maxLength: 63 }), { description: 'In a cluster: labels of the nodes it may run on.' }),
+  ),
+  tolerations: Type.Optional(
+    Type.Array(Toleration, { maxItems: 50, description: 'In a cluster: taints of nodes that do not keep it away.' }),
+  ),
+  affinity: Type.Optional(Any("In a cluster: the Pod's affinity, as Kubernetes has it.")),
+  volumes: Type.Optional(
+    Type.Array(Any('A volume of Kubernetes with mountPath, and readOnly or subPath if wanted.'), {
+      maxItems: 20,
+      description: 'In a cluster: volumes, each with where it is mounted.',
+    }),
+  ),
+  imagePullSecrets: Type.Optional(
+    Type.Array(ObjectName("The Secret, in the run's namespace."), {
+      maxItems: 10,
+      description: 'In a cluster: Secrets that its image is pulled with.',
+    }),
+  ),
+  serviceAccountName: Type.Optional(
+    ObjectName('In a cluster: an account that the namespace lends to steps. Default: `default`, without its token.'),
+  ),
+  security: Type.Optional(
+    Type.Union([Type.Literal('restricted'), Type.Literal('baseline')], {
+      description:
+        'In a cluster: restricted (the default) runs as user 65532 without capabilities; baseline runs as the image says.',
+    }),
+  ),
+  podTemplate: Type.Optional(
+    Any('In a cluster: metadata and spec of the Pod for what has no field here; its container is named `step`.'),
+  ),
+};
+
 export const Step = Strict({
   name: Identifier('The name, unique in the workflow.'),
   if: Type.Optional(Expression('CEL; the step is Skipped unless true. Evaluated when all needs have ended.')),
@@ -184,6 +254,7 @@ export const Step = Strict({
       description: 'The command that gets the script as its last argument. Default [sh, -ec].',
     }),
   ),
+  ...podFields,
   assert: Type.Optional(
     Type.Array(Assertion, { minItems: 1, maxItems: 100, description: 'Conditions that must hold.' }),
   ),
@@ -223,7 +294,11 @@ export const WorkflowSpec = Strict({
   timeout: Type.Optional(Duration('Longest time of a run. Default: none.')),
   defaults: Type.Optional(
     Strict(
-      { timeout: Type.Optional(Duration('Longest time of one attempt.')), retry: Type.Optional(Retry) },
+      {
+        image: Type.Optional(Image('In a cluster: the image of run steps.')),
+        timeout: Type.Optional(Duration('Longest time of one attempt.')),
+        retry: Type.Optional(Retry),
+      },
       { description: 'For steps that do not say: run, http and template.' },
     ),
   ),

@@ -7,6 +7,7 @@ import { cliReference } from '../cli/reference.ts';
 import { kinds } from '../crds/kinds.ts';
 import { crdManifest, editorSchema } from '../crds/manifest.ts';
 import { UserMetadata } from '../crds/metadata.ts';
+import { chartCrd, kustomizeBase } from './chart.ts';
 
 /**
  * Writes every file that is generated from the contract. With `--check` it writes nothing and fails when one is not what
@@ -22,6 +23,7 @@ for (const definition of Object.values(kinds)) {
     `crds/${name}.yaml`,
     header + stringify(crdManifest(definition), { lineWidth: 0, aliasDuplicateObjects: false }),
   );
+  files.set(`charts/windlass/files/crds/${name}.yaml`, chartCrd(crdManifest(definition)));
 }
 files.set(
   'docs/reference/windlass.schema.json',
@@ -39,22 +41,28 @@ files.set('docs/reference/cli.md', cliReference());
 
 const check = process.argv.includes('--check');
 const stale: string[] = [];
-for (const [file, text] of files) {
-  const path = join(root, file);
-  if (check) {
-    let current = '';
-    try {
-      current = readFileSync(path, 'utf8');
-    } catch {
-      // Missing is stale.
-    }
-    if (current !== text) stale.push(file);
-  } else {
-    mkdirSync(dirname(path), { recursive: true });
-    writeFileSync(path, text);
-  }
-}
+for (const [file, text] of files) put(file, text);
+// Last, as it is made of others.
+const base = kustomizeBase(root);
+if (base !== null) put('deploy/kustomize/windlass.yaml', base);
+else process.stderr.write('no helm (in $HELM or on the PATH): deploy/kustomize/windlass.yaml is left as it is\n');
 if (stale.length > 0) {
   process.stderr.write(`not current: ${stale.join(', ')}; run npm run generate and commit\n`);
   process.exitCode = 1;
+}
+
+function put(file: string, text: string): void {
+  const path = join(root, file);
+  if (!check) {
+    mkdirSync(dirname(path), { recursive: true });
+    writeFileSync(path, text);
+    return;
+  }
+  let current = '';
+  try {
+    current = readFileSync(path, 'utf8');
+  } catch {
+    // Missing is stale.
+  }
+  if (current !== text) stale.push(file);
 }

@@ -1,0 +1,75 @@
+{{- define "windlass.name" -}}
+{{- if contains "windlass" .Release.Name }}{{ .Release.Name | trunc 40 | trimSuffix "-" }}{{ else }}{{ printf "%s-windlass" (.Release.Name | trunc 31 | trimSuffix "-") }}{{ end }}
+{{- end }}
+
+{{/* What selects the controller's Pods; must never change. */}}
+{{- define "windlass.selector" -}}
+app.kubernetes.io/name: windlass
+app.kubernetes.io/instance: {{ .Release.Name }}
+app.kubernetes.io/component: controller
+{{- end }}
+
+{{- define "windlass.labels" -}}
+{{ include "windlass.selector" . }}
+{{ include "windlass.common" . }}
+{{- end }}
+
+{{- define "windlass.common" -}}
+app.kubernetes.io/version: {{ .Chart.AppVersion | quote }}
+app.kubernetes.io/managed-by: {{ .Release.Service }}
+helm.sh/chart: {{ printf "%s-%s" .Chart.Name .Chart.Version | replace "+" "_" }}
+{{- end }}
+
+{{- define "windlass.part-of" -}}
+app.kubernetes.io/name: windlass
+app.kubernetes.io/instance: {{ .Release.Name }}
+{{ include "windlass.common" . }}
+{{- end }}
+
+{{- define "windlass.serviceAccount" -}}
+{{ .Values.serviceAccount.name | default (include "windlass.name" .) }}
+{{- end }}
+
+{{- define "windlass.databaseSecret" -}}
+{{ if .Values.postgres.enabled }}{{ include "windlass.name" . }}-postgres{{ else }}{{ .Values.database.existingSecret }}{{ end }}
+{{- end }}
+
+{{/* Names of everything outside of namespaces carry the namespace, so that two installations get along. */}}
+{{- define "windlass.clusterName" -}}
+{{ include "windlass.name" . }}.{{ .Release.Namespace }}
+{{- end }}
+
+{{/* What the controller does in the namespaces that it serves, and nothing more. */}}
+{{- define "windlass.rules" -}}
+- apiGroups: [windlass.dev]
+  resources: [workflows, workflowruns, promotions, environments, workflowsources]
+  verbs: [get, list, watch]
+# Runs and promotions are made (and removed when they are old), the active versions of workflows applied.
+- apiGroups: [windlass.dev]
+  resources: [workflows, workflowruns, promotions]
+  verbs: [create, update, patch, delete]
+- apiGroups: [windlass.dev]
+  resources: [workflows/status, workflowruns/status, promotions/status, environments/status, workflowsources/status]
+  verbs: [patch]
+# Steps, and the files of their workflow's version.
+- apiGroups: [""]
+  resources: [pods]
+  verbs: [get, list, watch, create, delete]
+- apiGroups: [""]
+  resources: [pods/log]
+  verbs: [get]
+- apiGroups: [""]
+  resources: [configmaps]
+  verbs: [get, list, create, patch, delete]
+# Credentials of repositories, and what http steps send: only those labelled windlass.dev/use=allowed are used.
+- apiGroups: [""]
+  resources: [secrets]
+  verbs: [get]
+- apiGroups: ["", events.k8s.io]
+  resources: [events]
+  verbs: [create, patch]
+# Whether a namespace agrees to be an environment's, and which accounts it lends to steps.
+- apiGroups: [""]
+  resources: [namespaces]
+  verbs: [get]
+{{- end }}

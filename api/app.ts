@@ -17,6 +17,9 @@ const maxBodyBytes = 2 * 1024 * 1024;
 /**
  * The HTTP API. It reads history and objects, and writes objects only: what becomes of them is the reconcilers' matter.
  *
+ * Who calls is in the context (`callerOf`). A handler reads with the controller's rights, after it has asked whether the
+ * caller may (`demand`), and writes with the caller's. A list of all namespaces is for those who may list in all.
+ *
  *   GET    /healthz /readyz /metrics /openapi.json /docs                    open; all below needs the token
  *   GET    /api/v1/server
  *   GET    /api/v1/environments                 /environments/{name}
@@ -54,8 +57,8 @@ export function createApp(deps: AppDependencies): Hono {
     c.header('content-security-policy', "default-src 'none'; frame-ancestors 'none'");
     await next();
   });
-  app.use(checkHost(deps.allowedHosts));
-  app.use(checkOrigin(deps.allowedHosts));
+  app.use(checkHost(deps.access.allowedHosts));
+  app.use(checkOrigin(deps.access.allowedHosts));
   app.use(
     methodNotAllowed({
       app,
@@ -74,7 +77,7 @@ export function createApp(deps: AppDependencies): Hono {
   let document: Promise<OpenApiDocument> | undefined;
   app.get('/openapi.json', async (c) => c.json(await (document ??= openapiDocument())));
 
-  if (deps.token !== null) app.use('/api/*', checkToken(deps.token));
+  app.use('/api/*', checkToken(deps.access));
   app.use('/api/*', async (c, next) => {
     // what one person may see is kept in no cache
     c.header('cache-control', 'no-store');

@@ -1,4 +1,4 @@
-import type { Identity } from './dependencies.ts';
+import type { Caller } from './access.ts';
 import { RequestProblem } from './errors.ts';
 import type { Decision } from './resources/promotion.ts';
 
@@ -12,16 +12,28 @@ interface Entry {
 /** Most entries that the schema of Promotion and WorkflowRun takes. */
 const maxEntries = 100;
 
-/** What the caller decides. The group `*` stands for every group, so for those that are asked for. */
+/** Most groups that an entry may name. */
+const maxGroups = 100;
+
+/**
+ * What the caller decides, with the caller's groups, those that are asked for first. The group `*` stands for every group,
+ * so for those that are asked for; only whoever holds it may speak in another's name.
+ * @throws RequestProblem 403 when `as` is another person
+ */
 export function approvalEntry(
-  identity: Identity,
+  caller: Pick<Caller, 'user' | 'groups'>,
   decision: Entry['decision'],
   { as, comment }: Decision,
   askedFor: string[],
 ): Entry {
-  const groups = identity.groups.includes('*') ? [...new Set(askedFor)].slice(0, 100) : identity.groups;
+  const everyone = caller.groups.includes('*');
+  if (as !== undefined && as !== caller.user && !everyone) {
+    throw new RequestProblem('forbidden', `${caller.user} decides as ${caller.user} only: \`as\` is for a laptop.`);
+  }
+  const asked = askedFor.filter((group) => everyone || caller.groups.includes(group));
+  const groups = [...new Set(everyone ? asked : [...asked, ...caller.groups])].slice(0, maxGroups);
   return {
-    user: as ?? identity.user,
+    user: as ?? caller.user,
     ...(groups.length > 0 ? { groups } : {}),
     decision,
     ...(comment === undefined ? {} : { comment }),

@@ -1,12 +1,13 @@
-import { createHash, timingSafeEqual } from 'node:crypto';
 import type { MiddlewareHandler } from 'hono';
+import type { Access } from './access.ts';
 import { RequestProblem } from './errors.ts';
 
 /**
  * Refuses a Host header that is not ours: a page on another site whose name was rebound to 127.0.0.1 sends its own name.
- * An entry without a port stands for every port.
+ * An entry without a port stands for every port. Where every name is ours (null), whoever is in front has decided.
  */
-export function checkHost(allowedHosts: string[]): MiddlewareHandler {
+export function checkHost(allowedHosts: string[] | null): MiddlewareHandler {
+  if (allowedHosts === null) return (_, next) => next();
   const allowed = new Set(allowedHosts.map((h) => h.toLowerCase()));
   return async (c, next) => {
     const host = c.req.header('host');
@@ -20,11 +21,15 @@ export function checkHost(allowedHosts: string[]): MiddlewareHandler {
   };
 }
 
-/** Refuses requests that a page of another site makes; browsers send Origin with those, other clients send none. */
-export function checkOrigin(allowedHosts: string[]): MiddlewareHandler {
-  const allowed = new Set(allowedHosts.map((h) => h.toLowerCase()));
+/**
+ * Refuses requests that a page of another site makes; browsers send Origin with those, other clients send none. Where every
+ * name is ours (null), a page's own site is the one that it calls.
+ */
+export function checkOrigin(allowedHosts: string[] | null): MiddlewareHandler {
+  const always = allowedHosts && new Set(allowedHosts.map((h) => h.toLowerCase()));
   return async (c, next) => {
     const origin = c.req.header('origin');
+    const allowed = always ?? new Set([(c.req.header('host') ?? '').toLowerCase()]);
     if (origin !== undefined && !isAllowed(hostOf(origin), allowed)) {
       throw new RequestProblem('forbidden-origin', `Pages of ${origin} may not call this API.`);
     }
@@ -41,26 +46,20 @@ function isAllowed(host: string, allowed: ReadonlySet<string>): boolean {
   return allowed.has(wanted) || allowed.has(wanted.replace(/:\d+$/, ''));
 }
 
-/** Demands `Authorization: Bearer <token>`. Digests are compared, so that neither length nor content shows in the time. */
-export function checkToken(token: string): MiddlewareHandler {
-  const expected = sha256(token);
+/** Demands `Authorization: Bearer <token>` of somebody; handlers find who it is with `callerOf`. */
+export function checkToken(access: Access): MiddlewareHandler {
   return async (c, next) => {
     const given = /^Bearer +(\S+)$/i.exec(c.req.header('authorization') ?? '')?.[1];
-    if (given === undefined || !timingSafeEqual(sha256(given), expected)) {
-      throw new RequestProblem(
-        'unauthorized',
-        given === undefined
-          ? 'Send `Authorization: Bearer TOKEN`; on a laptop the token is in .windlass/token.'
-          : 'The token is not the one of this server; on a laptop it is in .windlass/token.',
-        { headers: { 'www-authenticate': 'Bearer realm="windlass"' } },
-      );
+    const caller = given === undefined ? null : await access.authenticate(given);
+    if (caller === null) {
+      const what = given === undefined ? 'Send `Authorization: Bearer TOKEN`.' : 'The token is not valid here.';
+      throw new RequestProblem('unauthorized', `${what} ${access.hint}`, {
+        headers: { 'www-authenticate': 'Bearer realm="windlass"' },
+      });
     }
+    c.set('caller', caller);
     await next();
   };
-}
-
-function sha256(text: string): Buffer {
-  return createHash('sha256').update(text).digest();
 }
 
 /** Writes are JSON only: a form of another site cannot send that without asking first. */

@@ -1,6 +1,6 @@
 import type { Context } from 'hono';
 import { HTTPException } from 'hono/http-exception';
-import { ObjectConflict } from '../controller/seams/objects.ts';
+import { ObjectConflict, ObjectRefused } from '../controller/seams/objects.ts';
 import type { RequestLog } from './dependencies.ts';
 import { type InvalidField, type ProblemDetails, type ProblemType, problemTypes, problemUri } from './problem.ts';
 
@@ -39,7 +39,7 @@ export function problemResponse(error: unknown, c: Context, log: RequestLog): Re
   if (problem.type === 'internal' || problem.type === 'unavailable') {
     log.error(
       { err: error, method: c.req.method, path: c.req.path, requestId: c.get('requestId') as unknown },
-      problem.type === 'internal' ? 'request failed' : 'request refused: the database cannot be reached',
+      problem.type === 'internal' ? 'request failed' : 'request refused: what it needs cannot be reached',
     );
   }
   const { status, title } = problemTypes[problem.type];
@@ -58,6 +58,13 @@ function toProblem(error: unknown): RequestProblem {
   if (error instanceof RequestProblem) return error;
   if (error instanceof ObjectConflict) {
     return new RequestProblem(error.reason === 'NotFound' ? 'not-found' : 'conflict', error.message);
+  }
+  if (error instanceof ObjectRefused) {
+    return new RequestProblem(error.reason === 'Forbidden' ? 'forbidden' : 'invalid', error.message);
+  }
+  // access.ts throws problems of here, so the name stands for the class
+  if (error instanceof Error && error.name === 'AccessUnknown') {
+    return new RequestProblem('unavailable', error.message, { headers: { 'retry-after': '2' } });
   }
   // hono's validator throws one for JSON that cannot be parsed; nothing else here throws any
   if (error instanceof HTTPException && error.status === 400) {

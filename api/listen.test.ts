@@ -8,7 +8,12 @@ import { AddressUnavailable, listen } from './listen.ts';
 const app = (closing?: AbortSignal) => {
   const events = { list: async () => [], onAppend: () => () => {} };
   const store = { driver: 'pglite', events } as unknown as Store;
-  return createApp(dependencies(store, { allowedHosts: ['127.0.0.1'], ...(closing ? { closing } : {}) }));
+  return createApp(
+    dependencies(store, {
+      access: { ...dependencies(store).access, allowedHosts: ['127.0.0.1'] },
+      ...(closing ? { closing } : {}),
+    }),
+  );
 };
 const loopback = { host: '127.0.0.1', port: 0 };
 

@@ -1,6 +1,8 @@
 import { isDeepStrictEqual } from 'node:util';
 import type { Kind, ObjectByKind } from '../crds/kinds.ts';
 import { apiVersion } from '../crds/metadata.ts';
+import type { Context } from 'hono';
+import { callerOf, demand } from './access.ts';
 import type { AppDependencies } from './dependencies.ts';
 import { notFound, RequestProblem } from './errors.ts';
 import type { InvalidField } from './problem.ts';
@@ -11,19 +13,23 @@ export const immutableFields: Partial<Record<Kind, readonly string[]>> = {
   Promotion: ['environment', 'ref', 'workflows'],
 };
 
-/** @throws RequestProblem 404 that lists what there is in the namespace. */
+/** @throws RequestProblem 403; 404 that lists what there is in the namespace, to those who may list it */
 export async function getObject<K extends Kind>(
   deps: AppDependencies,
+  c: Context,
   kind: K,
   namespace: string,
   name: string,
 ): Promise<ObjectByKind[K]> {
+  await demand(c, 'get', kind, namespace, name);
   const object = await deps.store.objects.get(kind, namespace, name);
   if (object) return object;
-  const present = await deps.store.objects.list(kind, { namespace });
+  const present = (await callerOf(c).may('list', kind, namespace))
+    ? await deps.store.objects.list(kind, { namespace })
+    : undefined;
   throw notFound(
     `${kind} ${name} in namespace ${namespace}`,
-    present.map((o) => o.metadata.name),
+    present?.map((o) => o.metadata.name),
   );
 }
 

@@ -30,6 +30,7 @@ export const problemTypes = {
   'malformed-request': { status: 400, title: 'The request cannot be understood' },
   'invalid-parameter': { status: 400, title: 'A parameter is wrong' },
   unauthorized: { status: 401, title: 'A token is needed' },
+  forbidden: { status: 403, title: 'The caller may not do this' },
   'forbidden-origin': { status: 403, title: 'Another site may not call this API' },
   'not-found': { status: 404, title: 'There is no such thing' },
   'method-not-allowed': { status: 405, title: 'The method is not allowed here' },

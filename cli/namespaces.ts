@@ -61,5 +61,12 @@ export async function objectNamespace(
   }
   const said = written ?? asked;
   if (said !== undefined) return said;
-  return kind === 'Workflow' || kind === 'WorkflowRun' ? 'default' : (await client.server()).project;
+  return kind === 'Workflow' || kind === 'WorkflowRun' ? 'default' : projectNamespace(client);
+}
+
+/** Where environments, sources and promotions are. @throws CliError when there may be several such namespaces */
+export async function projectNamespace(client: Client): Promise<string> {
+  const { project } = await client.server();
+  if (project === null) throw usageError('every namespace may be a project there; say which with -n');
+  return project;
 }

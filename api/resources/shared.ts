@@ -83,6 +83,17 @@ export const NamespaceFilter = Type.Optional(
   Type.String({ pattern: labelPattern, maxLength: 63, description: 'Only in this namespace.' }),
 );
 
+/** Which project is meant, where there may be several. */
+export const projectQuery = {
+  project: Type.Optional(
+    Type.String({
+      pattern: labelPattern,
+      maxLength: 63,
+      description: 'The namespace of sources, environments and promotions. Default: the only one there is.',
+    }),
+  ),
+};
+
 export const nameParams = only({ name: Name('The name.') });
 export const namespaceParams = only({ namespace });
 export const namespacedParams = only({ namespace, name: Name('The name.') });

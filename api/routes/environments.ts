@@ -2,10 +2,12 @@ import type { Hono } from 'hono';
 import { type Static, Type } from 'typebox';
 import { EnvironmentSpec, type Environment } from '../../crds/environment.ts';
 import { Condition } from '../../crds/metadata.ts';
+import { demand } from '../access.ts';
 import type { AppDependencies } from '../dependencies.ts';
 import { getObject } from '../objects.ts';
-import { iso, nameParams, PageOf, TimeString } from '../resources/shared.ts';
-import { addRoute } from '../route.ts';
+import { projectOf } from '../projects.ts';
+import { iso, nameParams, PageOf, projectQuery, TimeString } from '../resources/shared.ts';
+import { addRoute, only } from '../route.ts';
 
 const EnvironmentResource = Type.Object(
   {
@@ -42,10 +44,13 @@ export function environmentRoutes(app: Hono, deps: AppDependencies): void {
       id: 'listEnvironments',
       tag: 'environments',
       summary: 'Lists environments with their active versions',
+      query: only(projectQuery),
       response: { status: 200, description: 'All of them.', schema: PageOf(EnvironmentResource, 'EnvironmentList') },
     },
-    async (_, c) => {
-      const objects = await deps.store.objects.list('Environment', { namespace: deps.project });
+    async ({ query }, c) => {
+      const project = await projectOf(deps, c, query.project);
+      await demand(c, 'list', 'Environment', project);
+      const objects = await deps.store.objects.list('Environment', { namespace: project });
       const items: EnvironmentResource[] = [];
       for (const object of objects) items.push(await environmentResource(deps, object));
       return c.json({ items, next: null });
@@ -61,16 +66,19 @@ export function environmentRoutes(app: Hono, deps: AppDependencies): void {
       tag: 'environments',
       summary: 'Gets an environment with its active versions',
       params: nameParams,
+      query: only(projectQuery),
       response: { status: 200, description: 'The environment.', schema: EnvironmentResource },
       problems: ['not-found'],
     },
-    async ({ params }, c) =>
-      c.json(await environmentResource(deps, await getObject(deps, 'Environment', deps.project, params.name))),
+    async ({ params, query }, c) => {
+      const project = await projectOf(deps, c, query.project);
+      return c.json(await environmentResource(deps, await getObject(deps, c, 'Environment', project, params.name)));
+    },
   );
 }
 
 async function environmentResource(deps: AppDependencies, object: Environment): Promise<EnvironmentResource> {
-  const active = await deps.store.promotions.active(deps.project, object.metadata.name);
+  const active = await deps.store.promotions.active(object.metadata.namespace, object.metadata.name);
   return {
     name: object.metadata.name,
     namespace: object.spec.namespace ?? object.metadata.name,

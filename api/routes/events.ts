@@ -1,6 +1,8 @@
-import type { Hono } from 'hono';
+import type { Context, Hono } from 'hono';
 import { type Static, Type } from 'typebox';
 import type { EventRow } from '../../controller/store/types.ts';
+import { type Kind, findKind, kinds } from '../../crds/kinds.ts';
+import { callerOf, demand } from '../access.ts';
 import type { AppDependencies } from '../dependencies.ts';
 import { RequestProblem } from '../errors.ts';
 import { iso, NamespaceFilter, Name, PageOf, pageQuery } from '../resources/shared.ts';
@@ -37,7 +39,8 @@ export function eventRoutes(app: Hono, deps: AppDependencies): void {
       summary: 'Lists events, or follows them',
       description:
         'With Accept: text/event-stream the events that are there are sent and then the new ones as they come, until the ' +
-        'client leaves. Last-Event-ID, or `after`, says from where.',
+        'client leaves. Last-Event-ID, or `after`, says from where. Without `kind`, those of the kinds that the caller may ' +
+        'list are told.',
       query: only({
         kind: Type.Optional(Type.String({ pattern: '^[A-Za-z]{1,63}$', description: 'Only of objects of this kind.' })),
         namespace: NamespaceFilter,
@@ -55,8 +58,10 @@ export function eventRoutes(app: Hono, deps: AppDependencies): void {
       },
     },
     async ({ query: { limit, after, ...filter } }, c) => {
+      const visible = await visibleKinds(c, filter);
+      const read = (page: { limit: number; after?: number }) => readVisible(deps, filter, visible, page);
       if (!wantsEvents(c)) {
-        const rows = await deps.store.events.list(filter, { limit, ...(after === undefined ? {} : { after }) });
+        const rows = await read({ limit, ...(after === undefined ? {} : { after }) });
         const last = rows.at(-1);
         return c.json({ items: rows.map(eventResource), next: rows.length === limit && last ? String(last.id) : null });
       }
@@ -67,7 +72,7 @@ export function eventRoutes(app: Hono, deps: AppDependencies): void {
         (ring) => [deps.store.events.onAppend(ring)],
         async (stream) => {
           for (;;) {
-            const rows = await deps.store.events.list(filter, { limit: 500, after: from });
+            const rows = await read({ limit: 500, after: from });
             for (const row of rows) {
               await stream.send('event', String(row.id), eventResource(row));
               from = row.id;
@@ -78,6 +83,47 @@ export function eventRoutes(app: Hono, deps: AppDependencies): void {
       );
     },
   );
+}
+
+interface EventFilter {
+  kind?: string;
+  namespace?: string;
+  name?: string;
+}
+
+/**
+ * The kinds whose events the caller may see, null for all of them: as with lists, those that the caller may list there.
+ * @throws RequestProblem 403 when there is none
+ */
+async function visibleKinds(c: Context, { kind, namespace }: EventFilter): Promise<ReadonlySet<string> | null> {
+  const where = namespace ?? null;
+  const known = kind === undefined ? undefined : findKind(kind);
+  if (known !== undefined) {
+    await demand(c, 'list', known, where);
+    return null;
+  }
+  const all = Object.keys(kinds) as Kind[];
+  const allowed = await Promise.all(all.map((each) => callerOf(c).may('list', each, where)));
+  if (allowed.every(Boolean)) return null;
+  if (!allowed.some(Boolean)) await demand(c, 'list', 'WorkflowRun', where);
+  return new Set(all.filter((_, i) => allowed[i]));
+}
+
+/** A full page of what may be seen, if there is as much. */
+async function readVisible(
+  deps: AppDependencies,
+  filter: EventFilter,
+  visible: ReadonlySet<string> | null,
+  { limit, after = 0 }: { limit: number; after?: number },
+): Promise<EventRow[]> {
+  const found: EventRow[] = [];
+  for (let from = after; ; ) {
+    const rows = await deps.store.events.list(filter, { limit, after: from });
+    found.push(...(visible === null ? rows : rows.filter((row) => visible.has(row.kind))));
+    const last = rows.at(-1);
+    if (rows.length < limit || found.length >= limit || last === undefined) return found.slice(0, limit);
+    from = last.id;
+  }
 }
 
 function lastEventId(header: string | undefined): number | undefined {

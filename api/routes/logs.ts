@@ -1,6 +1,7 @@
 import type { Hono } from 'hono';
 import { type Static, Type } from 'typebox';
 import { isFinished } from '../../controller/core/run/types.ts';
+import { demand } from '../access.ts';
 import type { AppDependencies } from '../dependencies.ts';
 import { notFound, RequestProblem } from '../errors.ts';
 import { followLogs, parseCursor } from '../log-follower.ts';
@@ -64,6 +65,7 @@ export function logRoutes(app: Hono, deps: AppDependencies): void {
       problems: ['not-found'],
     },
     async ({ params, query: { attempt, position } }, c) => {
+      await demand(c, 'get', 'WorkflowRun', params.namespace, params.name);
       const run = await findRun(deps, params.namespace, params.name);
       await demandStep(deps, run, params.name, params.step);
       if (wantsEvents(c)) {
@@ -108,6 +110,7 @@ export function logRoutes(app: Hono, deps: AppDependencies): void {
       problems: ['not-found'],
     },
     async ({ params }, c) => {
+      await demand(c, 'get', 'WorkflowRun', params.namespace, params.name);
       const run = await findRun(deps, params.namespace, params.name);
       return followLogs(c, deps, run, {}, parseCursor(c.req.header('last-event-id')));
     },

@@ -3,6 +3,7 @@ import { Type } from 'typebox';
 import { type Kind, kinds } from '../../crds/kinds.ts';
 import { apiVersion } from '../../crds/metadata.ts';
 import type { Draft } from '../../controller/seams/objects.ts';
+import { callerOf, demand } from '../access.ts';
 import type { AppDependencies } from '../dependencies.ts';
 import { notFound, RequestProblem } from '../errors.ts';
 import { demandUnchanged, demandValid, getObject } from '../objects.ts';
@@ -33,6 +34,7 @@ function objectRoutesOf(app: Hono, deps: AppDependencies, kind: Kind): void {
       response: { status: 200, description: 'A page of objects.', schema: PageOf(schema, `${kind}ObjectPage`) },
     },
     async ({ params, query: { limit, after } }, c) => {
+      await demand(c, 'list', kind, params.namespace);
       const all = await deps.store.objects.list(kind, { namespace: params.namespace });
       const rest = after === undefined ? all : all.filter((o) => o.metadata.name > after);
       const items = rest.slice(0, limit);
@@ -52,7 +54,7 @@ function objectRoutesOf(app: Hono, deps: AppDependencies, kind: Kind): void {
       response: { status: 200, description: 'The object.', schema },
       problems: ['not-found'],
     },
-    async ({ params }, c) => c.json(await getObject(deps, kind, params.namespace, params.name)),
+    async ({ params }, c) => c.json(await getObject(deps, c, kind, params.namespace, params.name)),
   );
 
   addRoute(
@@ -74,7 +76,7 @@ function objectRoutesOf(app: Hono, deps: AppDependencies, kind: Kind): void {
     },
     async ({ params, body }, c) => {
       const draft = draftOf(deps, kind, params, body as Sent);
-      const { object } = await deps.store.objects.apply(draft, (present) => {
+      const { object } = await callerOf(c).objects.apply(draft, (present) => {
         demandSame((body as Sent).metadata ?? {}, present?.metadata);
         if (present) demandUnchanged(kind, present.spec, draft.spec);
       });
@@ -95,7 +97,7 @@ function objectRoutesOf(app: Hono, deps: AppDependencies, kind: Kind): void {
       problems: ['not-found'],
     },
     async ({ params }, c) => {
-      if (!(await deps.store.objects.delete(kind, params.namespace, params.name))) {
+      if (!(await callerOf(c).objects.delete(kind, params.namespace, params.name))) {
         throw notFound(`${kind} ${params.name} in namespace ${params.namespace}`);
       }
       return c.body(null, 204);

@@ -2,11 +2,13 @@ import type { Hono } from 'hono';
 import { Type } from 'typebox';
 import type { Promotion as PromotionObject } from '../../crds/promotion.ts';
 import type { PromotionPhase, PromotionRow } from '../../controller/core/promotion/types.ts';
+import { callerOf, demand } from '../access.ts';
 import { approvalEntry, withEntry } from '../approvals.ts';
 import type { AppDependencies } from '../dependencies.ts';
 import { RequestProblem } from '../errors.ts';
 import { withGeneratedName } from '../names.ts';
 import { demandValid, getObject } from '../objects.ts';
+import { projectOf } from '../projects.ts';
 import { objectSchema } from '../resources/object.ts';
 import {
   Decision,
@@ -18,7 +20,7 @@ import {
   PromotionSummary,
   promotionSummary,
 } from '../resources/promotion.ts';
-import { Name, nameParams, OneOf, PageOf, pageQuery } from '../resources/shared.ts';
+import { Name, nameParams, OneOf, PageOf, pageQuery, projectQuery } from '../resources/shared.ts';
 import { addRoute, only } from '../route.ts';
 import { createWaiting } from '../waiting.ts';
 
@@ -26,9 +28,9 @@ import { createWaiting } from '../waiting.ts';
 export function promotionRoutes(app: Hono, deps: AppDependencies): void {
   const waiting = createWaiting(deps, 'Promotion', async (uid) => (await deps.store.promotions.get(uid)) !== null);
   const into =
-    (environment: string | undefined) =>
+    (project: string, environment: string | undefined) =>
     ({ metadata, spec }: PromotionObject): boolean =>
-      metadata.namespace === deps.project && (environment === undefined || spec.environment === environment);
+      metadata.namespace === project && (environment === undefined || spec.environment === environment);
 
   addRoute(
     app,
@@ -47,6 +49,7 @@ export function promotionRoutes(app: Hono, deps: AppDependencies): void {
             description: 'Only in these phases; repeatable.',
           }),
         ),
+        ...projectQuery,
         ...pageQuery,
       }),
       response: {
@@ -55,11 +58,13 @@ export function promotionRoutes(app: Hono, deps: AppDependencies): void {
         schema: PageOf(PromotionSummary, 'PromotionPage'),
       },
     },
-    async ({ query: { environment, phase, limit, after } }, c) => {
+    async ({ query: { project: named, environment, phase, limit, after } }, c) => {
+      const project = await projectOf(deps, c, named);
+      await demand(c, 'list', 'Promotion', project);
       const wantsPending = after === undefined && (!phase || phase.includes('Pending'));
-      const pending = wantsPending ? await waiting.list(into(environment), limit) : [];
+      const pending = wantsPending ? await waiting.list(into(project, environment), limit) : [];
       const page = await deps.store.promotions.list(
-        { project: deps.project, ...(environment ? { environment } : {}), ...(phase ? { phases: phase } : {}) },
+        { project, ...(environment ? { environment } : {}), ...(phase ? { phases: phase } : {}) },
         { limit, ...(after ? { after } : {}) },
       );
       // one may have been taken up between the two questions
@@ -78,11 +83,13 @@ export function promotionRoutes(app: Hono, deps: AppDependencies): void {
       tag: 'promotions',
       summary: 'Gets a promotion with its gates and what is wrong in it',
       params: nameParams,
+      query: only(projectQuery),
       response: { status: 200, description: 'The promotion.', schema: Promotion },
       problems: ['not-found'],
     },
-    async ({ params }, c) => {
-      const object = await getObject(deps, 'Promotion', deps.project, params.name);
+    async ({ params, query }, c) => {
+      const project = await projectOf(deps, c, query.project);
+      const object = await getObject(deps, c, 'Promotion', project, params.name);
       const row = await deps.store.promotions.get(object.metadata.uid);
       const detail: PromotionDetail = {
         ...(row ? promotionSummary(row) : pendingPromotion(object)),
@@ -102,15 +109,18 @@ export function promotionRoutes(app: Hono, deps: AppDependencies): void {
       tag: 'promotions',
       summary: 'Asks for a ref to be promoted into an environment',
       description: "It has no more power than an automatic one: the environment's gates hold it.",
+      query: only(projectQuery),
       body: NewPromotion,
       response: { status: 201, description: 'The Promotion object.', schema: objectSchema('Promotion') },
       problems: ['not-found', 'conflict'],
     },
-    async ({ body: { environment, ref } }, c) => {
-      await getObject(deps, 'Environment', deps.project, environment);
-      const rows = await deps.store.promotions.ofEnvironment(deps.project, environment);
+    async ({ query, body: { environment, ref } }, c) => {
+      const project = await projectOf(deps, c, query.project);
+      await demand(c, 'create', 'Promotion', project);
+      await getObject(deps, c, 'Environment', project, environment);
+      const rows = await deps.store.promotions.ofEnvironment(project, environment);
       const row = rows.find((r) => (r.ref === ref || r.commit === ref) && !isFinished(r.phase));
-      const [waits] = row ? [] : await waiting.list((o) => into(environment)(o) && o.spec.ref === ref, 1);
+      const [waits] = row ? [] : await waiting.list((o) => into(project, environment)(o) && o.spec.ref === ref, 1);
       const underWay = row?.name ?? waits?.metadata.name;
       if (underWay) {
         throw new RequestProblem(
@@ -120,11 +130,13 @@ export function promotionRoutes(app: Hono, deps: AppDependencies): void {
       }
       const spec = { environment, ref };
       const object = await withGeneratedName(namePrefix(environment, ref), async (name) => {
-        const metadata = { name, namespace: deps.project };
+        const metadata = { name, namespace: project };
         demandValid(deps, 'Promotion', { metadata, spec });
-        return deps.store.objects.create({ kind: 'Promotion', metadata, spec });
+        return callerOf(c).objects.create({ kind: 'Promotion', metadata, spec });
       });
-      return c.json(object, 201, { location: `/api/v1/promotions/${object.metadata.name}` });
+      return c.json(object, 201, {
+        location: `/api/v1/promotions/${object.metadata.name}${deps.project === null ? `?project=${project}` : ''}`,
+      });
     },
   );
 
@@ -140,18 +152,22 @@ export function promotionRoutes(app: Hono, deps: AppDependencies): void {
         summary: decision === 'Approve' ? 'Approves a promotion' : 'Rejects a promotion',
         description: "One decision a person; a new one takes the old one's place.",
         params: nameParams,
+        query: only(projectQuery),
         body: Decision,
         response: { status: 200, description: 'The Promotion object.', schema: objectSchema('Promotion') },
         problems: ['not-found', 'conflict'],
       },
-      async ({ params, body }, c) => {
-        const present = await getObject(deps, 'Promotion', deps.project, params.name);
+      async ({ params, query, body }, c) => {
+        const project = await projectOf(deps, c, query.project);
+        await demand(c, 'update', 'Promotion', project, params.name);
+        const present = await getObject(deps, c, 'Promotion', project, params.name);
+        await demand(c, 'approve', 'Environment', project, present.spec.environment);
         const row = await deps.store.promotions.get(present.metadata.uid);
         if (row && isFinished(row.phase)) {
           throw new RequestProblem('conflict', `Promotion ${params.name} is ${row.phase} already.`);
         }
-        const entry = approvalEntry(deps.identity, decision, body, await gateGroups(deps, present, row));
-        const object = await deps.store.objects.update('Promotion', deps.project, params.name, ({ spec }) => ({
+        const entry = approvalEntry(callerOf(c), decision, body, await gateGroups(deps, present, row));
+        const object = await callerOf(c).objects.update('Promotion', project, params.name, ({ spec }) => ({
           spec: { ...spec, approvals: withEntry(spec.approvals ?? [], entry, () => true) },
         }));
         return c.json(object);
@@ -166,7 +182,7 @@ function isFinished(phase: PromotionPhase): boolean {
 
 /** Groups that its approval gates ask for: those of now, and those of when it began. */
 async function gateGroups(deps: AppDependencies, object: PromotionObject, row: PromotionRow | null): Promise<string[]> {
-  const environment = await deps.store.objects.get('Environment', deps.project, object.spec.environment);
+  const environment = await deps.store.objects.get('Environment', object.metadata.namespace, object.spec.environment);
   const gates = [...(environment?.spec.gates ?? []), ...(row?.gatesAtStart ?? [])];
   return gates.flatMap((gate) => gate.approval?.groups ?? []);
 }

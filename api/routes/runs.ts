@@ -5,6 +5,7 @@ import type { WorkflowRun } from '../../crds/workflow-run.ts';
 import { parseDuration } from '../../controller/core/duration.ts';
 import { isFinished, type RunPhase } from '../../controller/core/run/types.ts';
 import type { Instant } from '../../controller/core/time.ts';
+import { callerOf, demand } from '../access.ts';
 import { withEntry, approvalEntry } from '../approvals.ts';
 import type { AppDependencies } from '../dependencies.ts';
 import { notFound, RequestProblem } from '../errors.ts';
@@ -69,6 +70,7 @@ export function runRoutes(app: Hono, deps: AppDependencies): void {
       response: { status: 200, description: 'A page of runs.', schema: PageOf(RunSummary, 'RunPage') },
     },
     async ({ query }, c) => {
+      await demand(c, 'list', 'WorkflowRun', query.namespace ?? null);
       const { limit, after, since: sinceText, failed, phase, ...equal } = query;
       if (failed && phase) throw new RequestProblem('invalid-parameter', 'Use either failed or phase.');
       const phases: readonly RunResourcePhase[] | undefined = failed ? ['Failed', 'TimedOut'] : phase;
@@ -106,9 +108,10 @@ export function runRoutes(app: Hono, deps: AppDependencies): void {
       problems: ['not-found', 'conflict'],
     },
     async ({ params: { namespace }, body: { workflow, inputs, name, generateName, labels } }, c) => {
+      await demand(c, 'create', 'WorkflowRun', namespace);
       // A version is active a moment before its Workflow shows in the namespace.
       const active = await deps.store.promotions.activeIn(namespace, workflow);
-      if (!active?.digest) await getObject(deps, 'Workflow', namespace, workflow);
+      if (!active?.digest) await getObject(deps, c, 'Workflow', namespace, workflow);
       if (name !== undefined && generateName !== undefined) {
         throw new RequestProblem('invalid', 'Give either name or generateName.');
       }
@@ -116,7 +119,7 @@ export function runRoutes(app: Hono, deps: AppDependencies): void {
       const create = async (chosen: string) => {
         const metadata = { name: chosen, namespace, ...(labels ? { labels } : {}) };
         demandValid(deps, 'WorkflowRun', { metadata, spec });
-        return deps.store.objects.create({ kind: 'WorkflowRun', metadata, spec });
+        return callerOf(c).objects.create({ kind: 'WorkflowRun', metadata, spec });
       };
       const object =
         name === undefined
@@ -139,7 +142,10 @@ export function runRoutes(app: Hono, deps: AppDependencies): void {
       response: { status: 200, description: 'The run.', schema: Run },
       problems: ['not-found'],
     },
-    async ({ params }, c) => c.json(await runResource(deps, await findRun(deps, params.namespace, params.name))),
+    async ({ params: { namespace, name } }, c) => {
+      await demand(c, 'get', 'WorkflowRun', namespace, name);
+      return c.json(await runResource(deps, await findRun(deps, namespace, name)));
+    },
   );
 
   const intents = [
@@ -162,8 +168,9 @@ export function runRoutes(app: Hono, deps: AppDependencies): void {
         problems: ['not-found', 'conflict'],
       },
       async ({ params: { namespace, name }, body }, c) => {
+        await demand(c, 'update', 'WorkflowRun', namespace, name);
         await demandUnfinished(deps, namespace, name);
-        const object = await deps.store.objects.update('WorkflowRun', namespace, name, ({ spec }) => {
+        const object = await callerOf(c).objects.update('WorkflowRun', namespace, name, ({ spec }) => {
           if (spec.desired === 'Cancelled' && desired !== 'Cancelled') {
             throw new RequestProblem('conflict', `Run ${name} is cancelled; that cannot be taken back.`);
           }
@@ -193,6 +200,7 @@ export function stepRoutes(app: Hono, deps: AppDependencies): void {
       problems: ['not-found'],
     },
     async ({ params }, c) => {
+      await demand(c, 'get', 'WorkflowRun', params.namespace, params.name);
       const { row } = await findRun(deps, params.namespace, params.name);
       return c.json({ items: await runSteps(deps, row), next: null });
     },
@@ -215,6 +223,7 @@ export function stepRoutes(app: Hono, deps: AppDependencies): void {
         problems: ['not-found', 'conflict'],
       },
       async ({ params: { namespace, name, step }, body }, c) => {
+        await demand(c, 'update', 'WorkflowRun', namespace, name);
         const run = await demandUnfinished(deps, namespace, name);
         if (!run.row) throw new RequestProblem('conflict', `Run ${name} has not begun yet; approve it once it waits.`);
         const steps = await runSteps(deps, run.row);
@@ -227,8 +236,8 @@ export function stepRoutes(app: Hono, deps: AppDependencies): void {
         if (!present.approval)
           throw new RequestProblem('conflict', `Step ${step} is no approval; it is ${present.kind}.`);
         if (present.finishedAt) throw new RequestProblem('conflict', `Step ${step} is ${present.phase} already.`);
-        const entry = { step, ...approvalEntry(deps.identity, decision, body, present.approval.groups ?? []) };
-        const object = await deps.store.objects.update('WorkflowRun', namespace, name, ({ spec }) => ({
+        const entry = { step, ...approvalEntry(callerOf(c), decision, body, present.approval.groups ?? []) };
+        const object = await callerOf(c).objects.update('WorkflowRun', namespace, name, ({ spec }) => ({
           spec: { ...spec, approvals: withEntry(spec.approvals ?? [], entry, (other) => other.step === step) },
         }));
         return c.json(object);

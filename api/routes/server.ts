@@ -1,12 +1,17 @@
 import type { Hono } from 'hono';
 import { type Static, Type } from 'typebox';
+import { callerOf } from '../access.ts';
 import type { AppDependencies } from '../dependencies.ts';
+import { Nullable } from '../resources/shared.ts';
 import { addRoute } from '../route.ts';
 
 const ServerInfo = Type.Object(
   {
     version: Type.String({ description: 'Of Windlass.' }),
-    project: Type.String({ description: 'The namespace of sources, environments and promotions.' }),
+    project: Nullable(
+      Type.String(),
+      'The namespace of sources, environments and promotions; null where every namespace may be one.',
+    ),
     user: Type.String({ description: 'Who the token stands for.' }),
     database: Type.Union([Type.Literal('pglite'), Type.Literal('postgres')]),
   },
@@ -30,7 +35,7 @@ export function serverRoutes(app: Hono, deps: AppDependencies): void {
       c.json({
         version: deps.version,
         project: deps.project,
-        user: deps.identity.user,
+        user: callerOf(c).user,
         database: deps.store.driver,
       } satisfies ServerInfo),
   );

@@ -2,9 +2,11 @@ import type { Hono } from 'hono';
 import { type Static, Type } from 'typebox';
 import { Condition } from '../../crds/metadata.ts';
 import type { WorkflowSource } from '../../crds/workflow-source.ts';
+import { callerOf, demand } from '../access.ts';
 import type { AppDependencies } from '../dependencies.ts';
+import { projectOf } from '../projects.ts';
 import { objectSchema } from '../resources/object.ts';
-import { iso, namespacedParams, Nullable, PageOf } from '../resources/shared.ts';
+import { iso, namespacedParams, Nullable, PageOf, projectQuery } from '../resources/shared.ts';
 import { addRoute, only } from '../route.ts';
 
 /** Flux's convention: a new value of this annotation asks for a reconcile at once. */
@@ -38,10 +40,13 @@ export function sourceRoutes(app: Hono, deps: AppDependencies): void {
       id: 'listSources',
       tag: 'sources',
       summary: 'Lists sources with the refs they refuse',
+      query: only(projectQuery),
       response: { status: 200, description: 'All of them.', schema: PageOf(SourceResource, 'SourceList') },
     },
-    async (_, c) => {
-      const objects = await deps.store.objects.list('WorkflowSource', { namespace: deps.project });
+    async ({ query }, c) => {
+      const project = await projectOf(deps, c, query.project);
+      await demand(c, 'list', 'WorkflowSource', project);
+      const objects = await deps.store.objects.list('WorkflowSource', { namespace: project });
       return c.json({ items: objects.map(sourceResource), next: null });
     },
   );
@@ -66,7 +71,7 @@ export function sourceRoutes(app: Hono, deps: AppDependencies): void {
     },
     async ({ params }, c) => {
       const now = iso(deps.clock.now());
-      const object = await deps.store.objects.update('WorkflowSource', params.namespace, params.name, (source) => ({
+      const object = await callerOf(c).objects.update('WorkflowSource', params.namespace, params.name, (source) => ({
         annotations: { ...source.metadata.annotations, [requestedAt]: now },
       }));
       return c.json(object, 202);

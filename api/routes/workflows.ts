@@ -2,6 +2,7 @@ import type { Hono } from 'hono';
 import { type Static, Type } from 'typebox';
 import { Condition } from '../../crds/metadata.ts';
 import { stepKinds, type Workflow, WorkflowSpec } from '../../crds/workflow.ts';
+import { demand } from '../access.ts';
 import type { AppDependencies } from '../dependencies.ts';
 import { getObject } from '../objects.ts';
 import {
@@ -54,6 +55,7 @@ export function workflowRoutes(app: Hono, deps: AppDependencies): void {
       response: { status: 200, description: 'A page of workflows.', schema: PageOf(WorkflowSummary, 'WorkflowList') },
     },
     async ({ query }, c) => {
+      await demand(c, 'list', 'Workflow', query.namespace ?? null);
       const all = await deps.store.objects.list('Workflow', query.namespace ? { namespace: query.namespace } : {});
       const from = query.after === undefined ? 0 : all.findIndex((w) => isAfter(cursor(w), query.after ?? ''));
       const rest = from === -1 ? [] : all.slice(from);
@@ -77,7 +79,7 @@ export function workflowRoutes(app: Hono, deps: AppDependencies): void {
       problems: ['not-found'],
     },
     async ({ params }, c) => {
-      const object = await getObject(deps, 'Workflow', params.namespace, params.name);
+      const object = await getObject(deps, c, 'Workflow', params.namespace, params.name);
       return c.json({ ...(await workflowSummary(deps, object)), spec: object.spec });
     },
   );

@@ -4,6 +4,7 @@ import type { Client, PromotionSummary, RunResourcePhase } from '../../api/clien
 import { connect, type ServerOptions } from '../connection.ts';
 import { codeOfSignal, usageError } from '../exit.ts';
 import type { Cli } from '../io.ts';
+import { projectNamespace } from '../namespaces.ts';
 import { namespaceOption } from '../options.ts';
 import { type Format, formatData, outputOption } from '../output/format.ts';
 import { formatTable } from '../output/table.ts';
@@ -167,7 +168,7 @@ async function showObject(
   if (kind === undefined) throw usageError(`${resource.names[0]} are no objects`);
   const { namespace } = ((await resource.get?.(client, name, pick(options))) ?? {}) as { namespace?: string };
   const inProject = kind === 'Environment' || namespace === undefined;
-  const home = inProject ? (await client.server()).project : namespace;
+  const home = inProject ? await projectNamespace(client) : namespace;
   const object = await client.get(kind, { namespace: home, name });
   cli.io.stdout.write(formatData(object, options.output === 'json' ? 'json' : 'yaml'));
 }

@@ -7,6 +7,8 @@ export interface RefusedStatus {
   reason: string;
   message: string;
   causes: { reason: string; message: string; field: string }[];
+  /** What is not there, or in conflict, in the words of the server; null when it names nothing. */
+  about: { kind: string; name: string } | null;
   /** Milliseconds the server asks us to wait (Retry-After). */
   retryAfterMs: number | null;
 }
@@ -34,9 +36,14 @@ export function statusOf(code: number, text: string, headers: IncomingHttpHeader
   return { code, ...readStatus(text), retryAfterMs };
 }
 
-function readStatus(text: string): Pick<RefusedStatus, 'reason' | 'message' | 'causes'> {
-  const plain = { reason: '', message: text.slice(0, 1000), causes: [] };
-  let status: { kind?: string; reason?: string; message?: string; details?: { causes?: Partial<Cause>[] } };
+function readStatus(text: string): Pick<RefusedStatus, 'reason' | 'message' | 'causes' | 'about'> {
+  const plain = { reason: '', message: text.trim().slice(0, 1000), causes: [], about: null };
+  let status: {
+    kind?: string;
+    reason?: string;
+    message?: string;
+    details?: { kind?: string; name?: string; causes?: Partial<Cause>[] };
+  };
   try {
     status = JSON.parse(text) as typeof status;
   } catch {
@@ -48,7 +55,9 @@ function readStatus(text: string): Pick<RefusedStatus, 'reason' | 'message' | 'c
     message: message ?? '',
     field: field ?? '',
   }));
-  return { reason: status.reason ?? '', message: status.message ?? '', causes };
+  const { kind = '', name } = status.details ?? {};
+  const about = name === undefined ? null : { kind, name };
+  return { reason: status.reason ?? '', message: status.message ?? '', causes, about };
 }
 
 type Cause = RefusedStatus['causes'][number];

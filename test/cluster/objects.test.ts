@@ -2,6 +2,7 @@ import { pino } from 'pino';
 import { afterAll, beforeAll, describe, test } from 'vitest';
 import { kinds } from '../../crds/kinds.ts';
 import { crdManifest } from '../../crds/manifest.ts';
+import { KubernetesClient } from '../../controller/kubernetes/client.ts';
 import { createKubernetesObjects, type KubernetesObjects } from '../../controller/objects/kubernetes/objects.ts';
 import { systemClock } from '../../controller/runtime/clock.ts';
 import { describeObjectStore } from '../conformance/objects.ts';
@@ -24,15 +25,14 @@ beforeAll(async () => {
 });
 
 afterAll(async () => {
-  await Promise.all(stores.map((store) => store.close()));
+  for (const store of stores) store.close();
   await server?.stop();
 });
 
 function open(fieldManager: string): KubernetesObjects {
   if (!server) throw new Error('there is no API server');
-  const { kubeConfig } = server;
   const store = createKubernetesObjects({
-    kubeConfig,
+    client: new KubernetesClient(server.kubeConfig),
     fieldManager,
     clock: systemClock,
     log: pino({ level: 'silent' }),

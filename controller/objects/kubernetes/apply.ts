@@ -1,8 +1,8 @@
 import { isDeepStrictEqual } from 'node:util';
 import type { Kind } from '../../../crds/kinds.ts';
 import { apiVersion } from '../../../crds/metadata.ts';
+import type { KubernetesClient } from '../../kubernetes/client.ts';
 import type { Draft } from '../../seams/objects.ts';
-import type { ApiClient } from './client.ts';
 import { isConflict, isNotFound } from './errors.ts';
 import { copy, type ManagedFields, pathOf, type RawObject } from './raw.ts';
 
@@ -11,7 +11,7 @@ import { copy, type ManagedFields, pathOf, type RawObject } from './raw.ts';
  * draft does not say any more goes; labels, annotations and fields of others stay, as everywhere in Kubernetes.
  */
 export async function serverSideApply(
-  client: ApiClient,
+  client: KubernetesClient,
   fieldManager: string,
   draft: Draft<Kind>,
 ): Promise<{ object: RawObject; changed: boolean }> {
@@ -23,9 +23,7 @@ export async function serverSideApply(
     if (before && says(before, wanted, ownFields(before, fieldManager))) return { object: before, changed: false };
     try {
       if (before) before = await adopt(client, path, before, fieldManager);
-      const object = await client.send<RawObject>({
-        method: 'PATCH',
-        path,
+      const object = await client.request<RawObject>('PATCH', path, {
         query: { fieldManager, force: true, fieldValidation: 'Strict' },
         contentType: 'application/apply-patch+yaml',
         body: {
@@ -43,9 +41,9 @@ export async function serverSideApply(
   }
 }
 
-async function find(client: ApiClient, path: string): Promise<RawObject | null> {
+async function find(client: KubernetesClient, path: string): Promise<RawObject | null> {
   try {
-    return await client.send<RawObject>({ method: 'GET', path });
+    return await client.request<RawObject>('GET', path);
   } catch (error) {
     if (isNotFound(error)) return null;
     throw error;
@@ -87,7 +85,7 @@ function ownFields({ metadata }: RawObject, manager: string): { labels: string[]
  * What `create` and `update` wrote is owned by the same name but another operation, and an apply would never take it
  * away. It is moved to the apply first, as kubectl does on the way from client-side apply.
  */
-async function adopt(client: ApiClient, path: string, object: RawObject, manager: string): Promise<RawObject> {
+async function adopt(client: KubernetesClient, path: string, object: RawObject, manager: string): Promise<RawObject> {
   const mine = (entry: ManagedFields, operation: string) =>
     entry.manager === manager && entry.operation === operation && !entry.subresource;
   const all = object.metadata.managedFields ?? [];
@@ -100,9 +98,7 @@ async function adopt(client: ApiClient, path: string, object: RawObject, manager
     ...all.filter((entry) => entry !== applied && !updates.includes(entry)),
     { ...first, operation: 'Apply', fieldsV1 },
   ];
-  return client.send<RawObject>({
-    method: 'PUT',
-    path,
+  return client.request<RawObject>('PUT', path, {
     query: { fieldManager: manager },
     body: { ...object, metadata: { ...object.metadata, managedFields } },
   });

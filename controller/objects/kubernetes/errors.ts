@@ -1,44 +1,25 @@
 import type { Kind } from '../../../crds/kinds.ts';
+import { isRefusal, KubernetesError, type RefusedStatus } from '../../kubernetes/errors.ts';
 import { ObjectConflict, ObjectRefused } from '../../seams/objects.ts';
 
-/** What the API server answers instead of an object. */
-export interface Status {
-  reason?: string;
-  message?: string;
-  code?: number;
-  details?: { name?: string; kind?: string; causes?: unknown[] };
-}
-
-/** The API server answered, and the answer is no. */
-export class ApiError extends Error {
-  override name = 'ApiError';
-  readonly status: number;
-  readonly answer: Status;
-  constructor(status: number, answer: Status) {
-    super(`${status} ${answer.reason ?? ''}: ${answer.message ?? 'no message'}`.replace(' :', ':'));
-    this.status = status;
-    this.answer = answer;
-  }
-}
-
 /** The object or its namespace is not there. A kind that is not served answers 404, too, but names nothing. */
-export function isNotFound(error: unknown): error is ApiError {
-  return error instanceof ApiError && error.status === 404 && error.answer.details?.name !== undefined;
+export function isNotFound(error: unknown): error is KubernetesError {
+  return isRefusal(error, 404) && error.status.about !== null;
 }
 
 /** Another writer was first, or the object of that uid is gone. */
-export function isConflict(error: unknown): error is ApiError {
-  return error instanceof ApiError && error.status === 409 && error.answer.reason !== 'AlreadyExists';
+export function isConflict(error: unknown): error is KubernetesError {
+  return isRefusal(error, 409) && error.status.reason !== 'AlreadyExists';
 }
 
 /** The history before this instant is gone: only a new list helps. */
 export function isExpired(error: unknown): boolean {
-  return error instanceof ApiError && error.status === 410;
+  return isRefusal(error, 410);
 }
 
 /** A `test` of a JSON patch did not hold. The API server says it with an answer that names no field. */
 export function isFailedTest(error: unknown): boolean {
-  return error instanceof ApiError && error.status === 422 && error.answer.details?.causes === undefined;
+  return isRefusal(error, 422) && error.status.causes.length === 0;
 }
 
 /**
@@ -46,20 +27,21 @@ export function isFailedTest(error: unknown): boolean {
  * overload, a server's fault) the error itself, which is worth trying again.
  */
 export function seamError(error: unknown, verb: string, kind: Kind, namespace: string, name: string): unknown {
-  if (!(error instanceof ApiError)) return error;
+  if (!(error instanceof KubernetesError)) return error;
   const what = `${kind} ${namespace}/${name}`;
-  const { status, answer } = error;
+  const answer = error.status;
+  const status = answer.code;
   if (status === 409) {
     if (answer.reason === 'AlreadyExists') return new ObjectConflict('AlreadyExists', `${what} exists already`);
     return new ObjectConflict('Conflict', `${what} was changed by another writer`);
   }
   if (status === 404) {
     if (!isNotFound(error)) return notServed(kind, error);
-    const missing = answer.details?.kind === 'namespaces' ? `namespace ${namespace}` : what;
+    const missing = answer.about?.kind === 'namespaces' ? `namespace ${namespace}` : what;
     return new ObjectConflict('NotFound', `there is no ${missing}`);
   }
   if (status === 403) return new ObjectRefused('Forbidden', `cannot ${verb} ${what}: ${answer.message}`, error);
-  if (isInvalid(error)) return new ObjectRefused('Invalid', `cannot ${verb} ${what}: ${brief(answer)}`, error);
+  if (isInvalid(answer)) return new ObjectRefused('Invalid', `cannot ${verb} ${what}: ${brief(answer)}`, error);
   return error;
 }
 
@@ -70,14 +52,14 @@ export function notServed(kind: Kind, cause: unknown): Error {
   });
 }
 
-function isInvalid({ status, answer }: ApiError): boolean {
+function isInvalid({ code, message }: RefusedStatus): boolean {
   // An unknown field in a server-side apply is answered with 500 (seen on 1.35).
-  const undeclared = status === 500 && answer.message?.includes('field not declared in schema') === true;
-  return status === 400 || status === 413 || status === 422 || undeclared;
+  const undeclared = code === 500 && message.includes('field not declared in schema');
+  return code === 400 || code === 413 || code === 422 || undeclared;
 }
 
 /** Without the whole object, which the API server repeats when a patch holds an unknown field. */
-function brief({ message = '' }: Status): string {
+function brief({ message }: RefusedStatus): string {
   const at = message.indexOf('strict decoding error');
   return at < 0 ? message : message.slice(at);
 }

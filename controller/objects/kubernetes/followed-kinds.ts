@@ -1,8 +1,8 @@
 import type { Logger } from 'pino';
 import type { Kind } from '../../../crds/kinds.ts';
+import type { KubernetesClient } from '../../kubernetes/client.ts';
 import type { Clock } from '../../seams/clock.ts';
 import { createKindCache, type KindCache } from './cache.ts';
-import type { ApiClient } from './client.ts';
 import { toObject } from './raw.ts';
 import { type Reflector, startReflector } from './reflector.ts';
 
@@ -17,7 +17,7 @@ export interface FollowedKinds {
 }
 
 export function createFollowedKinds(options: {
-  client: ApiClient;
+  client: KubernetesClient;
   clock: Clock;
   log: Logger;
   namespaces: string[] | null;

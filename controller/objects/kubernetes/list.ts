@@ -1,4 +1,4 @@
-import type { ApiClient, Query } from './client.ts';
+import type { KubernetesClient, Query } from '../../kubernetes/client.ts';
 import { isExpired } from './errors.ts';
 import type { RawObject } from './raw.ts';
 
@@ -12,7 +12,7 @@ const pageSize = 500;
 
 /** All objects as they were at one instant, `version`. */
 export async function listAll(
-  client: ApiClient,
+  client: KubernetesClient,
   path: string,
   query: Query,
 ): Promise<{ items: RawObject[]; version: string }> {
@@ -21,9 +21,7 @@ export async function listAll(
     let next: string | undefined;
     try {
       for (;;) {
-        const page: ListPage = await client.send({
-          method: 'GET',
-          path,
+        const page: ListPage = await client.request('GET', path, {
           query: { ...query, limit: pageSize, continue: next },
         });
         items.push(...(page.items ?? []));

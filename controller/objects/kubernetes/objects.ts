@@ -1,21 +1,21 @@
 import { isDeepStrictEqual } from 'node:util';
-import type { KubeConfig } from '@kubernetes/client-node';
 import type { Logger } from 'pino';
 import { type Kind, kinds, type ObjectByKind } from '../../../crds/kinds.ts';
 import { apiVersion } from '../../../crds/metadata.ts';
+import type { KubernetesClient } from '../../kubernetes/client.ts';
+import { isRefusal } from '../../kubernetes/errors.ts';
 import type { Clock } from '../../seams/clock.ts';
 import { ObjectConflict, type Draft, type ListFilter, type ObjectStore, type WatchEvent } from '../../seams/objects.ts';
 import { serverSideApply } from './apply.ts';
 import { byNamespaceAndName } from './cache.ts';
-import { createApiClient } from './client.ts';
-import { ApiError, isConflict, isFailedTest, isNotFound, notServed, seamError } from './errors.ts';
+import { isConflict, isFailedTest, isNotFound, notServed, seamError } from './errors.ts';
 import { createFollowedKinds } from './followed-kinds.ts';
 import { createLatestWins } from './latest-wins.ts';
 import { listAll } from './list.ts';
 import { copy, lastApplied, pathOf, type RawObject, toObject } from './raw.ts';
 
 export interface KubernetesObjectsOptions {
-  kubeConfig: KubeConfig;
+  client: KubernetesClient;
   /** Owner of the fields that this store writes. */
   fieldManager: string;
   /** Where to look; null or left out: in the whole cluster. */
@@ -27,8 +27,8 @@ export interface KubernetesObjectsOptions {
 export interface KubernetesObjects extends ObjectStore {
   /** Starts a watch on every kind and resolves when all of them run, however long the API server takes. */
   ready(): Promise<void>;
-  /** Ends all watches and requests. */
-  close(): Promise<void>;
+  /** Ends all watches. */
+  close(): void;
 }
 
 /**
@@ -40,8 +40,7 @@ export interface KubernetesObjects extends ObjectStore {
  * API server always.
  */
 export function createKubernetesObjects(options: KubernetesObjectsOptions): KubernetesObjects {
-  const { kubeConfig, fieldManager, namespaces = null, clock, log } = options;
-  const client = createApiClient(kubeConfig, clock);
+  const { client, fieldManager, namespaces = null, clock, log } = options;
   const followed = createFollowedKinds({ client, clock, log, namespaces });
   const write = { fieldManager, fieldValidation: 'Strict' };
 
@@ -54,7 +53,7 @@ export function createKubernetesObjects(options: KubernetesObjectsOptions): Kube
 
   async function fetch(kind: Kind, namespace: string, name: string): Promise<RawObject | null> {
     try {
-      return await client.send<RawObject>({ method: 'GET', path: pathOf(kind, namespace, name) });
+      return await client.request<RawObject>('GET', pathOf(kind, namespace, name));
     } catch (error) {
       if (isNotFound(error)) return null;
       throw seamError(error, 'get', kind, namespace, name);
@@ -69,9 +68,7 @@ export function createKubernetesObjects(options: KubernetesObjectsOptions): Kube
         if (known?.metadata.uid === uid && isDeepStrictEqual(known.status, next)) return;
       }
       try {
-        const raw = await client.send<RawObject>({
-          method: 'PATCH',
-          path: `${pathOf(kind, namespace, name)}/status`,
+        const raw = await client.request<RawObject>('PATCH', `${pathOf(kind, namespace, name)}/status`, {
           query: write,
           contentType: 'application/json-patch+json',
           body: [
@@ -103,7 +100,7 @@ export function createKubernetesObjects(options: KubernetesObjectsOptions): Kube
       const lists = await Promise.all(
         wanted.map((namespace) =>
           listAll(client, pathOf(kind, namespace), query).catch((error: unknown) => {
-            if (error instanceof ApiError && error.status === 404) throw notServed(kind, error);
+            if (isRefusal(error, 404)) throw notServed(kind, error);
             throw seamError(error, 'list', kind, namespace ?? '*', '*');
           }),
         ),
@@ -116,9 +113,7 @@ export function createKubernetesObjects(options: KubernetesObjectsOptions): Kube
     async create<K extends Kind>(draft: Draft<K>) {
       const { kind, metadata, spec } = draft;
       try {
-        const raw = await client.send<RawObject>({
-          method: 'POST',
-          path: pathOf(kind, metadata.namespace),
+        const raw = await client.request<RawObject>('POST', pathOf(kind, metadata.namespace), {
           query: write,
           body: { apiVersion, kind, metadata, spec },
         });
@@ -157,7 +152,7 @@ export function createKubernetesObjects(options: KubernetesObjectsOptions): Kube
         try {
           const path = pathOf(kind, namespace, name);
           const body = { ...raw, metadata: { ...raw.metadata, annotations }, spec };
-          return wrote(kind, await client.send<RawObject>({ method: 'PUT', path, query: write, body }));
+          return wrote(kind, await client.request<RawObject>('PUT', path, { query: write, body }));
         } catch (error) {
           // Another writer was first; that the object is gone is found out by reading it again.
           if (!isConflict(error) && !isNotFound(error)) throw seamError(error, 'update', kind, namespace, name);
@@ -170,16 +165,18 @@ export function createKubernetesObjects(options: KubernetesObjectsOptions): Kube
     },
     async delete(kind, namespace, name, uid) {
       try {
-        const answer = await client.send<RawObject | { kind: 'Status'; details: { uid: string } }>({
-          method: 'DELETE',
-          path: pathOf(kind, namespace, name),
-          body: {
-            apiVersion: 'v1',
-            kind: 'DeleteOptions',
-            propagationPolicy: 'Background',
-            ...(uid === undefined ? {} : { preconditions: { uid } }),
+        const answer = await client.request<RawObject | { kind: 'Status'; details: { uid: string } }>(
+          'DELETE',
+          pathOf(kind, namespace, name),
+          {
+            body: {
+              apiVersion: 'v1',
+              kind: 'DeleteOptions',
+              propagationPolicy: 'Background',
+              ...(uid === undefined ? {} : { preconditions: { uid } }),
+            },
           },
-        });
+        );
         // With finalizers it is still there, and says since when it is to go.
         if ('metadata' in answer && 'spec' in answer) wrote(kind, answer);
         else if ('details' in answer) followed.cache(kind)?.deleted(namespace, name, answer.details.uid);
@@ -198,9 +195,8 @@ export function createKubernetesObjects(options: KubernetesObjectsOptions): Kube
     async ready() {
       await Promise.all((Object.keys(kinds) as Kind[]).map((kind) => followed.follow(kind)));
     },
-    async close() {
+    close() {
       followed.close();
-      await client.close();
     },
   };
 }

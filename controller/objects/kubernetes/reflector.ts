@@ -1,8 +1,9 @@
 import type { Logger } from 'pino';
 import type { Kind } from '../../../crds/kinds.ts';
+import type { KubernetesClient } from '../../kubernetes/client.ts';
+import { KubernetesError, statusOf } from '../../kubernetes/errors.ts';
 import type { Clock } from '../../seams/clock.ts';
-import type { ApiClient } from './client.ts';
-import { ApiError, isExpired, isNotFound, notServed, type Status } from './errors.ts';
+import { isExpired, isNotFound, notServed } from './errors.ts';
 import { listAll } from './list.ts';
 import { pathOf, type RawObject } from './raw.ts';
 
@@ -16,7 +17,7 @@ export interface Reflector {
 }
 
 export interface ReflectorOptions {
-  client: ApiClient;
+  client: KubernetesClient;
   clock: Clock;
   log: Logger;
   kind: Kind;
@@ -46,8 +47,9 @@ export function startReflector(options: ReflectorOptions): Reflector {
   const synced = Promise.withResolvers<void>();
   let live = false;
   const complaints = new Set<string>();
+  let early = 0;
 
-  /** From a complete list to the end of the watch, which is null when it ended in good order. */
+  /** From a complete list to a watch that ended in good order, and where to go on. */
   async function follow(from: string | null, listedAt: number): Promise<{ version: string; listedAt: number }> {
     let version = from;
     let listed = listedAt;
@@ -62,8 +64,8 @@ export function startReflector(options: ReflectorOptions): Reflector {
     const chunks = await client.stream(
       path,
       { watch: true, resourceVersion: version, allowWatchBookmarks: true, timeoutSeconds: Math.ceil(left / 1000) },
-      silenceMs,
       stopped.signal,
+      silenceMs,
     );
     recovered();
     const since = clock.monotonic();
@@ -73,15 +75,17 @@ export function startReflector(options: ReflectorOptions): Reflector {
       version = take(JSON.parse(line) as WatchLine);
       heard = true;
     }
-    // Something between here and the API server ends watches at once: asking again without a pause would be a storm.
-    if (!heard && clock.monotonic() - since < 1000) throw new Error('the watch was ended at once');
+    // Something between here and the API server may end watches at once: asking again without a pause would be a storm.
+    early = !heard && clock.monotonic() - since < 1000 ? early + 1 : 0;
+    if (early > 2) throw new Error('watches are ended as soon as they begin');
+    if (early > 0) await pause(early);
     return { version, listedAt: listed };
   }
 
   function take({ type, object }: WatchLine): string {
     if (type === 'ERROR') {
-      const status = object as unknown as Status;
-      throw new ApiError(status.code ?? 500, status);
+      const { code = 500 } = object as unknown as { code?: number };
+      throw new KubernetesError('WATCH', path, statusOf(code, JSON.stringify(object), {}));
     }
     if (type === 'DELETED') options.onDeleted(object);
     else if (type !== 'BOOKMARK') options.onApplied(object);
@@ -98,9 +102,9 @@ export function startReflector(options: ReflectorOptions): Reflector {
   /** One line for each trouble until the watch runs again, not for each try. */
   function failed(cause: unknown): void {
     live = false;
-    const missing = cause instanceof ApiError && cause.status === 404 && !isNotFound(cause);
+    const missing = cause instanceof KubernetesError && cause.status.code === 404 && !isNotFound(cause);
     const error = missing ? notServed(kind, cause) : cause;
-    const trouble = cause instanceof ApiError ? String(cause.status) : 'no answer';
+    const trouble = cause instanceof KubernetesError ? String(cause.status.code) : 'no answer';
     if (complaints.has(trouble)) return;
     complaints.add(trouble);
     log.warn({ err: error }, 'the watch broke off; it is started again, and until then reads go to the API server');

@@ -88,7 +88,7 @@ function podSpec(
     restartPolicy: 'Never',
     volumes: [
       ...listIn(template, 'volumes'),
-      ...pod.volumes.map(({ mountPath: _, readOnly: __, subPath: ___, ...volume }) => volume),
+      ...pod.volumes.map(volumeSource),
       { name: 'windlass', emptyDir: {} },
       ...(files
         ? [
@@ -138,6 +138,13 @@ function container(
       ...(hasFiles ? [{ name: 'windlass-files', mountPath: paths.files, readOnly: true }] : []),
     ],
   };
+}
+
+/** Where a volume is mounted is the container's to say. */
+function volumeSource(volume: JsonObject): JsonObject {
+  return Object.fromEntries(
+    Object.entries(volume).filter(([key]) => !['mountPath', 'readOnly', 'subPath'].includes(key)),
+  );
 }
 
 /** What the template says of the step's own container. */

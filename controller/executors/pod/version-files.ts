@@ -98,7 +98,8 @@ export class VersionFiles {
         contentType: 'application/merge-patch+json',
       });
       if (!holds(found, binaryData)) {
-        throw new Error(`ConfigMap ${namespace}/${name} does not hold the files of ${digest}: remove it`);
+        const message = `ConfigMap ${namespace}/${name} does not hold the files of ${digest}: remove it`;
+        throw new Error(message, { cause: error });
       }
     }
     return { configMap: name, items };

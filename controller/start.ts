@@ -71,6 +71,8 @@ export async function startController(home: Home, options: ControllerOptions): P
     ...common,
     statuses: statuses.environments,
     promotionStatuses: statuses.promotions,
+    governance: home.governance,
+    onNamespace: (namespace) => workflows.namespaceChanged(namespace),
   });
   const sources = createSourceReconciler({
     ...common,
@@ -78,7 +80,11 @@ export async function startController(home: Home, options: ControllerOptions): P
     environmentsPath: home.environmentsPath,
     onFetched: environments.sourceFetched,
   });
-  const workflows = createWorkflowReconciler({ ...common, statuses: statuses.workflows });
+  const workflows = createWorkflowReconciler({
+    ...common,
+    statuses: statuses.workflows,
+    governance: home.governance,
+  });
   const runs = createRunReconciler({
     ...common,
     executor,

@@ -103,6 +103,9 @@ const ActiveVersion = Strict({
 
 export const EnvironmentStatus = Strict({
   observedGeneration: Type.Optional(Type.Integer({ description: 'The generation this status was computed from.' })),
+  lastHandledReconcileAt: Type.Optional(
+    Text('The last value of the annotation windlass.dev/requestedAt that was acted upon.', 253),
+  ),
   revision: Type.Optional(Type.Integer({ description: 'Raised by every recorded decision.' })),
   namespace: Type.Optional(Text('The namespace it owns.', 63)),
   active: Type.Optional(Type.Array(ActiveVersion, { maxItems: 200, description: 'The active versions.' })),

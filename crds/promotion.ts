@@ -50,6 +50,9 @@ const GateStatus = Strict({
 
 export const PromotionStatus = Strict({
   observedGeneration: Type.Optional(Type.Integer({ description: 'The generation this status was computed from.' })),
+  lastHandledReconcileAt: Type.Optional(
+    Text('The last value of the annotation windlass.dev/requestedAt that was acted upon.', 253),
+  ),
   phase: Type.Optional(Text('Pending, Gating, Succeeded, Failed, Rejected or Superseded.', 32)),
   commit: Type.Optional(Text('The commit of the ref, kept from first sight.', 64)),
   changes: Type.Optional(Type.Array(Change, { maxItems: 200, description: 'What it changes.' })),

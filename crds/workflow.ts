@@ -317,6 +317,9 @@ export type RetrySpec = Static<typeof Retry>;
 
 export const WorkflowStatus = Strict({
   observedGeneration: Type.Optional(Type.Integer({ description: 'The generation this status was computed from.' })),
+  lastHandledReconcileAt: Type.Optional(
+    Text('The last value of the annotation windlass.dev/requestedAt that was acted upon.', 253),
+  ),
   digest: Type.Optional(Text('Content digest of the version this object holds.', 80)),
   conditions: Type.Optional(Type.Array(Condition, { maxItems: 16, description: 'Ready, Reconciling, Stalled.' })),
 });

@@ -1,6 +1,7 @@
 import type { Environment } from '../../crds/environment.ts';
 import type { Promotion } from '../../crds/promotion.ts';
 import type { WorkflowSource } from '../../crds/workflow-source.ts';
+import { type Identities, identityTableName, readIdentities } from '../core/promotion/identities.ts';
 import { nameKey } from '../core/promotion/name.ts';
 import type {
   Person,
@@ -13,6 +14,7 @@ import type {
   UpstreamFact,
 } from '../core/promotion/types.ts';
 import type { Repository } from '../git/repository.ts';
+import type { Governance } from '../seams/governance.ts';
 import type { Clock } from '../seams/clock.ts';
 import type { RefRow, Store } from '../store/types.ts';
 import { judgeCommit } from './judge-commit.ts';
@@ -33,6 +35,7 @@ export interface PromotionWorld {
 export interface FactsDependencies {
   store: Store;
   repositories: Repositories;
+  governance: Governance;
   clock: Clock;
 }
 
@@ -71,6 +74,7 @@ export async function gatherPromotionFacts(deps: FactsDependencies, environment:
     active,
     upstream,
     promotions,
+    ...(await approvalFacts(deps, environment, promotions)),
     knownNames: new Set(names.map(nameKey)),
   };
   return { facts, promotions, source, repository };
@@ -78,6 +82,30 @@ export async function gatherPromotionFacts(deps: FactsDependencies, environment:
 
 async function tags(repository: Repository, refs: RefRow[], branch: string): Promise<TagFact[]> {
   return await tagFacts(repository, refs, branch);
+}
+
+/** What entries of `spec.approvals` are worth, asked for only while something waits that depends on it. */
+async function approvalFacts(
+  { governance }: FactsDependencies,
+  environment: Environment,
+  promotions: PromotionWorld['promotions'],
+): Promise<Pick<PromotionFacts, 'approvalsHeld' | 'identities'>> {
+  const waiting = promotions.filter(({ row }) => row.finishedAt === null);
+  const gates = [...(environment.spec.gates ?? []), ...waiting.flatMap(({ row }) => row.gatesAtStart ?? [])].flatMap(
+    ({ approval }) => approval ?? [],
+  );
+  const depends = waiting.length > 0 && (gates.length > 0 || waiting.some(({ approvals }) => approvals.length > 0));
+  const asksWho = waiting.length > 0 && gates.some(({ notAuthor }) => notAuthor);
+  return {
+    approvalsHeld: depends ? await governance.approvalsHeld() : null,
+    identities: asksWho ? await identitiesOf(governance, environment.metadata.namespace) : null,
+  };
+}
+
+async function identitiesOf(governance: Governance, project: string): Promise<Identities | null> {
+  const table = await governance.identityTable(project, identityTableName);
+  if (table === null) return null;
+  return table.ok ? readIdentities(table.texts) : { users: new Map(), problem: table.message };
 }
 
 function sourceError(source: WorkflowSource, repository: Repository | null): string | null {
@@ -164,7 +192,7 @@ function firstRow(project: string, object: Promotion, now: number): PromotionRow
 
 /** Reads what a decision asked for into the facts; false when nothing of it can be read now. */
 export async function supplyFacts(
-  { store, clock }: FactsDependencies,
+  { store, clock }: Pick<FactsDependencies, 'store' | 'clock'>,
   world: PromotionWorld,
   wanted: Pick<PromotionDecision, 'read' | 'ancestry'>,
 ): Promise<boolean> {
@@ -186,7 +214,7 @@ export async function supplyFacts(
 }
 
 async function contentOf(
-  { store, clock }: Omit<FactsDependencies, 'repositories'>,
+  { store, clock }: Pick<FactsDependencies, 'store' | 'clock'>,
   source: WorkflowSource,
   repository: Repository | null,
   commit: string,

@@ -1,5 +1,6 @@
 import type { Environment } from '../../crds/environment.ts';
 import type { Workflow, WorkflowSpec } from '../../crds/workflow.ts';
+import type { Draft } from '../seams/objects.ts';
 import type { Store } from '../store/types.ts';
 
 /** Says which environment put a Workflow there; such a Workflow is a projection of the active version. */
@@ -9,32 +10,64 @@ const projectLabel = 'windlass.dev/project';
 export const digestAnnotation = 'windlass.dev/digest';
 
 /**
- * Makes the Workflows in an environment's namespace what is active there: applied when they differ, deleted when they
- * were retired, also from a namespace that was the environment's before. A Workflow that somebody applied by hand is left
- * for its reconciler to report as NotPromoted.
+ * Makes the Workflows in an environment's namespace what is active there: applied when they are missing or show another
+ * version, deleted when they were retired, also from a namespace that was the environment's before. What somebody edited
+ * in one is seen to by reconcilers/workflow.ts. Returns the names that a Workflow of somebody else has: those are left.
  */
-export async function syncProjections(store: Store, environment: Environment): Promise<void> {
+export async function syncProjections(store: Store, environment: Environment): Promise<{ taken: string[] }> {
   const { name, namespace: project } = environment.metadata;
   const namespace = environment.spec.namespace ?? name;
   const active = await store.promotions.active(project, name);
+  const taken: string[] = [];
   for (const { workflow, digest } of active) {
-    const snapshot = await store.versions.get(digest);
-    if (!snapshot) throw new Error(`version ${digest} of ${workflow} is active in ${name} but not stored`);
-    await store.objects.apply({
-      kind: 'Workflow',
-      metadata: {
-        name: workflow,
-        namespace,
-        labels: { [projectLabel]: project, [environmentLabel]: name },
-        annotations: { [digestAnnotation]: digest },
-      },
-      spec: snapshot.spec as unknown as WorkflowSpec,
-    });
+    const present = await store.objects.get('Workflow', namespace, workflow);
+    if (present && isForeign(present)) taken.push(workflow);
+    else if (!present || !isMarked(present, project, name, digest)) {
+      await store.objects.apply(await projectionOf(store, { project, environment: name, namespace, workflow, digest }));
+    }
   }
   for (const { metadata } of await projectionsOf(store, project, name)) {
     const stays = metadata.namespace === namespace && active.some(({ workflow }) => workflow === metadata.name);
     if (!stays) await store.objects.delete('Workflow', metadata.namespace, metadata.name, metadata.uid);
   }
+  return { taken };
+}
+
+/** The Workflow that shows an active version in an environment's namespace. @throws when the version is not stored */
+export async function projectionOf(
+  store: Store,
+  of: { project: string; environment: string; namespace: string; workflow: string; digest: string },
+): Promise<Draft<'Workflow'>> {
+  const { project, environment, namespace, workflow, digest } = of;
+  const snapshot = await store.versions.get(digest);
+  if (!snapshot) throw new Error(`version ${digest} of ${workflow} is active in ${environment} but not stored`);
+  return {
+    kind: 'Workflow',
+    metadata: {
+      name: workflow,
+      namespace,
+      labels: { [projectLabel]: project, [environmentLabel]: environment },
+      annotations: { [digestAnnotation]: digest },
+    },
+    spec: snapshot.spec as unknown as WorkflowSpec,
+  };
+}
+
+/**
+ * Whether a Workflow was put into an environment's namespace by somebody else. One that lost its marks to a `replace` is
+ * known by its status, which only this controller writes.
+ */
+export function isForeign({ metadata, status }: Workflow): boolean {
+  const marked = metadata.labels[environmentLabel] ?? metadata.annotations[digestAnnotation];
+  return marked === undefined && !status?.conditions?.some(({ reason }) => reason === 'Promoted');
+}
+
+function isMarked({ metadata }: Workflow, project: string, environment: string, digest: string): boolean {
+  return (
+    metadata.labels[projectLabel] === project &&
+    metadata.labels[environmentLabel] === environment &&
+    metadata.annotations[digestAnnotation] === digest
+  );
 }
 
 /** Takes away every projection of an environment that is gone. */

@@ -2,6 +2,7 @@ import { join } from 'node:path';
 import pino from 'pino';
 import { Registry } from 'prom-client';
 import { afterAll, beforeAll, expect, test } from 'vitest';
+import { laptopGovernance } from '../home-laptop.ts';
 import { createVirtualClock } from '../../test/fixtures/clock.ts';
 import { type ControllerWorld, quickstartRepository, startWorld } from '../../test/fixtures/controller.ts';
 import { createEnvironmentReconciler } from './environment.ts';
@@ -103,6 +104,8 @@ test('runs that end by the hundred are looked at once, and once more when a seco
     }),
     statuses: createKindStatusWriter('Environment', writer),
     promotionStatuses: createKindStatusWriter('Promotion', writer),
+    governance: laptopGovernance,
+    onNamespace: () => {},
     clock,
     log,
     metrics: createMetrics(new Registry()),

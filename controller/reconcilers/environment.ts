@@ -6,11 +6,12 @@ import { type EnvironmentView, projectEnvironmentStatus, projectPromotionStatus 
 import type { PromotionDecision, PromotionRow } from '../core/promotion/types.ts';
 import { createLoop, type Loop, type Requeue } from '../runtime/loop.ts';
 import type { Clock } from '../seams/clock.ts';
-import { ObjectConflict } from '../seams/objects.ts';
+import type { Governance } from '../seams/governance.ts';
+import { ObjectConflict, ObjectRefused } from '../seams/objects.ts';
 import type { Store } from '../store/types.ts';
 import { gatherPromotionFacts, promotionsInto, type PromotionWorld, supplyFacts } from './environment-facts.ts';
 import { retireProjections, syncProjections } from './environment-workflows.ts';
-import { keyOf, splitKey } from './keys.ts';
+import { keyOf, requestedAt, splitKey } from './keys.ts';
 import type { Metrics } from './metrics.ts';
 import type { Repositories } from './repositories.ts';
 import type { KindStatusWriter } from './statuses.ts';
@@ -20,6 +21,9 @@ export interface EnvironmentReconcilerDependencies {
   repositories: Repositories;
   statuses: KindStatusWriter<EnvironmentStatus>;
   promotionStatuses: KindStatusWriter<PromotionStatus>;
+  governance: Governance;
+  /** Called when an environment came to own a namespace, let go of it, or changed. */
+  onNamespace(namespace: string): void;
   clock: Clock;
   log: Logger;
   metrics: Metrics;
@@ -37,6 +41,8 @@ export interface EnvironmentReconciler {
 
 /** Other replicas' runs are not announced, so waiting promotions are looked at again this often. */
 const waitingIntervalMs = 10_000;
+/** What changes unseen, such as the label of a namespace, is found within this. */
+const idleIntervalMs = 60_000;
 /** Runs may end by the hundred in a second; gates that count them need not look at each. */
 const countingPauseMs = 1000;
 /** Every round supplies facts that were asked for; more rounds than this is a defect. */
@@ -44,7 +50,7 @@ const factRounds = 50;
 
 /** Promotes versions into environments. A Promotion is decided as part of its Environment, never by itself. */
 export function createEnvironmentReconciler(deps: EnvironmentReconcilerDependencies): EnvironmentReconciler {
-  const { store, statuses, promotionStatuses, clock, log, metrics } = deps;
+  const { store, statuses, promotionStatuses, governance, clock, log, metrics } = deps;
   const loop = createLoop({
     name: 'environment',
     clock,
@@ -54,6 +60,8 @@ export function createEnvironmentReconciler(deps: EnvironmentReconcilerDependenc
   });
   const environments = new Map<string, Environment>();
   const stops: (() => void)[] = [];
+  /** By key: the namespace that was owned when it was looked at last, and of which generation. */
+  const owned = new Map<string, { namespace: string; generation: number }>();
   /** Environments whose ended runs were looked at a moment ago, and whether more have ended since. */
   const pauses = new Map<string, { again: boolean; cancel: () => void }>();
   let stopped = false;
@@ -65,15 +73,21 @@ export function createEnvironmentReconciler(deps: EnvironmentReconcilerDependenc
     if (!environment) return await remove(project, name);
     statuses.known(environment.metadata, environment.status);
     const namespace = environment.spec.namespace ?? name;
-    if (!(await store.promotions.own(project, name, namespace))) return namespaceTaken(environment, namespace);
+    const verdict = await governance.admits(project, namespace);
+    if (!verdict.ok) return await hold(environment, verdict);
+    if (!(await store.promotions.own(project, name, namespace))) {
+      const message = `Namespace ${namespace} belongs to another environment; give this one a spec.namespace of its own.`;
+      return await hold(environment, { reason: 'NamespaceTaken', message });
+    }
+    noteOwned(key, namespace, environment.metadata.generation);
 
     const { world, decision } = await decide(environment);
     const revision = await commit(environment, world, decision);
-    await perform(environment, decision);
-    await writeStatuses(environment, world, decision, revision);
+    const refused = await perform(environment, decision);
+    await writeStatuses(environment, world, { ...decision, stalled: decision.stalled ?? refused }, revision);
     if (decision.activate.length > 0) enqueueDownstream(name);
-    const waits = world.promotions.some(({ row }) => row.finishedAt === null);
-    return { requeueAt: decision.wakeAt ?? (waits ? clock.now() + waitingIntervalMs : null) };
+    const waits = refused !== null || world.promotions.some(({ row }) => row.finishedAt === null);
+    return { requeueAt: decision.wakeAt ?? clock.now() + (waits ? waitingIntervalMs : idleIntervalMs) };
   }
 
   async function decide(environment: Environment): Promise<{ world: PromotionWorld; decision: PromotionDecision }> {
@@ -103,7 +117,23 @@ export function createEnvironmentReconciler(deps: EnvironmentReconcilerDependenc
     return revision;
   }
 
-  async function perform(environment: Environment, decision: PromotionDecision): Promise<void> {
+  /** Returns what a person must put right before all of it can be done; the world failing throws. */
+  async function perform(environment: Environment, decision: PromotionDecision): Promise<PromotionDecision['stalled']> {
+    try {
+      await createPromotions(environment, decision);
+      const { taken } = await syncProjections(store, environment);
+      if (taken.length === 0) return null;
+      const where = environment.spec.namespace ?? environment.metadata.name;
+      const message = `Not put into ${where}, as a Workflow of somebody else has the name: ${taken.join(', ')}. Delete those there, or promote them under other names.`;
+      return { reason: 'NameTaken', message };
+    } catch (error) {
+      // A quota, an admission policy, a missing permission, a namespace that is going.
+      if (!(error instanceof ObjectRefused || error instanceof ObjectConflict)) throw error;
+      return { reason: 'Refused', message: `${error.message}. It is tried again every ${waitingIntervalMs / 1000} s.` };
+    }
+  }
+
+  async function createPromotions(environment: Environment, decision: PromotionDecision): Promise<void> {
     const { namespace, name } = environment.metadata;
     for (const { name: promotion, ref } of decision.create) {
       try {
@@ -121,7 +151,6 @@ export function createEnvironmentReconciler(deps: EnvironmentReconcilerDependenc
         if (!(error instanceof ObjectConflict && error.reason === 'AlreadyExists')) throw error;
       }
     }
-    await syncProjections(store, environment);
   }
 
   async function writeStatuses(
@@ -135,11 +164,10 @@ export function createEnvironmentReconciler(deps: EnvironmentReconcilerDependenc
     const rows = world.promotions.map(({ row }) => changed.get(row.id) ?? row);
     for (const { row, object } of world.promotions) {
       const next = changed.get(row.id) ?? row;
-      if (!object || (next.finishedAt !== null && !changed.has(row.id) && object.status?.phase === next.phase))
-        continue;
-      promotionStatuses.known(object.metadata, object.status);
-      const status = projectPromotionStatus(next, object.metadata.generation, object.status?.conditions, now);
-      promotionStatuses.offer(object.metadata, status, next.finishedAt !== null);
+      if (!object) continue;
+      const settled = next.finishedAt !== null && !changed.has(row.id) && object.status?.phase === next.phase;
+      if (settled && !isNews(object)) continue;
+      offerPromotion(object, next, now);
     }
     writeStatus(environment, {
       revision: revision ?? environment.status?.revision ?? 0,
@@ -158,6 +186,7 @@ export function createEnvironmentReconciler(deps: EnvironmentReconcilerDependenc
       {
         ...view,
         generation: metadata.generation,
+        handled: metadata.annotations[requestedAt],
         namespace: spec.namespace ?? metadata.name,
         suspended: spec.suspend ?? false,
         conditions: status?.conditions,
@@ -167,22 +196,38 @@ export function createEnvironmentReconciler(deps: EnvironmentReconcilerDependenc
     statuses.offer(metadata, next);
   }
 
-  function namespaceTaken(environment: Environment, namespace: string): Requeue {
-    const message = `Namespace ${namespace} belongs to another environment; give this one a spec.namespace of its own.`;
+  /** It owns no namespace, or may not touch it: nothing is decided, and whatever waits says why. */
+  async function hold(environment: Environment, stalled: { reason: string; message: string }): Promise<Requeue> {
+    const { namespace: project, name } = environment.metadata;
+    const promotions = await promotionsInto(deps, project, name);
+    for (const { row, object } of promotions) {
+      if (object && row.finishedAt === null) offerPromotion(object, { ...row, ...stalled }, clock.now());
+    }
     writeStatus(environment, {
       revision: environment.status?.revision ?? 0,
       sourceError: null,
-      stalled: { reason: 'NamespaceTaken', message },
-      active: [],
-      promotions: [],
+      stalled,
+      active: await store.promotions.active(project, name),
+      promotions: promotions.map(({ row }) => row),
     });
-    // The other environment may let go of it.
+    // The other environment may let go of it; the namespace may be made, or agree.
     return { requeueAt: clock.now() + waitingIntervalMs };
+  }
+
+  function noteOwned(key: string, namespace: string, generation: number): void {
+    const before = owned.get(key);
+    if (before?.namespace === namespace && before.generation === generation) return;
+    owned.set(key, { namespace, generation });
+    if (before && before.namespace !== namespace) deps.onNamespace(before.namespace);
+    deps.onNamespace(namespace);
   }
 
   async function remove(project: string, name: string): Promise<Requeue> {
     await store.promotions.disown(project, name);
     await retireProjections(store, project, name);
+    const had = owned.get(`${project}/${name}`);
+    owned.delete(`${project}/${name}`);
+    if (had) deps.onNamespace(had.namespace);
     for (const { row, object } of await promotionsInto(deps, project, name)) {
       if (object && row.finishedAt === null) writeNoEnvironment(row, object);
     }
@@ -190,18 +235,16 @@ export function createEnvironmentReconciler(deps: EnvironmentReconcilerDependenc
   }
 
   /** It stays as it is recorded and goes on once the environment is there. */
-  function writeNoEnvironment(row: PromotionRow, { metadata, spec, status }: Promotion): void {
-    const message = `There is no Environment ${spec.environment} in ${metadata.namespace}; apply it, or delete this Promotion.`;
+  function writeNoEnvironment(row: PromotionRow, object: Promotion): void {
+    const message = `There is no Environment ${object.spec.environment} in ${object.metadata.namespace}; apply it, or delete this Promotion.`;
+    offerPromotion(object, { ...row, reason: 'EnvironmentNotFound', message }, clock.now());
+  }
+
+  function offerPromotion({ metadata, status }: Promotion, row: PromotionRow, now: number): void {
     promotionStatuses.known(metadata, status);
-    promotionStatuses.offer(
-      metadata,
-      projectPromotionStatus(
-        { ...row, reason: 'EnvironmentNotFound', message },
-        metadata.generation,
-        status?.conditions,
-        clock.now(),
-      ),
-    );
+    const handled = metadata.annotations[requestedAt];
+    const next = projectPromotionStatus(row, metadata.generation, status?.conditions, now, handled);
+    promotionStatuses.offer(metadata, next, row.finishedAt !== null);
   }
 
   function enqueueDownstream(name: string): void {
@@ -239,17 +282,17 @@ export function createEnvironmentReconciler(deps: EnvironmentReconcilerDependenc
       stops.push(
         await store.objects.watch('Environment', ({ type, object }) => {
           const key = keyOf(object);
-          const before = environments.get(key)?.metadata;
+          const before = environments.get(key);
           if (type === 'Deleted') {
             environments.delete(key);
             statuses.forgetId(object.metadata.uid);
           } else environments.set(key, object);
-          // Our own status writes come back here; only a new spec is news.
-          if (type === 'Deleted' || before?.generation !== object.metadata.generation) loop.enqueue(key);
+          // Our own status writes come back here; only a new spec or a request is news.
+          if (type === 'Deleted' || before === undefined || asked(before) !== asked(object)) loop.enqueue(key);
         }),
         await store.objects.watch('Promotion', ({ type, object }) => {
           if (type === 'Deleted') promotionStatuses.forgetId(object.metadata.uid);
-          if (type === 'Deleted' || object.status?.observedGeneration !== object.metadata.generation) {
+          if (type === 'Deleted' || isNews(object)) {
             loop.enqueue(`${object.metadata.namespace}/${object.spec.environment}`);
           }
         }),
@@ -276,4 +319,17 @@ export function createEnvironmentReconciler(deps: EnvironmentReconcilerDependenc
       await loop.stop();
     },
   };
+}
+
+/** What a person asked for, other than by promotions. */
+function asked({ metadata }: Environment): string {
+  return `${metadata.uid} ${metadata.generation} ${metadata.annotations[requestedAt] ?? ''}`;
+}
+
+/** Whether its status does not answer its spec, or a request, yet. */
+function isNews({ metadata, status }: Promotion): boolean {
+  return (
+    status?.observedGeneration !== metadata.generation ||
+    status.lastHandledReconcileAt !== metadata.annotations[requestedAt]
+  );
 }

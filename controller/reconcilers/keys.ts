@@ -8,3 +8,6 @@ export function splitKey(key: string): [namespace: string, name: string] {
   const slash = key.indexOf('/');
   return [key.slice(0, slash), key.slice(slash + 1)];
 }
+
+/** Annotation by which somebody asks for a reconcile now; its value is answered in `status.lastHandledReconcileAt`. */
+export const requestedAt = 'windlass.dev/requestedAt';

@@ -13,7 +13,7 @@ import { createLoop, type Loop, type Requeue } from '../runtime/loop.ts';
 import type { Clock } from '../seams/clock.ts';
 import type { RefRow, Store } from '../store/types.ts';
 import { applyEnvironmentFiles } from './environment-files.ts';
-import { keyOf, splitKey } from './keys.ts';
+import { keyOf, requestedAt, splitKey } from './keys.ts';
 import type { Metrics } from './metrics.ts';
 import type { Repositories } from './repositories.ts';
 import type { KindStatusWriter } from './statuses.ts';
@@ -38,7 +38,6 @@ export interface SourceReconciler {
   stop(): Promise<void>;
 }
 
-export const requestedAt = 'windlass.dev/requestedAt';
 const defaultInterval = '1m';
 
 /** Fetches every source at its interval, when asked, and when a local repository is pushed to. */
@@ -114,7 +113,8 @@ export function createSourceReconciler(deps: SourceReconcilerDependencies): Sour
       const forUser = error instanceof UnsupportedUrl || error instanceof BranchMissing;
       writeStatus(source, source.status?.refused ?? [], source.status?.commit ?? null, [
         ready('False', reason, message),
-        ...(forUser ? [stalled(reason, message)] : []),
+        // Otherwise it is tried again by itself.
+        forUser ? stalled(reason, message) : { type: 'Reconciling', status: 'True', reason, message },
       ]);
       deps.onFetched(namespace, name);
       // The user must act: the spec's change or the interval brings it back, not a backoff.

@@ -1,18 +1,21 @@
 import type { Logger } from 'pino';
 import type { Workflow, WorkflowStatus } from '../../crds/workflow.ts';
-import { type Assertion, nextConditions } from '../core/conditions.ts';
+import { projectWorkflowStatus, type WorkflowStanding } from '../core/workflow-status.ts';
 import { createLoop, type Loop, type Requeue } from '../runtime/loop.ts';
 import type { Clock } from '../seams/clock.ts';
+import type { Governance } from '../seams/governance.ts';
 import type { Store } from '../store/types.ts';
-import { digestAnnotation } from './environment-workflows.ts';
+import { digestAnnotation, environmentLabel, isForeign } from './environment-workflows.ts';
 import { judgeWorkflow } from './judge-workflow.ts';
-import { keyOf, splitKey } from './keys.ts';
+import { keyOf, requestedAt, splitKey } from './keys.ts';
 import type { Metrics } from './metrics.ts';
 import type { KindStatusWriter } from './statuses.ts';
+import { createDrifts } from './workflow-drift.ts';
 
 export interface WorkflowReconcilerDependencies {
   store: Store;
   statuses: KindStatusWriter<WorkflowStatus>;
+  governance: Governance;
   clock: Clock;
   log: Logger;
   metrics: Metrics;
@@ -22,6 +25,8 @@ export interface WorkflowReconciler {
   loop: Loop;
   start(): Promise<void>;
   stop(): Promise<void>;
+  /** An environment came to own a namespace, let go of it, or changed. */
+  namespaceChanged(namespace: string): void;
 }
 
 /** Says of every Workflow whether it can run: promoted where an environment owns the namespace, linted elsewhere. */
@@ -34,41 +39,83 @@ export function createWorkflowReconciler(deps: WorkflowReconcilerDependencies): 
     reconcile,
     observe: metrics.reconciled('workflow', log),
   });
+  const drifts = createDrifts(deps);
   const stops: (() => void)[] = [];
+  /** What was last seen of each, by key. */
+  const seen = new Map<string, string>();
 
   async function reconcile(key: string): Promise<Requeue> {
     if (!store.isLeader()) return { requeueAt: null };
     const [namespace, name] = splitKey(key);
     const workflow = await store.objects.get('Workflow', namespace, name);
     if (!workflow) return { requeueAt: null };
-    const active = await store.promotions.activeIn(namespace, name);
-    const { digest, assertions } = active ? promoted(active) : applied(workflow);
     const { metadata, status } = workflow;
     statuses.known(metadata, status);
-    statuses.offer(metadata, {
-      observedGeneration: metadata.generation,
-      ...(digest ? { digest } : {}),
-      conditions: nextConditions(status?.conditions, assertions, metadata.generation, clock.now()),
-    });
-    return { requeueAt: null };
+    const { standing, act } = await judge(workflow);
+    const handled = metadata.annotations[requestedAt];
+    const { generation } = metadata;
+    const project = (now: WorkflowStanding) =>
+      statuses.offer(
+        metadata,
+        projectWorkflowStatus(now, { generation, conditions: status?.conditions, handled }, clock.now()),
+      );
+    project(standing);
+    if (!act) return { requeueAt: null };
+    // Said before it is put back: whoever watches sees that there was something.
+    const { refused, requeueAt } = await act();
+    if (refused) project(refused);
+    return { requeueAt };
+  }
+
+  async function judge(workflow: Workflow): Promise<{
+    standing: WorkflowStanding;
+    act?: () => Promise<{ refused: WorkflowStanding | null; requeueAt: number | null }>;
+  }> {
+    const { namespace, name } = workflow.metadata;
+    const active = await store.promotions.activeIn(namespace, name);
+    if (!active) return { standing: applied(workflow) };
+    const { environment, digest, ref, project } = active;
+    if (digest === null) return { standing: { type: 'NotPromoted', environment } };
+    if (isForeign(workflow)) return { standing: { type: 'NameTaken', environment, digest } };
+    const promoted = { type: 'Promoted', environment, digest, ref: ref ?? digest } as const;
+    const { drift, revert } = await drifts.judge(workflow, { project, environment, digest });
+    return {
+      standing: { ...promoted, drift },
+      ...(revert
+        ? {
+            act: async () => {
+              const { drift: left, requeueAt } = await revert();
+              return { refused: left && { ...promoted, drift: left }, requeueAt };
+            },
+          }
+        : {}),
+    };
   }
 
   return {
     loop,
+    namespaceChanged(namespace) {
+      for (const key of seen.keys()) if (splitKey(key)[0] === namespace) loop.enqueue(key);
+    },
     async start() {
-      const seen = new Map<string, string>();
       stops.push(
         await store.objects.watch('Workflow', ({ type, object }) => {
-          const { uid, generation, annotations } = object.metadata;
-          const version = `${generation} ${annotations[digestAnnotation] ?? ''}`;
+          const { uid, generation, labels, annotations } = object.metadata;
+          const key = keyOf(object);
+          const marks = [labels[environmentLabel], annotations[digestAnnotation], annotations[requestedAt]];
+          const version = JSON.stringify([uid, generation, ...marks]);
           if (type === 'Deleted') {
-            seen.delete(uid);
+            seen.delete(key);
+            drifts.forget(uid);
             statuses.forgetId(uid);
-          } else if (seen.get(uid) !== version) {
-            // Our own status writes come back here; only a new spec or version is news.
-            seen.set(uid, version);
-            loop.enqueue(keyOf(object));
+          } else if (seen.get(key) !== version) {
+            // Our own status writes come back here; only a new spec, version or request is news.
+            seen.set(key, version);
+            loop.enqueue(key);
           }
+        }),
+        store.onLeadership((leader) => {
+          if (leader) for (const key of seen.keys()) loop.enqueue(key);
         }),
       );
     },
@@ -79,31 +126,7 @@ export function createWorkflowReconciler(deps: WorkflowReconcilerDependencies): 
   };
 }
 
-function promoted(active: { environment: string; digest: string | null; ref: string | null }): {
-  digest: string | null;
-  assertions: Assertion[];
-} {
-  if (active.digest !== null) {
-    const message = `${active.ref ?? active.digest} is active in ${active.environment}.`;
-    return { digest: active.digest, assertions: [{ type: 'Ready', status: 'True', reason: 'Promoted', message }] };
-  }
-  const message = `Environment ${active.environment} owns this namespace and no version was promoted; merge or tag one, or apply this workflow to another namespace.`;
-  return { digest: null, assertions: notReady('NotPromoted', message) };
-}
-
-function applied(workflow: Workflow): { digest: string | null; assertions: Assertion[] } {
+function applied(workflow: Workflow): WorkflowStanding {
   const judged = judgeWorkflow(workflow);
-  if (!judged.ok) return { digest: null, assertions: notReady('InvalidWorkflow', judged.message) };
-  const message = 'Runs take the workflow as it is when they start.';
-  return {
-    digest: judged.snapshot.digest,
-    assertions: [{ type: 'Ready', status: 'True', reason: 'Applied', message }],
-  };
-}
-
-function notReady(reason: string, message: string): Assertion[] {
-  return [
-    { type: 'Ready', status: 'False', reason, message },
-    { type: 'Stalled', status: 'True', reason, message },
-  ];
+  return judged.ok ? { type: 'Applied', digest: judged.snapshot.digest } : { type: 'Invalid', message: judged.message };
 }

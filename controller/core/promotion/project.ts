@@ -9,15 +9,17 @@ import { isWaiting } from './view.ts';
 // As the schemas of the kinds bound them: a status must fit whatever is recorded.
 const limits = { active: 200, changes: 200, gates: 40, message: 4096 };
 
-/** The status of a Promotion, from its row. */
+/** The status of a Promotion, from its row. `handled`: the request to reconcile that this answers. */
 export function projectPromotionStatus(
   row: PromotionRow,
   generation: number,
   current: Condition[] | undefined,
   now: Instant,
+  handled?: string,
 ): PromotionStatus {
   return {
     observedGeneration: generation,
+    ...(handled === undefined ? {} : { lastHandledReconcileAt: handled }),
     phase: row.phase,
     ...(row.commit === null ? {} : { commit: row.commit }),
     changes: row.changes.slice(0, limits.changes),
@@ -29,6 +31,8 @@ export function projectPromotionStatus(
 
 export interface EnvironmentView {
   generation: number;
+  /** The request to reconcile that this answers. */
+  handled?: string | undefined;
   /** Of the last commit. */
   revision: number;
   /** The namespace it owns. */
@@ -49,6 +53,7 @@ export interface EnvironmentView {
 export function projectEnvironmentStatus(view: EnvironmentView, now: Instant): EnvironmentStatus {
   return {
     observedGeneration: view.generation,
+    ...(view.handled === undefined ? {} : { lastHandledReconcileAt: view.handled }),
     revision: view.revision,
     namespace: view.namespace,
     active: view.active

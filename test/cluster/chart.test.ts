@@ -1,0 +1,217 @@
+import { readFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { afterAll, beforeAll, describe, expect, test } from 'vitest';
+import { parseAllDocuments, parse } from 'yaml';
+import { findHelm, kustomizeBase } from '../../scripts/chart.ts';
+import { chart, helm, render } from '../fixtures/helm.ts';
+import { kubectl, kubectlOrThrow } from '../fixtures/kubectl.ts';
+import { type ApiServer, startApiServer } from '../fixtures/kubernetes.ts';
+
+interface Rendered {
+  kind: string;
+  metadata: { name: string; namespace?: string; annotations?: Record<string, string> };
+  rules?: { apiGroups: string[]; resources: string[]; verbs: string[]; resourceNames?: string[] }[];
+  spec?: Record<string, unknown>;
+}
+
+const root = join(import.meta.dirname, '../..');
+const server = findHelm() === null ? null : await startApiServer();
+if (!server) process.stderr.write('test:cluster: no helm, or no API server: the chart is not tested\n');
+
+async function manifests(values: string[] = []): Promise<Rendered[]> {
+  return parseAllDocuments(await render(values))
+    .map((document) => document.toJS() as Rendered | null)
+    .filter((manifest) => manifest !== null);
+}
+
+describe.skipIf(!server)('the chart', () => {
+  const cluster = server as ApiServer;
+  beforeAll(async () => {
+    for (const name of ['windlass', 'dev', 'prod']) await kubectlOrThrow(cluster, ['create', 'namespace', name]);
+  });
+  afterAll(() => server?.stop());
+
+  test('has nothing that helm lint finds', async () => {
+    const { code, stdout } = await helm(['lint', '--strict', chart]);
+    expect(stdout).not.toMatch(/\[(WARNING|ERROR)\]/);
+    expect(code).toBe(0);
+  });
+
+  const everything = [
+    'postgres.enabled=true',
+    'namespaces={dev,prod}',
+    'steps.allowPrivileged={dev}',
+    'steps.allowPrivateHttp={dev}',
+    'networkPolicy.from[0].namespaceSelector.matchLabels.team=ops',
+    'serviceAccount.annotations.role=x',
+    'service.annotations.a=b',
+    'podAnnotations.a=b',
+    'podLabels.a=b',
+    'nodeSelector.disk=fast',
+    'tolerations[0].operator=Exists',
+    'affinity.nodeAffinity.requiredDuringSchedulingIgnoredDuringExecution.nodeSelectorTerms[0].matchFields[0].key=metadata.name',
+    'affinity.nodeAffinity.requiredDuringSchedulingIgnoredDuringExecution.nodeSelectorTerms[0].matchFields[0].operator=In',
+    'affinity.nodeAffinity.requiredDuringSchedulingIgnoredDuringExecution.nodeSelectorTerms[0].matchFields[0].values={n}',
+    'imagePullSecrets[0].name=login',
+    'postgres.storageClassName=standard',
+  ];
+  test.each([
+    ['default values', []],
+    ['every value that adds something', everything],
+    [
+      'everything optional left out',
+      [
+        'crds.install=false',
+        'approvals.policy.install=false',
+        'rbac.aggregatedRoles=false',
+        'podDisruptionBudget.enabled=false',
+        'networkPolicy.enabled=false',
+        'replicas=0',
+      ],
+    ],
+  ])('is what an API server accepts, field by field: %s', async (_, values) => {
+    const rendered = await render(values);
+    const { stdout, stderr } = await kubectl(
+      cluster,
+      ['apply', '--server-side', '--dry-run=server', '--validate=strict', '-f', '-'],
+      rendered,
+    );
+    expect(stderr).toBe('');
+    const accepted = stdout.trim().split('\n');
+    expect(accepted).toHaveLength(parseAllDocuments(rendered).filter((d) => d.toJS() !== null).length);
+    expect(accepted.filter((line) => !line.endsWith('(server dry run)'))).toEqual([]);
+  });
+
+  test('is what the kustomize base holds', async () => {
+    expect(readFileSync(join(root, 'deploy/kustomize/windlass.yaml'), 'utf8')).toBe(kustomizeBase(root));
+    const { code, stderr } = await kubectl(cluster, ['kustomize', join(root, 'deploy/kustomize')]);
+    expect({ code, stderr }).toEqual({ code: 0, stderr: '' });
+  });
+
+  test.each([
+    ['a misspelt value', 'replica=3', 'replica'],
+    ['a misspelt value, deeper', 'image.repo=x', 'repo'],
+    ['another type', 'replicas=two', 'replicas'],
+    ['less than no replicas', 'replicas=-1', 'replicas'],
+    ['a namespace that cannot be', 'namespaces={Dev_1}', 'namespaces'],
+    ['one namespace twice', 'namespaces={dev,dev}', 'namespaces'],
+    ['an unknown log level', 'logLevel=loud', 'logLevel'],
+    ['a time without a unit', 'runs.ttl=24', 'ttl'],
+    ['less than a controller needs to end', 'terminationGracePeriodSeconds=5', 'terminationGracePeriodSeconds'],
+    ['no database', 'database.existingSecret=', 'existingSecret'],
+  ])('refuses %s, and says where', async (_, value, where) => {
+    await expect(render([value])).rejects.toThrow(new RegExp(`values don't meet[^]*${where}`));
+  });
+
+  test('describes every value, and has a schema for each', () => {
+    const schema = JSON.parse(readFileSync(join(chart, 'values.schema.json'), 'utf8')) as Schema;
+    const values = parse(readFileSync(join(chart, 'values.yaml'), 'utf8')) as Record<string, unknown>;
+    expect(undescribed(schema)).toEqual([]);
+    // `global` is Helm's own.
+    expect(Object.keys(schema.properties ?? {}).filter((name) => name !== 'global')).toEqual(Object.keys(values));
+  });
+
+  test('keeps the CRDs when it is uninstalled', async () => {
+    const crds = (await manifests()).filter(({ kind }) => kind === 'CustomResourceDefinition');
+    expect(crds).toHaveLength(5);
+    for (const { metadata } of crds) expect(metadata.annotations).toEqual({ 'helm.sh/resource-policy': 'keep' });
+  });
+
+  test('gives no rights outside of the namespaces that it is installed for', async () => {
+    const rendered = await manifests(['namespaces={dev,prod}']);
+    const named = ({ kind, metadata }: Rendered) => `${kind} ${metadata.namespace ?? '-'} ${metadata.name}`;
+    const bindings = rendered.filter(({ kind }) => /Binding$/.test(kind) && !kind.startsWith('Validating')).map(named);
+    expect(bindings.toSorted()).toEqual([
+      'ClusterRoleBinding - windlass.windlass',
+      'RoleBinding dev windlass.windlass',
+      'RoleBinding dev windlass.windlass.viewer',
+      'RoleBinding prod windlass.windlass',
+      'RoleBinding prod windlass.windlass.viewer',
+    ]);
+    const everywhere = rendered.find((manifest) => named(manifest) === 'ClusterRole - windlass.windlass');
+    expect(everywhere?.rules?.flatMap(({ resources, verbs }) => resources.map((r) => `${verbs.join()} ${r}`))).toEqual([
+      'create tokenreviews',
+      'create subjectaccessreviews',
+      'get validatingadmissionpolicies',
+      'get validatingadmissionpolicybindings',
+      'get namespaces',
+    ]);
+    expect(everywhere?.rules?.at(-1)?.resourceNames).toEqual(['kube-system']);
+  });
+
+  test('asks Prometheus only when it is told to', async () => {
+    const monitors = (rendered: Rendered[]) => rendered.filter(({ kind }) => kind === 'ServiceMonitor');
+    expect(monitors(await manifests())).toEqual([]);
+    const [monitor] = monitors(await manifests(['serviceMonitor.enabled=true', 'serviceMonitor.labels.release=p']));
+    expect(monitor?.spec).toMatchObject({ endpoints: [{ port: 'http', path: '/metrics', interval: '30s' }] });
+  });
+
+  describe('gives people, by name of the role', () => {
+    beforeAll(async () => {
+      await kubectlOrThrow(cluster, ['apply', '--server-side', '-f', '-'], await render());
+      for (const role of ['view', 'edit', 'admin']) {
+        await kubectlOrThrow(cluster, [
+          'create',
+          'rolebinding',
+          role,
+          `--clusterrole=windlass-${role}`,
+          `--user=${role}`,
+          '-n',
+          'dev',
+        ]);
+      }
+    });
+
+    test.each([
+      ['get workflowruns', 'view edit admin viewer'],
+      ['watch promotions', 'view edit admin viewer'],
+      ['create workflowruns', 'edit admin'],
+      ['patch promotions', 'edit admin'],
+      ['delete workflows', 'edit admin'],
+      ['create environments', 'admin'],
+      ['patch workflowsources', 'admin'],
+      ['approve environments', 'admin'],
+      ['patch workflowruns/status', ''],
+      ['get secrets', ''],
+    ])('%s: %s', async (action, who) => {
+      const may: string[] = [];
+      const users = {
+        view: 'view',
+        edit: 'edit',
+        admin: 'admin',
+        viewer: 'system:serviceaccount:windlass:windlass-viewer',
+      };
+      for (const [name, user] of Object.entries(users)) {
+        const [verb = '', resource = ''] = action.split(' ');
+        const group = resource === 'secrets' ? resource : resource.replace(/^\w+/, '$&.windlass.dev');
+        const { stdout } = await kubectl(cluster, ['auth', 'can-i', verb, ...canI(group), '-n', 'dev', '--as', user]);
+        if (stdout.trim() === 'yes') may.push(name);
+      }
+      expect(may.join(' ')).toBe(who);
+    });
+
+    test('and nothing anywhere else', async () => {
+      const args = ['auth', 'can-i', 'get', 'workflowruns.windlass.dev', '-n', 'prod', '--as', 'admin'];
+      expect((await kubectl(cluster, args)).stdout.trim()).toBe('no');
+    });
+  });
+});
+
+interface Schema {
+  description?: string;
+  properties?: Record<string, Schema>;
+  items?: Schema;
+}
+
+function undescribed({ properties = {}, items }: Schema, path = ''): string[] {
+  const own = Object.entries(properties).flatMap(([name, schema]) => [
+    ...(schema.description === undefined ? [`${path}/${name}`] : []),
+    ...undescribed(schema, `${path}/${name}`),
+  ]);
+  return items ? [...own, ...undescribed(items, `${path}[]`)] : own;
+}
+
+function canI(resource: string): string[] {
+  const [kind = '', subresource] = resource.split('/');
+  return subresource === undefined ? [kind] : [kind, `--subresource=${subresource}`];
+}

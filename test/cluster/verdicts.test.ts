@@ -43,6 +43,7 @@ const ours = new Set([
   'needs-self',
   'needs-unknown-step',
   'output-schema',
+  'pod', // fields of Kubernetes' own that the schema leaves open
   'reserved-name',
   'source-path',
   'template-file',

@@ -31,6 +31,8 @@ export interface ReflectorOptions {
 const relistMs = 10 * 60_000;
 /** The API server sends a bookmark about every minute, so that longer silence is a dead connection. */
 const silenceMs = 150_000;
+/** A trouble that comes back within this time is the same one. */
+const quietMs = 30_000;
 const firstPauseMs = 100;
 const longestPauseMs = 10_000;
 
@@ -46,7 +48,8 @@ export function startReflector(options: ReflectorOptions): Reflector {
   const stopped = new AbortController();
   const synced = Promise.withResolvers<void>();
   let live = false;
-  const complaints = new Set<string>();
+  const told = new Map<string, number>();
+  let broken = false;
   let early = 0;
 
   /** From a complete list to a watch that ended in good order, and where to go on. */
@@ -95,18 +98,21 @@ export function startReflector(options: ReflectorOptions): Reflector {
   function recovered(): void {
     live = true;
     synced.resolve();
-    if (complaints.size > 0) log.info('the watch runs again');
-    complaints.clear();
+    if (broken) log.info('the watch runs again');
+    broken = false;
   }
 
-  /** One line for each trouble until the watch runs again, not for each try. */
+  /** One line for each trouble, not for each try, nor for each time that a watch begins and breaks off again. */
   function failed(cause: unknown): void {
     live = false;
     const missing = cause instanceof KubernetesError && cause.status.code === 404 && !isNotFound(cause);
     const error = missing ? notServed(kind, cause) : cause;
     const trouble = cause instanceof KubernetesError ? String(cause.status.code) : 'no answer';
-    if (complaints.has(trouble)) return;
-    complaints.add(trouble);
+    const now = clock.monotonic();
+    const quiet = now - (told.get(trouble) ?? -Infinity) < quietMs;
+    told.set(trouble, now);
+    if (quiet) return;
+    broken = true;
     log.warn({ err: error }, 'the watch broke off; it is started again, and until then reads go to the API server');
   }
 

@@ -51,6 +51,7 @@ export async function openLaptopHome(options: LaptopHomeOptions): Promise<Home &
       objects: store.objects,
       allowedHosts: ['127.0.0.1', 'localhost', '[::1]'],
     }),
+    retention: null,
     createExecutor: (sink, lost) =>
       createExecutors({
         root: data.attempts,

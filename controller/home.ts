@@ -3,6 +3,14 @@ import type { Executor, ExecutorSink, SecretReader } from './seams/executor.ts';
 import type { Governance } from './seams/governance.ts';
 import type { Store } from './store/types.ts';
 
+/** How long the objects of finished runs stay; their history stays for good. */
+export interface RunRetention {
+  /** Milliseconds after the end of a run; null: for good. */
+  ttlMs: number | null;
+  /** The newest so many of each workflow; null: any number. */
+  perWorkflow: number | null;
+}
+
 /** What differs between a laptop and a cluster. Everything else is the same code. */
 export interface Home {
   readonly kind: 'laptop' | 'cluster';
@@ -19,6 +27,8 @@ export interface Home {
   readonly governance: Governance;
   /** Who may call the API, and what they may do. */
   readonly access: Access;
+  /** When objects of finished runs are removed; null: never. */
+  readonly retention: RunRetention | null;
   /** Runs the attempts of every step kind of this home. `lost`: aborted when the lease of the moment is lost. */
   createExecutor(sink: ExecutorSink, lost: () => AbortSignal): Executor;
   /** Why this home cannot serve yet; empty when it can. The database is asked apart. */

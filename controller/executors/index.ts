@@ -3,23 +3,34 @@ import type { Clock } from '../seams/clock.ts';
 import type { Executor, ExecutorSink, FileStore, SecretReader } from '../seams/executor.ts';
 import type { AddressPolicy } from './http/addresses.ts';
 import { HttpExecutor } from './http/executor.ts';
+import { PodExecutor, type PodExecutorOptions } from './pod/executor.ts';
 import { ProcessExecutor } from './process/executor.ts';
 import { TemplateExecutor } from './template/executor.ts';
 
-export interface ExecutorsOptions extends AddressPolicy {
-  /** Directory of the folders of process attempts, `<data>/attempts`. */
-  root: string;
+interface InControllerOptions {
   files: FileStore;
   secrets: SecretReader;
   sink: ExecutorSink;
   clock: Clock;
   /** The signal of the lease as it is now: what runs in this controller when it aborts is aborted, its result discarded. */
   lost: () => AbortSignal;
+}
+
+export interface ExecutorsOptions extends InControllerOptions, AddressPolicy {
+  /** Directory of the folders of process attempts, `<data>/attempts`. */
+  root: string;
   /** The controller's environment; steps get PATH, LANG and TMPDIR of it. */
   env: Readonly<Record<string, string | undefined>>;
 }
 
-/** Every kind of step that has attempts, each run by its own executor; together they are one. */
+export interface ClusterExecutorsOptions
+  extends InControllerOptions,
+    Pick<PodExecutorOptions, 'client' | 'namespaces' | 'defaultImage' | 'allowPrivileged'> {
+  /** Namespaces whose http steps may reach private addresses; none reaches the controller's own machine. */
+  allowPrivateHttp: ReadonlySet<string>;
+}
+
+/** Every kind of step that has attempts, each run by its own executor on this machine; together they are one. */
 export function createExecutors(options: ExecutorsOptions): Executor {
   const { root, files, secrets, sink, clock, lost, env } = options;
   const host = {
@@ -27,7 +38,7 @@ export function createExecutors(options: ExecutorsOptions): Executor {
     LANG: env['LANG'] ?? 'C.UTF-8',
     TMPDIR: env['TMPDIR'] ?? '/tmp',
   };
-  const byKind: Record<ResolvedBody['kind'], Executor> = {
+  return together({
     run: new ProcessExecutor({ root, files, secrets, sink, clock, host }),
     http: new HttpExecutor({
       secrets,
@@ -35,10 +46,31 @@ export function createExecutors(options: ExecutorsOptions): Executor {
       clock,
       lost,
       allowLoopback: options.allowLoopback,
-      allowPrivate: options.allowPrivate,
+      allowPrivate: () => options.allowPrivate,
     }),
     template: new TemplateExecutor({ files, sink, clock, lost }),
-  };
+  });
+}
+
+/** The same in a cluster, where scripts run as Pods. */
+export function createClusterExecutors(options: ClusterExecutorsOptions): Executor {
+  const { files, secrets, sink, clock, lost, allowPrivateHttp } = options;
+  const { client, namespaces, defaultImage, allowPrivileged } = options;
+  return together({
+    run: new PodExecutor({ client, files, secrets, sink, clock, namespaces, defaultImage, allowPrivileged }),
+    http: new HttpExecutor({
+      secrets,
+      sink,
+      clock,
+      lost,
+      allowLoopback: false,
+      allowPrivate: (namespace) => allowPrivateHttp.has(namespace),
+    }),
+    template: new TemplateExecutor({ files, sink, clock, lost }),
+  });
+}
+
+function together(byKind: Record<ResolvedBody['kind'], Executor>): Executor {
   const all = Object.values(byKind);
   return {
     kinds: all.flatMap((executor) => executor.kinds),

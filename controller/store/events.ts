@@ -1,4 +1,4 @@
-import { and, asc, eq, gt, sql } from 'drizzle-orm';
+import { and, asc, desc, eq, gt, sql } from 'drizzle-orm';
 import type { Changes } from './changes.ts';
 import type { Database, Drizzle } from './database.ts';
 import { inPieces } from './pieces.ts';
@@ -45,6 +45,10 @@ export function createEventHistory(database: Database, changes: Changes): EventH
         )
         .orderBy(asc(events.id))
         .limit(limit);
+    },
+    async last() {
+      const [row] = await drizzle.select({ id: events.id }).from(events).orderBy(desc(events.id)).limit(1);
+      return row?.id ?? 0;
     },
     onAppend: (fn) => changes.on('events', fn),
   };

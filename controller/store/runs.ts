@@ -35,6 +35,11 @@ export function createRunHistory(
       const rows = await database.run<{ id: string; fence: number | string }>(claimStatement, [home, replica(), limit]);
       return rows.map((row) => ({ id: row.id, fence: Number(row.fence) }));
     },
+    async recorded(ids) {
+      if (ids.length === 0) return new Set();
+      const rows = await drizzle.select({ id: runs.id }).from(runs).where(inArray(runs.id, ids));
+      return new Set(rows.map(({ id }) => id));
+    },
     async load(ids) {
       if (ids.length === 0) return [];
       const [runRows, stepRows, attemptRows] = await Promise.all([

@@ -77,6 +77,8 @@ export interface RunHistory {
   create(run: RunRow): Promise<boolean>;
   /** Takes runs of this home with no live owner for the lease as it is at the call, up to `limit` (≤200); raises their fence. */
   claim(limit: number): Promise<{ id: string; fence: number }[]>;
+  /** Those of these ids that have a row, at most 1,000 asked for at a time. */
+  recorded(ids: string[]): Promise<Set<string>>;
   /** For hydrate: run, all step rows, attempts that have not ended. */
   load(ids: string[]): Promise<RunRows[]>;
   /**
@@ -158,6 +160,8 @@ export interface EventHistory {
     filter: { kind?: string; namespace?: string; name?: string },
     page: { limit: number; after?: number },
   ): Promise<EventRow[]>;
+  /** Id of the newest; 0 for none. */
+  last(): Promise<number>;
   /** Calls back when something may have been appended (this process at once, others within 2 s). Returns a stop function. */
   onAppend(fn: () => void): () => void;
 }

@@ -5,13 +5,16 @@ import type { Executor, ExecutorSink, SecretReader, StartAction, StopAction } fr
 import { InController } from '../in-controller.ts';
 import { maskText } from '../masking.ts';
 import { readSecrets } from '../secrets.ts';
-import type { AddressPolicy } from './addresses.ts';
 import { type Exchange, exchange, RequestRefused, type Resolve, systemResolve } from './exchange.ts';
 import { resultOf } from './result.ts';
 
 type HttpBody = Extract<ResolvedBody, { kind: 'http' }>;
 
-export interface HttpExecutorOptions extends AddressPolicy {
+export interface HttpExecutorOptions {
+  /** The machine itself: on a laptop only. */
+  allowLoopback: boolean;
+  /** Whether steps of this namespace may reach addresses that are not on the public internet. */
+  allowPrivate(namespace: string): boolean;
   secrets: SecretReader;
   sink: ExecutorSink;
   clock: Clock;
@@ -54,7 +57,7 @@ export class HttpExecutor implements Executor {
   }
 
   async #request(action: StartAction, body: HttpBody, stopped: AbortSignal): Promise<AttemptResult> {
-    const { clock, secrets: reader, resolve = systemResolve } = this.#options;
+    const { clock, secrets: reader, resolve = systemResolve, allowLoopback, allowPrivate } = this.#options;
     const secrets = await readSecrets(reader, action.namespace, body.secretHeaders);
     if ('error' in secrets) return { outcome: 'Failed', error: secrets.error };
     const timeout = new AbortController();
@@ -63,7 +66,7 @@ export class HttpExecutor implements Executor {
     try {
       const signal = AbortSignal.any([stopped, timeout.signal]);
       const answer = await exchange(exchangeOf(action.key, body, secrets.values), {
-        policy: this.#options,
+        policy: { allowLoopback, allowPrivate: allowPrivate(action.namespace) },
         resolve,
         signal,
       });

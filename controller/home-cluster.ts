@@ -1,0 +1,141 @@
+import { mkdir } from 'node:fs/promises';
+import { join } from 'node:path';
+import type { KubeConfig } from '@kubernetes/client-node';
+import { createKubernetesAccess } from '../api/access-kubernetes.ts';
+import { createClusterExecutors } from './executors/index.ts';
+import { createKubernetesSecrets } from './executors/kubernetes-secrets.ts';
+import type { Home, RunRetention } from './home.ts';
+import { KubernetesClient } from './kubernetes/client.ts';
+import { createKubernetesGovernance } from './kubernetes/governance.ts';
+import { publishJournal, tellStalled } from './kubernetes-events.ts';
+import { createKubernetesObjects } from './objects/kubernetes/objects.ts';
+import { findOldSchemas } from './objects/kubernetes/served-schemas.ts';
+import type { ControllerOptions } from './start.ts';
+import { openStore } from './store/open.ts';
+import { withObjects } from './store/with-objects.ts';
+
+export interface ClusterHomeOptions extends Pick<ControllerOptions, 'clock' | 'log'> {
+  kubeConfig: KubeConfig;
+  databaseUrl: string;
+  /** Folder of mirrors of sources; what is in it can be fetched again. */
+  dataDir: string;
+  /** The namespaces that are served; null: all. */
+  namespaces: string[] | null;
+  /** Namespaces whose steps may reach beyond their Pod. */
+  allowPrivilegedSteps: ReadonlySet<string>;
+  /** Namespaces whose http steps may reach private addresses. */
+  allowPrivateHttp: ReadonlySet<string>;
+  /** Image of steps that name none; null: such steps fail. */
+  stepImage: string | null;
+  retention: RunRetention;
+}
+
+/** Owner of the fields that this controller writes, and of those that callers of its API write through it. */
+const fieldManager = 'windlass';
+const apiFieldManager = 'windlass-api';
+/** How often the CRDs are looked at while they are too old, and afterwards. */
+const schemaMs = { old: 5_000, good: 60_000 };
+
+/**
+ * Everything the controller needs of a cluster: desired state in the Kubernetes API, history in Postgres, steps as Pods.
+ * @throws when the API server or the database does not answer
+ */
+export async function openClusterHome(options: ClusterHomeOptions): Promise<Home> {
+  const { clock, log, namespaces } = options;
+  const client = new KubernetesClient(options.kubeConfig);
+  const repositories = join(options.dataDir, 'repositories');
+  await mkdir(repositories, { recursive: true, mode: 0o700 });
+  const history = await openStore(
+    { databaseUrl: options.databaseUrl },
+    { clock, home: await clusterId(client), log: (message, fields) => log.info(fields ?? {}, message) },
+  );
+  const objects = createKubernetesObjects({ client, fieldManager, namespaces, clock, log });
+  const store = withObjects(history, tellStalled(objects, { store: history, client, clock, log }));
+  const events = publishJournal({ store, client, clock, log });
+  const secrets = createKubernetesSecrets(client);
+  const schemas = watchSchemas(client, { clock, log });
+  let synced = false;
+  objects.ready().then(
+    () => (synced = true),
+    () => {}, // closed before it was
+  );
+  return {
+    kind: 'cluster',
+    store,
+    secrets,
+    repositories,
+    environmentsPath: null,
+    project: null,
+    governance: createKubernetesGovernance({ client, fieldManager }),
+    access: createKubernetesAccess({
+      reviewer: client,
+      objectsFor: (token) =>
+        createKubernetesObjects({ client: client.as(token), fieldManager: apiFieldManager, namespaces, clock, log }),
+      clock,
+    }),
+    retention: options.retention,
+    createExecutor: (sink, lost) =>
+      createClusterExecutors({
+        client,
+        files: store.versions,
+        secrets,
+        sink,
+        clock,
+        lost,
+        namespaces,
+        defaultImage: options.stepImage,
+        allowPrivileged: options.allowPrivilegedSteps,
+        allowPrivateHttp: options.allowPrivateHttp,
+      }),
+    notReady: () => [
+      ...schemas.problems(),
+      ...(synced ? [] : ['the objects of the cluster have not all been read yet']),
+    ],
+    announce: () => Promise.resolve(),
+    async close() {
+      schemas.stop();
+      await events.stop();
+      objects.close();
+      client.close();
+      await history.close();
+    },
+  };
+}
+
+/** Two clusters may share a database: the UID of this namespace, which every cluster has, tells them apart. */
+async function clusterId(client: KubernetesClient): Promise<string> {
+  const { metadata } = await client.request<{ metadata: { uid: string } }>('GET', '/api/v1/namespaces/kube-system');
+  return metadata.uid;
+}
+
+/** Looks at the CRDs for as long as the controller runs: they may be changed under it, either way. */
+function watchSchemas(
+  client: KubernetesClient,
+  { clock, log }: Pick<ClusterHomeOptions, 'clock' | 'log'>,
+): { problems(): string[]; stop(): void } {
+  let problems: string[] = ['the CRDs have not been looked at yet'];
+  let stopped = false;
+  let cancel = () => {};
+
+  async function look(): Promise<void> {
+    try {
+      const found = await findOldSchemas(client);
+      if (found.join() !== problems.join()) for (const problem of found) log.error(problem);
+      problems = found;
+    } catch (error) {
+      // Known ones stay good while the API server is away.
+      if (!stopped) log.debug({ err: error }, 'the CRDs could not be looked at');
+    }
+    const pause = problems.length > 0 ? schemaMs.old : schemaMs.good;
+    if (!stopped) cancel = clock.at(clock.now() + pause, () => void look());
+  }
+
+  void look();
+  return {
+    problems: () => problems,
+    stop() {
+      stopped = true;
+      cancel();
+    },
+  };
+}

@@ -1,0 +1,114 @@
+import type { Logger } from 'pino';
+import { type Kind, kinds, type ObjectByKind } from '../crds/kinds.ts';
+import { apiVersion } from '../crds/metadata.ts';
+import type { KubernetesClient } from './kubernetes/client.ts';
+import { createEventPublisher, type EventPublisher } from './kubernetes/events.ts';
+import type { Clock } from './seams/clock.ts';
+import type { ObjectStore } from './seams/objects.ts';
+import type { EventRow, Store } from './store/types.ts';
+
+export interface KubernetesEventsOptions {
+  store: Store;
+  client: KubernetesClient;
+  clock: Clock;
+  log: Logger;
+}
+
+/** What a new leader tells again, as the one before it may not have come to it. Names keep it from being told twice. */
+const overlapMs = 60_000;
+const overlapRows = 200;
+const pageSize = 200;
+
+/**
+ * Tells of what is recorded by Events, which `kubectl describe` shows: transitions of runs and promotions as the journal
+ * has them, told by the leader alone. Best effort, and after the fact: no commit waits for it.
+ */
+export function publishJournal({ store, client, clock, log }: KubernetesEventsOptions): { stop(): Promise<void> } {
+  const publisher = publisherOf({ store, client, clock, log });
+  let stopped = false;
+  let cursor: number | null = null;
+  let running: Promise<void> | null = null;
+  let again = false;
+
+  async function drain(): Promise<void> {
+    while (again && !stopped) {
+      again = false;
+      if (!store.isLeader()) {
+        cursor = null;
+        continue;
+      }
+      const since = cursor === null ? clock.now() - overlapMs : Number.NEGATIVE_INFINITY;
+      cursor ??= Math.max(0, (await store.events.last()) - overlapRows);
+      const rows = await store.events.list({}, { after: cursor, limit: pageSize });
+      for (const row of rows) {
+        if (stopped) return;
+        if (row.at >= since) await tell(row);
+        cursor = row.id;
+      }
+      if (rows.length === pageSize) again = true;
+    }
+  }
+
+  async function tell(row: EventRow): Promise<void> {
+    if (!(row.kind in kinds)) return;
+    const object = await store.objects.get(row.kind as Kind, row.namespace, row.name);
+    if (!object || Date.parse(object.metadata.creationTimestamp) > row.at + 1000) return;
+    const { uid } = object.metadata;
+    await publisher.publish({ ...row, apiVersion, uid, id: String(row.id) });
+  }
+
+  function wake(): void {
+    again = true;
+    running ??= drain()
+      .catch((error: unknown) => log.warn({ err: error }, 'Events could not be told; they are with the next ones'))
+      .finally(() => {
+        running = null;
+      });
+  }
+
+  const stops = [store.events.onAppend(wake), store.onLeadership(wake)];
+  wake();
+  return {
+    async stop() {
+      stopped = true;
+      for (const stop of stops) stop();
+      await running;
+    },
+  };
+}
+
+/** The same objects; a status that says that somebody has to do something is told by an Event, too. */
+export function tellStalled(objects: ObjectStore, options: KubernetesEventsOptions): ObjectStore {
+  const publisher = publisherOf(options);
+  const { clock } = options;
+  return {
+    ...objects,
+    async writeStatus(kind, key, status) {
+      await objects.writeStatus(kind, key, status);
+      const trouble = troubleOf(kind, status);
+      if (!trouble) return;
+      const { reason, message, lastTransitionTime } = trouble;
+      const id = `${reason} ${message} ${lastTransitionTime}`;
+      void publisher.publish({ ...key, apiVersion, kind, type: 'Warning', reason, message, at: clock.now(), id });
+    },
+  };
+}
+
+/** How a run ended is in the journal. */
+function troubleOf<K extends Kind>(kind: K, status: NonNullable<ObjectByKind[K]['status']>) {
+  const stalled = status.conditions?.find(({ type }) => type === 'Stalled');
+  const waits = kind === 'WorkflowRun' && 'phase' in status && status.phase === 'Pending';
+  const condition = stalled ?? (waits ? status.conditions?.find(({ type }) => type === 'Reconciling') : undefined);
+  if (condition?.status !== 'True' || condition.reason === 'Failed' || condition.reason === 'TimedOut') return null;
+  return condition;
+}
+
+function publisherOf({ store, client, clock, log }: KubernetesEventsOptions): EventPublisher {
+  return createEventPublisher({
+    client,
+    clock,
+    instance: () => store.lease.replica,
+    onDropped: ({ namespace, reason }, error) =>
+      log.warn({ err: error, namespace, reason }, 'an Event could not be written, nor may others be; history has them'),
+  });
+}

@@ -63,6 +63,7 @@ const files = await workflowFiles();
 test('every example has a test here', () => {
   expect(files.map(({ folder }) => folder)).toEqual([
     'approval',
+    'cluster', // test/cluster/install.test.ts
     'decisions',
     'http',
     'quickstart', // test/integration/main-job.test.ts

@@ -40,6 +40,7 @@ describe.skipIf(!server)('the chart', () => {
   const everything = [
     'postgres.enabled=true',
     'namespaces={dev,prod}',
+    'steps.image=busybox:1',
     'steps.allowPrivileged={dev}',
     'steps.allowPrivateHttp={dev}',
     'networkPolicy.from[0].namespaceSelector.matchLabels.team=ops',

@@ -1,0 +1,198 @@
+import { execFile } from 'node:child_process';
+import { existsSync } from 'node:fs';
+import { cp, mkdtemp, readFile, rm, writeFile } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { promisify } from 'node:util';
+import { afterAll, beforeAll, describe, expect, test } from 'vitest';
+import { findHelm } from '../../scripts/chart.ts';
+import { forward } from '../fixtures/forward.ts';
+import { serveHttps } from '../fixtures/git-servers.ts';
+import { chart, helm } from '../fixtures/helm.ts';
+import { kubectl, kubectlOrThrow } from '../fixtures/kubectl.ts';
+import { type Cluster, findCluster } from '../fixtures/kubernetes.ts';
+import { nodesOf } from '../fixtures/pod-world.ts';
+import { startPostgres } from '../fixtures/postgres.ts';
+import { createRepository } from '../fixtures/repository.ts';
+
+/** A cluster of ../shared/cluster: images are put into it, and its Pods can reach this machine. */
+const clusterFolder = process.env['CLUSTER_DIR'];
+const cluster = process.env['KUBECONFIG'] && clusterFolder && findHelm() !== null ? await findCluster() : null;
+const ready = (await nodesOf(cluster)) === 'kubelet';
+if (!ready) process.stderr.write('test:cluster: no cluster of real Pods, or no helm: the chart is not installed\n');
+
+const example = join(import.meta.dirname, '../../examples/cluster');
+const image = { repository: 'windlass-test/windlass', tag: 'dev' };
+const account = 'system:serviceaccount:windlass:windlass';
+
+describe.skipIf(!ready)('the chart, installed', { timeout: 240_000 }, () => {
+  const here = cluster as Cluster;
+  const stops: (() => Promise<unknown>)[] = [];
+  let megabytes = 0;
+  let source = '';
+
+  const k = (...args: string[]) => kubectlOrThrow(here, args);
+  const apply = (text: string) => kubectlOrThrow(here, ['apply', '-f', '-'], text);
+  async function release(command: 'install' | 'upgrade', ...values: string[]): Promise<string> {
+    const set = [`image.repository=${image.repository}`, `image.tag=${image.tag}`, ...values];
+    const { code, stdout, stderr } = await helm(
+      [command, 'windlass', chart, '-n', 'windlass', '--wait', '--timeout=3m', ...set.flatMap((v) => ['--set', v])],
+      here.kubeConfigFile,
+    );
+    if (code !== 0) throw new Error(`${stderr}\n${await said()}`);
+    return stdout;
+  }
+  /** What all controllers have logged, the Pods' state before it. */
+  async function said(): Promise<string> {
+    const pods = await kubectl(here, ['get', 'pods,events', '-n', 'windlass', '-o', 'wide']);
+    const selector = 'app.kubernetes.io/component=controller';
+    const logs = await kubectl(here, ['logs', '-n', 'windlass', '-l', selector, '--tail=-1', '--prefix']);
+    return `${pods.stdout}\n${logs.stdout}`;
+  }
+  async function run(name: string, namespace = 'dev'): Promise<Record<string, unknown>> {
+    const metadata = { name, namespace };
+    const spec = { workflow: 'greet', inputs: { who: name } };
+    await apply(JSON.stringify({ apiVersion: 'windlass.dev/v1alpha1', kind: 'WorkflowRun', metadata, spec }));
+    return ended(name, namespace);
+  }
+  async function ended(name: string, namespace = 'dev'): Promise<Record<string, unknown>> {
+    await kubectl(here, ['wait', `wrun/${name}`, '-n', namespace, '--for=condition=Finished', '--timeout=90s']);
+    return JSON.parse(await k('get', `wrun/${name}`, '-n', namespace, '-o', 'jsonpath={.status}')) as never;
+  }
+
+  beforeAll(async () => {
+    const script = join(import.meta.dirname, 'image');
+    const { stdout } = await promisify(execFile)(script, [`${image.repository}:${image.tag}`]);
+    megabytes = Number(stdout);
+    const host = new URL(here.kubeConfig.getCurrentCluster()?.server ?? '').hostname;
+
+    const postgres = await startPostgres();
+    if (!postgres) throw new Error('there is no PostgreSQL on this machine');
+    stops.push(() => postgres.stop());
+    const url = new URL(await postgres.database('windlass'));
+    const toPostgres = await forward(host, Number(url.port));
+    stops.unshift(() => toPostgres.close());
+    url.hostname = 'host.cluster.internal';
+    await k('create', 'namespace', 'windlass');
+    await k('label', 'namespace', 'windlass', 'pod-security.kubernetes.io/enforce=restricted');
+    await k('create', 'secret', 'generic', 'windlass-database', '-n', 'windlass', `--from-literal=url=${url.href}`);
+
+    const folder = await mkdtemp(join(tmpdir(), 'windlass-install-'));
+    stops.push(() => rm(folder, { recursive: true }));
+    const repository = await createRepository(folder);
+    await cp(join(example, 'workflows'), join(repository.work, 'examples/cluster/workflows'), { recursive: true });
+    await repository.commit({}, 'the example');
+    const git = await serveHttps(folder, folder);
+    stops.unshift(() => git.close());
+    const toGit = await forward(host, git.port);
+    stops.unshift(() => toGit.close());
+    await writeFile(join(folder, 'ca.crt'), git.ca);
+    await k('create', 'namespace', 'team');
+    await k('create', 'secret', 'generic', 'git', '-n', 'team', `--from-file=${join(folder, 'ca.crt')}`);
+    await k('label', 'secret', 'git', '-n', 'team', 'windlass.dev/use=allowed');
+    source = `https://host.cluster.internal:${git.port}/origin.git`;
+  }, 400_000);
+  afterAll(async () => {
+    if (ready) await helm(['uninstall', 'windlass', '-n', 'windlass', '--wait'], here.kubeConfigFile);
+    for (const stop of stops) await stop();
+  });
+
+  test('its image has at most 400 MB', () => {
+    expect(megabytes).toBeGreaterThan(100);
+    expect(megabytes).toBeLessThanOrEqual(400);
+  });
+
+  test('becomes ready, as a user who is not root on a root that cannot be written', async () => {
+    await release('install');
+    expect(
+      (await k('get', 'deployment/windlass', '-n', 'windlass', '-o', 'jsonpath={.status.readyReplicas}')).trim(),
+    ).toBe('2');
+  });
+
+  test('takes the example from git to dev, and on to prod after a good run', async () => {
+    const team = (await readFile(join(example, 'team.yaml'), 'utf8')).replace(
+      /url: .*/,
+      `url: ${source}\n  secretRef: { name: git }`,
+    );
+    await apply(team);
+    const active = '--for=jsonpath={.status.active[0].workflow}=greet';
+    await k('wait', 'wenv/dev', '-n', 'team', active, '--timeout=60s');
+    await k('create', '-f', join(example, 'run.yaml'));
+    expect(await ended('first')).toMatchObject({ phase: 'Succeeded' });
+    await k('wait', 'wenv/prod', '-n', 'team', active, '--timeout=60s');
+    expect(await run('second', 'prod')).toMatchObject({ phase: 'Succeeded' });
+  });
+
+  test('is upgraded in the middle of a run, which loses nothing', async () => {
+    const before = await k('get', 'pods', '-n', 'windlass', '-o', 'name');
+    const running = run('during');
+    await release('upgrade', 'podAnnotations.upgraded=yes');
+    expect(await running).toMatchObject({ phase: 'Succeeded' });
+    const after = await k(
+      'get',
+      'pods',
+      '-n',
+      'windlass',
+      '-l',
+      'app.kubernetes.io/component=controller',
+      '-o',
+      'name',
+    );
+    expect(after.split('\n').filter((name) => name !== '' && before.includes(name))).toEqual([]);
+  });
+
+  test('brings CRDs up to date that an older chart left', async () => {
+    const older = {
+      spec: { names: { plural: 'promotions', singular: 'promotion', kind: 'Promotion', shortNames: ['old'] } },
+    };
+    await k('patch', 'crd', 'promotions.windlass.dev', '--type=merge', '-p', JSON.stringify(older));
+    await release('upgrade', 'podAnnotations.upgraded=twice');
+    expect(await k('get', 'crd', 'promotions.windlass.dev', '-o', 'jsonpath={.spec.names.shortNames}')).toBe(
+      '["wpro"]',
+    );
+  });
+
+  test('needs no right that it was not given', async () => {
+    expect(await said()).not.toMatch(/forbidden|"status":403/i);
+    expect(await refusals(account)).toEqual([]);
+  });
+
+  test('leaves CRDs and objects when it is uninstalled, and goes on from there', async () => {
+    const { code, stderr } = await helm(['uninstall', 'windlass', '-n', 'windlass', '--wait'], here.kubeConfigFile);
+    expect({ code, stderr }).toMatchObject({ code: 0 });
+    expect(await k('get', 'wrun/first', '-n', 'dev', '-o', 'jsonpath={.status.phase}')).toBe('Succeeded');
+    await release('install', 'namespaces={team,dev,prod}', 'replicas=1');
+    expect(await run('again')).toMatchObject({ phase: 'Succeeded' });
+  });
+
+  test('needs no right beyond the namespaces that it is installed for', async () => {
+    expect(await said()).not.toMatch(/forbidden|"status":403/i);
+    expect(await refusals(account)).toEqual([]);
+    const may = (...args: string[]) => kubectl(here, ['auth', 'can-i', ...args, '--as', account]);
+    expect((await may('create', 'pods', '-n', 'dev')).stdout.trim()).toBe('yes');
+    expect((await may('create', 'pods', '-n', 'default')).stdout.trim()).toBe('no');
+    expect((await may('list', 'workflows.windlass.dev', '--all-namespaces')).stdout.trim()).toBe('no');
+  });
+});
+
+/** What the API server has refused to a user, by its audit log; CLUSTER_AUDIT_LOG names it where there is one. */
+async function refusals(user: string): Promise<string[]> {
+  const file = process.env['CLUSTER_AUDIT_LOG'] ?? join(clusterFolder ?? '', 'logs/audit.log');
+  if (!existsSync(file)) {
+    process.stderr.write('test:cluster: no audit log (CLUSTER_AUDIT_LOG): refusals are only looked for in the log\n');
+    return [];
+  }
+  const lines = (await readFile(file, 'utf8')).trim().split('\n');
+  const events = lines.map((line) => JSON.parse(line) as AuditEvent);
+  const own = events.filter((event) => event.user.username === user && event.stage === 'ResponseComplete');
+  expect(own.length).toBeGreaterThan(10);
+  return own.filter((e) => e.responseStatus.code === 403).map((e) => `${e.verb} ${e.requestURI}`);
+}
+
+interface AuditEvent {
+  stage: string;
+  verb: string;
+  requestURI: string;
+  user: { username: string };
+  responseStatus: { code: number };
+}

@@ -3,6 +3,7 @@ import { applyCommand } from './commands/apply.ts';
 import { approveCommand, rejectCommand } from './commands/approve.ts';
 import { cancelCommand } from './commands/cancel.ts';
 import { completionCommand } from './commands/completion.ts';
+import { controllerCommand } from './commands/controller.ts';
 import { deleteCommand } from './commands/delete.ts';
 import { describeCommand } from './commands/describe.ts';
 import { getCommand } from './commands/get.ts';
@@ -33,6 +34,7 @@ const commands = [
   promoteCommand,
   approveCommand,
   rejectCommand,
+  controllerCommand,
   versionCommand,
   completionCommand,
 ];

@@ -91,6 +91,8 @@ export async function startController(home: Home, options: ControllerOptions): P
     mailbox,
     plans: createPlanCache(store.versions),
     statuses: statuses.runs,
+    // Pods go on without a controller, and waiting for them would only keep others from their runs.
+    drains: (kind) => home.kind === 'laptop' || kind !== 'run',
     onFinished: (run) => environments.runFinished(run.environment),
   });
   const reconcilers = { workflowrun: runs, workflowsource: sources, environment: environments, workflow: workflows };

@@ -42,7 +42,8 @@ export function upCommand(cli: Cli): Command {
     });
 }
 
-function readPort(text: string): number {
+/** Of an option. @throws InvalidArgumentError */
+export function readPort(text: string): number {
   const port = Number(text);
   if (text === '' || !Number.isInteger(port) || port < 0 || port > 65_535) {
     throw new InvalidArgumentError('It must be a number from 0 to 65535.');

@@ -76,6 +76,7 @@ async function startRuns({ clock = systemClock, ...changes }: Changes = {}): Pro
     clock,
     log,
     metrics: createMetrics(new Registry()),
+    drains: () => true,
     onFinished: changes.onFinished ?? (() => {}),
   });
   await reconciler.start();

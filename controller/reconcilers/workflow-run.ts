@@ -5,7 +5,7 @@ import { decideRun } from '../core/run/decide.ts';
 import { hydrate } from '../core/run/hydrate.ts';
 import { projectRunStatus } from '../core/run/project.ts';
 import type { RunState } from '../core/run/state.ts';
-import { isFinished, type RunAction, type RunObservation, type RunRow, type RunTransition } from '../core/run/types.ts';
+import { isFinished, type ResolvedBody, type RunAction, type RunObservation, type RunRow, type RunTransition } from '../core/run/types.ts';
 import type { Instant } from '../core/time.ts';
 import { LeaseEnding, TerminalError } from '../runtime/errors.ts';
 import { createLoop, type Loop, type Requeue } from '../runtime/loop.ts';
@@ -30,6 +30,8 @@ export interface RunReconcilerDependencies {
   clock: Clock;
   log: Logger;
   metrics: Metrics;
+  /** Whether attempts of this kind are waited for before the controller ends: they would end with it. */
+  drains(kind: ResolvedBody['kind']): boolean;
   /** A run ended: gates that count runs may open. */
   onFinished(run: RunRow): void;
 }
@@ -84,7 +86,7 @@ export function createRunReconciler(deps: RunReconcilerDependencies): RunReconci
   let stopClaiming = () => {};
   let claiming: Promise<void> | null = null;
   let claimAgain = false;
-  /** Attempts begun here that have not ended. */
+  /** Attempts begun here that are waited for and have not ended. */
   const live = new Set<string>();
   let draining = false;
   let drained = () => {};
@@ -192,7 +194,7 @@ export function createRunReconciler(deps: RunReconcilerDependencies): RunReconci
   async function act(action: RunAction): Promise<void> {
     if (action.type === 'Stop') return await executor.stop(action);
     if (draining) return;
-    live.add(`${action.key.runId} ${action.key.step} ${action.key.attempt}`);
+    if (deps.drains(action.body.kind)) live.add(`${action.key.runId} ${action.key.step} ${action.key.attempt}`);
     await executor.start(action);
   }
 

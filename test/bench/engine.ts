@@ -76,6 +76,7 @@ export async function startEngine(databaseUrl: string | null): Promise<Engine> {
     clock,
     log,
     metrics: createMetrics(new Registry()),
+    drains: () => true,
     onFinished(run) {
       ended.delete(run.id);
       const resolve = finished.get(run.id);

@@ -1,0 +1,79 @@
+import { expect, test } from 'vitest';
+import { refusalOf } from './refusals.ts';
+
+/** As an API server 1.35 says them. */
+test.each([
+  [
+    403,
+    'Forbidden',
+    'pods "x" is forbidden: exceeded quota: none, requested: pods=1, used: pods=0, limited: pods=0',
+    [],
+    'infrastructure/quota',
+    true,
+  ],
+  [
+    403,
+    'Forbidden',
+    'pods "x" is forbidden: failed quota: mem: must specify limits.memory for: step',
+    [],
+    'podRefused',
+    false,
+  ],
+  [
+    403,
+    'Forbidden',
+    'pods "x" is forbidden: violates PodSecurity "restricted:latest": allowPrivilegeEscalation != false',
+    [],
+    'podSecurity',
+    false,
+  ],
+  [
+    403,
+    'Forbidden',
+    'pods "x" is forbidden: error looking up service account dev/reporter: serviceaccount "reporter" not found',
+    [],
+    'serviceAccount',
+    false,
+  ],
+  [
+    403,
+    'Forbidden',
+    'pods "x" is forbidden: maximum memory usage per Pod is 1Gi, but limit is 2Gi',
+    [],
+    'podRefused',
+    false,
+  ],
+  [
+    403,
+    'Forbidden',
+    'pods "x" is forbidden: unable to create new content in namespace dev because it is being terminated',
+    [{ reason: 'NamespaceTerminating', message: '', field: '' }],
+    'namespaceTerminating',
+    false,
+  ],
+  [404, 'NotFound', 'namespaces "dev" not found', [], 'namespaceMissing', false],
+  [422, 'Invalid', 'Pod "x" is invalid: spec.nodeSelector: Invalid value', [], 'podInvalid', false],
+  [400, 'BadRequest', 'strict decoding error: unknown field "spec.prioritty"', [], 'podInvalid', false],
+  [400, 'BadRequest', 'admission webhook "images.example" denied the request: not signed', [], 'podInvalid', false],
+])('%i %s: %s', (code, reason, message, causes, type, retryable) => {
+  const status = { code, reason, message, causes, about: null, retryAfterMs: null };
+  expect(refusalOf(status, 'dev')).toMatchObject({ type, retryable });
+});
+
+test.each([
+  [
+    403,
+    'Forbidden',
+    'pods is forbidden: User "system:serviceaccount:w:c" cannot create resource "pods" in API group "" in the namespace "dev"',
+  ],
+  [
+    403,
+    'Forbidden',
+    'pods "x" is forbidden: error looking up service account dev/default: serviceaccount "default" not found',
+  ],
+  [429, 'TooManyRequests', 'too many requests'],
+  [500, 'InternalError', 'etcdserver: request timed out'],
+  [401, 'Unauthorized', 'Unauthorized'],
+])("is not the step's: %i %s: %s", (code, reason, message) => {
+  expect(refusalOf({ code, reason, message, causes: [], about: null, retryAfterMs: null }, 'dev')).toBeNull();
+});

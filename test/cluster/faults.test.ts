@@ -74,8 +74,6 @@ async function phase(store: KubernetesObjects, namespace: string, name: string, 
 
 const warnings = (lines: Line[]) => lines.filter(({ level }) => level >= 40);
 
-test.skipIf(started)('needs an API server of its own: set KUBEBUILDER_ASSETS', ({ skip }) => skip());
-
 describe.skipIf(!started)('an object store whose API server fails', () => {
   test('a restart of the API server: reads fail with the cause, then the watch goes on, with one line each way', async () => {
     const namespace = await freshNamespace();
@@ -294,6 +292,7 @@ describe.skipIf(!started)('an object store whose API server fails', () => {
     });
     proxy.endWatches();
     await seen.until(() => seen.last('lost') !== undefined);
+    expect(seen.last('lost')?.type).toBe('Applied');
   });
 
   test('without CRDs it waits for them, and says what to do', async () => {

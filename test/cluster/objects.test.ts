@@ -1,5 +1,5 @@
 import { pino } from 'pino';
-import { afterAll, beforeAll, describe, test } from 'vitest';
+import { afterAll, beforeAll, describe } from 'vitest';
 import { kinds } from '../../crds/kinds.ts';
 import { crdManifest } from '../../crds/manifest.ts';
 import { KubernetesClient } from '../../controller/kubernetes/client.ts';
@@ -52,5 +52,3 @@ describe.skipIf(!server)('a Kubernetes API server', () => {
   describeObjectStore('Kubernetes, each read a request', () => plain);
   describeObjectStore('Kubernetes, read from watches', () => following);
 });
-
-test.skipIf(server)('needs an API server of its own: set KUBEBUILDER_ASSETS', ({ skip }) => skip());

@@ -59,8 +59,6 @@ const raw = async (namespace: string) =>
     await kubectlOrThrow(cluster(), ['get', 'wsrc', 'team', '-n', namespace, '-o', 'json', '--show-managed-fields']),
   ) as { metadata: { annotations: Record<string, string>; managedFields: { manager: string; operation: string }[] } };
 
-test.skipIf(found)('needs a cluster: set KUBECONFIG or KUBEBUILDER_ASSETS', ({ skip }) => skip());
-
 describe.skipIf(!found)('who owns which field', () => {
   test('apply takes away what it, or create and update of the same manager, wrote before', async () => {
     const namespace = freshNamespace();
@@ -73,6 +71,16 @@ describe.skipIf(!found)('who owns which field', () => {
     expect(object.metadata.labels).toEqual({ a: '1' });
     const owners = (await raw(namespace)).metadata.managedFields.map(({ manager, operation }) => [manager, operation]);
     expect(owners).toEqual([['windlass', 'Apply']]);
+  });
+
+  test('what is applied with a check that nothing is there yet is taken away by the next apply like anything else', async () => {
+    const namespace = freshNamespace();
+    const store = storeOf();
+    await store.apply(source(namespace, { path: 'flows' }), (present) => expect(present).toBeNull());
+    const seen: (string | undefined)[] = [];
+    const { object } = await store.apply(source(namespace), (present) => seen.push(present?.spec.path));
+    expect(seen).toEqual(['flows']);
+    expect(object.spec).toEqual({ url: 'https://git.example/team', branch: 'main' });
   });
 
   test('labels and annotations of others stay, and are no difference', async () => {

@@ -2,41 +2,57 @@ import { isDeepStrictEqual } from 'node:util';
 import type { Kind } from '../../../crds/kinds.ts';
 import { apiVersion } from '../../../crds/metadata.ts';
 import type { KubernetesClient } from '../../kubernetes/client.ts';
+import { isRefusal } from '../../kubernetes/errors.ts';
 import type { Draft } from '../../seams/objects.ts';
-import { isConflict, isNotFound } from './errors.ts';
+import { isNotFound } from './errors.ts';
 import { copy, type ManagedFields, pathOf, type RawObject } from './raw.ts';
 
 /**
  * Server-side apply by one field manager. What the draft says becomes so, and what this manager said before and the
- * draft does not say any more goes; labels, annotations and fields of others stay, as everywhere in Kubernetes.
+ * draft does not say any more goes; labels, annotations and fields of others stay, as everywhere in Kubernetes. `check`
+ * sees exactly what is replaced (null: nothing), and refuses by throwing.
  */
 export async function serverSideApply(
   client: KubernetesClient,
   fieldManager: string,
   draft: Draft<Kind>,
+  check?: (present: RawObject | null) => void,
 ): Promise<{ object: RawObject; changed: boolean }> {
   const { namespace, name, labels = {}, annotations = {} } = draft.metadata;
   const path = pathOf(draft.kind, namespace, name);
   const wanted = { labels: copy(labels), annotations: copy(annotations), spec: copy<unknown>(draft.spec) };
+  const write = { fieldManager, fieldValidation: 'Strict' };
   for (;;) {
     let before = await find(client, path);
+    check?.(before);
     if (before && says(before, wanted, ownFields(before, fieldManager))) return { object: before, changed: false };
     try {
       if (before) before = await adopt(client, path, before, fieldManager);
-      const object = await client.request<RawObject>('PATCH', path, {
-        query: { fieldManager, force: true, fieldValidation: 'Strict' },
-        contentType: 'application/apply-patch+yaml',
-        body: {
-          apiVersion,
-          kind: draft.kind,
-          metadata: { name, namespace, labels: wanted.labels, annotations: wanted.annotations },
-          spec: wanted.spec,
+      const body = {
+        apiVersion,
+        kind: draft.kind,
+        metadata: {
+          name,
+          namespace,
+          labels: wanted.labels,
+          annotations: wanted.annotations,
+          // What was checked is what is replaced.
+          ...(check && before ? { resourceVersion: before.metadata.resourceVersion } : {}),
         },
-      });
+        spec: wanted.spec,
+      };
+      const object =
+        check && !before // An apply could not say that nothing must be there.
+          ? await client.request<RawObject>('POST', pathOf(draft.kind, namespace), { query: write, body })
+          : await client.request<RawObject>('PATCH', path, {
+              query: { ...write, force: true },
+              contentType: 'application/apply-patch+yaml',
+              body,
+            });
       return { object, changed: object.metadata.resourceVersion !== before?.metadata.resourceVersion };
     } catch (error) {
       // Another writer got on in between: look again.
-      if (!isConflict(error)) throw error;
+      if (!isRefusal(error, 409)) throw error;
     }
   }
 }

@@ -89,7 +89,7 @@ export function createKindCache<K extends Kind>(clock: Clock, onError: (error: u
     },
     replaced(objects, namespace, version) {
       const present = new Set(objects.map(({ metadata }) => metadata.uid));
-      for (const object of [...all(namespace)]) {
+      for (const object of all(namespace)) {
         const { uid, resourceVersion } = object.metadata;
         if (!present.has(uid) && !isNewer(resourceVersion, version)) remove(object);
       }

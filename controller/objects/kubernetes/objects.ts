@@ -122,10 +122,15 @@ export function createKubernetesObjects(options: KubernetesObjectsOptions): Kube
         throw seamError(error, 'create', kind, metadata.namespace, metadata.name);
       }
     },
-    async apply<K extends Kind>(draft: Draft<K>) {
+    async apply<K extends Kind>(draft: Draft<K>, check?: (present: ObjectByKind[K] | null) => void) {
       const { kind, metadata } = draft;
       try {
-        const { object, changed } = await serverSideApply(client, fieldManager, draft);
+        const { object, changed } = await serverSideApply(
+          client,
+          fieldManager,
+          draft,
+          check && ((raw) => check(raw && toObject(kind, raw))),
+        );
         return { object: changed ? wrote(kind, object) : toObject(kind, object), changed };
       } catch (error) {
         throw seamError(error, 'apply', kind, metadata.namespace, metadata.name);

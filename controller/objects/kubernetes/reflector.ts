@@ -1,7 +1,7 @@
 import type { Logger } from 'pino';
 import type { Kind } from '../../../crds/kinds.ts';
 import type { KubernetesClient } from '../../kubernetes/client.ts';
-import { KubernetesError, statusOf } from '../../kubernetes/errors.ts';
+import { isRefusal, KubernetesError, statusOf } from '../../kubernetes/errors.ts';
 import type { Clock } from '../../seams/clock.ts';
 import { isExpired, isNotFound, notServed } from './errors.ts';
 import { listAll } from './list.ts';
@@ -131,16 +131,19 @@ export function startReflector(options: ReflectorOptions): Reflector {
         version = null;
         const lasted = clock.monotonic() - begun;
         failures = lasted > longestPauseMs ? 1 : failures + 1;
-        if (isExpired(error) && failures === 1) live = false;
+        // Both are normal now and then, an API server that has just begun says 429.
+        const normal = (isExpired(error) && failures === 1) || (isRefusal(error, 429) && failures < 4);
+        if (normal) live = false;
         else failed(error);
-        await pause(failures);
+        const asked = error instanceof KubernetesError ? (error.status.retryAfterMs ?? 0) : 0;
+        await pause(failures, Math.min(asked, longestPauseMs));
       }
     }
   }
 
-  async function pause(failures: number): Promise<void> {
+  async function pause(failures: number, atLeast = 0): Promise<void> {
     const longest = Math.min(longestPauseMs, firstPauseMs * 2 ** Math.min(failures - 1, 10));
-    const wait = longest * (0.5 + Math.random() / 2);
+    const wait = Math.max(atLeast, longest * (0.5 + Math.random() / 2));
     await new Promise<void>((resolve) => {
       const cancel = clock.at(clock.now() + wait, resolve);
       stopped.signal.addEventListener('abort', () => (cancel(), resolve()), { once: true });

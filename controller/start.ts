@@ -11,6 +11,7 @@ import { createMetrics } from './reconcilers/metrics.ts';
 import { createPlanCache } from './reconcilers/plans.ts';
 import { createRepositories } from './reconcilers/repositories.ts';
 import { createKindStatusWriter, createRunStatusWriter } from './reconcilers/statuses.ts';
+import { createRunRetention } from './reconcilers/run-retention.ts';
 import { createWorkflowReconciler } from './reconcilers/workflow.ts';
 import { createRunReconciler } from './reconcilers/workflow-run.ts';
 import { createSourceReconciler } from './reconcilers/workflow-source.ts';
@@ -95,6 +96,7 @@ export async function startController(home: Home, options: ControllerOptions): P
     drains: (kind) => home.kind === 'laptop' || kind !== 'run',
     onFinished: (run) => environments.runFinished(run.environment),
   });
+  const retention = home.retention === null ? null : createRunRetention({ store, clock, log, ...home.retention });
   const reconcilers = { workflowrun: runs, workflowsource: sources, environment: environments, workflow: workflows };
   for (const [kind, { loop }] of Object.entries(reconcilers)) metrics.watchDepth(kind, loop);
 
@@ -125,6 +127,7 @@ export async function startController(home: Home, options: ControllerOptions): P
     .sweep(() => store.runs.openAttempts())
     .catch((error: unknown) => log.warn({ err: error }, 'folders of attempts that have ended stay'));
   for (const reconciler of Object.values(reconcilers)) await reconciler.start();
+  await retention?.start();
   await home.announce(server.url);
 
   return {
@@ -132,7 +135,7 @@ export async function startController(home: Home, options: ControllerOptions): P
     store,
     async stop(graceMs) {
       await home.announce(null);
-      await Promise.all([sources.stop(), environments.stop(), workflows.stop()]);
+      await Promise.all([sources.stop(), environments.stop(), workflows.stop(), retention?.stop()]);
       await runs.drain(graceMs);
       await runs.stop();
       await executor.close();

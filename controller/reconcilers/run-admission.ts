@@ -3,6 +3,7 @@ import type { JsonObject } from '../../crds/json.ts';
 import type { WorkflowRun, WorkflowRunStatus } from '../../crds/workflow-run.ts';
 import { nextConditions } from '../core/conditions.ts';
 import { newRun } from '../core/run/create.ts';
+import { judgeHistory, lostMessage } from '../core/run/history-lost.ts';
 import { hydrate } from '../core/run/hydrate.ts';
 import { projectRunStatus } from '../core/run/project.ts';
 import { isFinished, type RunRow } from '../core/run/types.ts';
@@ -36,6 +37,13 @@ export async function admitRun(deps: AdmissionDependencies, object: WorkflowRun)
   if (recorded) {
     const finished = isFinished(recorded.phase);
     return { recorded: !finished, finished, status: finished ? await statusOf(deps, object) : null };
+  }
+  if (judgeHistory(object.status, null) === 'Lost') {
+    // A person has decided; what there was of it is recorded from the object, as of any run that has ended.
+    if (object.spec.desired === 'Cancelled') {
+      return { recorded: false, finished: true, status: { ...object.status, ...cancelled(deps, object) } };
+    }
+    return { recorded: false, finished: false, status: lostStatus(object, null, clock.now()) };
   }
   const pin = await pinVersion(deps, object);
   if ('waits' in pin) {
@@ -141,6 +149,26 @@ function waiting(
     clock.now(),
   );
   return { observedGeneration: generation, phase: 'Pending', conditions };
+}
+
+/** The status as it was, with the word that nothing is done until a person decides. */
+export function lostStatus(
+  { metadata, status }: WorkflowRun,
+  row: Pick<RunRow, 'revision'> | null,
+  now: number,
+): WorkflowRunStatus {
+  const message = lostMessage(status, row);
+  const conditions = nextConditions(
+    status?.conditions,
+    [
+      { type: 'Succeeded', status: 'Unknown', reason: 'HistoryLost', message },
+      { type: 'Finished', status: 'False', reason: 'HistoryLost', message },
+      { type: 'Stalled', status: 'True', reason: 'HistoryLost', message },
+    ],
+    metadata.generation,
+    now,
+  );
+  return { ...status, observedGeneration: metadata.generation, conditions };
 }
 
 /** It never began, so there is nothing to record; nobody should have to wait for a workflow that may never come. */

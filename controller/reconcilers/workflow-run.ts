@@ -2,10 +2,19 @@ import type { Logger } from 'pino';
 import type { WorkflowRun } from '../../crds/workflow-run.ts';
 import type { Plan } from '../core/plan/types.ts';
 import { decideRun } from '../core/run/decide.ts';
+import { endedRow, judgeHistory } from '../core/run/history-lost.ts';
 import { hydrate } from '../core/run/hydrate.ts';
 import { projectRunStatus } from '../core/run/project.ts';
 import type { RunState } from '../core/run/state.ts';
-import { isFinished, type ResolvedBody, type RunAction, type RunObservation, type RunRow, type RunTransition } from '../core/run/types.ts';
+import {
+  isFinished,
+  type ResolvedBody,
+  type RunAction,
+  type RunObservation,
+  type RunRow,
+  type RunRows,
+  type RunTransition,
+} from '../core/run/types.ts';
 import type { Instant } from '../core/time.ts';
 import { LeaseEnding, TerminalError } from '../runtime/errors.ts';
 import { createLoop, type Loop, type Requeue } from '../runtime/loop.ts';
@@ -16,7 +25,7 @@ import { FenceLost, type Lease } from '../seams/lease.ts';
 import type { Store } from '../store/types.ts';
 import type { Metrics } from './metrics.ts';
 import type { PlanCache } from './plans.ts';
-import { admitRun } from './run-admission.ts';
+import { admitRun, lostStatus } from './run-admission.ts';
 import { observeSpec } from './run-observations.ts';
 import type { RunStatusWriter } from './statuses.ts';
 
@@ -140,6 +149,7 @@ export function createRunReconciler(deps: RunReconcilerDependencies): RunReconci
       const [rows] = await store.runs.load([id]);
       if (!rows) throw new TerminalError(`the recorded run ${id} is gone`);
       if (!entry.watched) await findObject(entry, rows.run);
+      if (await isLost(id, entry, rows)) return null;
       const plan = await plans.get(rows.run.digest);
       entry.loaded = { plan, state: hydrate(plan, rows), at: now, generation: null };
     }
@@ -147,6 +157,24 @@ export function createRunReconciler(deps: RunReconcilerDependencies): RunReconci
     const spec = observeSpec(entry.object, entry.loaded.generation);
     entry.loaded.generation = entry.object?.metadata.generation ?? -1;
     return { loaded: entry.loaded, posted, spec, observations: spec ? [...posted, spec] : posted };
+  }
+
+  /** Whether the object knows more than is recorded: then its end is recorded, or nothing is done until a person decides. */
+  async function isLost(id: string, { object, claim }: Entry, { run, attempts }: RunRows): Promise<boolean> {
+    const verdict = object && claim ? judgeHistory(object.status, run) : 'Known';
+    if (!object || !claim || verdict === 'Known' || verdict === 'New') return false;
+    const now = clock.now();
+    if (verdict === 'Ended') {
+      const row = endedRow(object, run, now);
+      const ended = attempts.map((attempt) => ({ ...attempt, phase: 'Failed' as const, finishedAt: now }));
+      await commit(id, claim, { run: row, steps: [], attempts: ended, events: [] });
+      finish(id, { object }, row);
+      return true;
+    }
+    // Cancelling is a decision, and does no harm.
+    if (object.spec.desired === 'Cancelled') return false;
+    statuses.offer(object.metadata, lostStatus(object, run, now));
+    return true;
   }
 
   async function findObject(entry: Entry, run: RunRow): Promise<void> {
@@ -206,7 +234,7 @@ export function createRunReconciler(deps: RunReconcilerDependencies): RunReconci
     statuses.offer(metadata, next, isFinished(state.run.phase));
   }
 
-  function finish(id: string, entry: Entry, run: RunRow): Requeue {
+  function finish(id: string, entry: Pick<Entry, 'object'>, run: RunRow): Requeue {
     deps.onFinished(run);
     if (!entry.object) statuses.forgetId(id);
     forget(id);

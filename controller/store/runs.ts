@@ -1,4 +1,4 @@
-import { and, asc, desc, eq, getTableColumns, gte, inArray, isNull, sql } from 'drizzle-orm';
+import { and, asc, desc, eq, getTableColumns, gte, inArray, isNotNull, isNull, sql } from 'drizzle-orm';
 import type { RunRow } from '../core/run/types.ts';
 import { createBatch } from './batch.ts';
 import type { RunCommits } from './commit.ts';
@@ -35,9 +35,12 @@ export function createRunHistory(
       const rows = await database.run<{ id: string; fence: number | string }>(claimStatement, [home, replica(), limit]);
       return rows.map((row) => ({ id: row.id, fence: Number(row.fence) }));
     },
-    async recorded(ids) {
+    async ended(ids) {
       if (ids.length === 0) return new Set();
-      const rows = await drizzle.select({ id: runs.id }).from(runs).where(inArray(runs.id, ids));
+      const rows = await drizzle
+        .select({ id: runs.id })
+        .from(runs)
+        .where(and(inArray(runs.id, ids), isNotNull(runs.finishedAt)));
       return new Set(rows.map(({ id }) => id));
     },
     async load(ids) {

@@ -77,8 +77,8 @@ export interface RunHistory {
   create(run: RunRow): Promise<boolean>;
   /** Takes runs of this home with no live owner for the lease as it is at the call, up to `limit` (≤200); raises their fence. */
   claim(limit: number): Promise<{ id: string; fence: number }[]>;
-  /** Those of these ids that have a row, at most 1,000 asked for at a time. */
-  recorded(ids: string[]): Promise<Set<string>>;
+  /** Those of these ids whose end is recorded; at most 1,000 are asked for at a time. */
+  ended(ids: string[]): Promise<Set<string>>;
   /** For hydrate: run, all step rows, attempts that have not ended. */
   load(ids: string[]): Promise<RunRows[]>;
   /**

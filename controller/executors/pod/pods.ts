@@ -3,7 +3,7 @@ import type { KubernetesClient } from '../../kubernetes/client.ts';
 import { listWatch } from '../../kubernetes/list-watch.ts';
 import type { Clock } from '../../seams/clock.ts';
 import { attemptHash, attemptSelector, hashOf, labels, podsPath } from './names.ts';
-import type { Pod } from './pod.ts';
+import { type Pod, stepStatus } from './pod.ts';
 
 /** What is kept of every Pod of an attempt; the rest would be megabytes. */
 export interface KnownPod {
@@ -158,7 +158,7 @@ export class Pods {
     const volumes = (pod.spec?.['volumes'] ?? []) as { configMap?: { name?: string } }[];
     const phase = pod.status?.phase;
     const before = this.#known.get(hashOf(pod));
-    const over = phase === 'Succeeded' || phase === 'Failed';
+    const over = phase === 'Succeeded' || phase === 'Failed' || stepStatus(pod)?.state?.terminated !== undefined;
     const known = {
       namespace,
       name,

@@ -4,6 +4,7 @@ import { kinds } from '../../crds/kinds.ts';
 import { crdManifest } from '../../crds/manifest.ts';
 import { KubernetesClient } from '../../controller/kubernetes/client.ts';
 import { createKubernetesObjects, type KubernetesObjects } from '../../controller/objects/kubernetes/objects.ts';
+import { pathOf } from '../../controller/objects/kubernetes/raw.ts';
 import { systemClock } from '../../controller/runtime/clock.ts';
 import type { Clock } from '../../controller/seams/clock.ts';
 import type { Draft } from '../../controller/seams/objects.ts';
@@ -293,6 +294,18 @@ describe.skipIf(!started)('an object store whose API server fails', () => {
     proxy.endWatches();
     await seen.until(() => seen.last('lost') !== undefined);
     expect(seen.last('lost')?.type).toBe('Applied');
+  });
+
+  test('a connection that has gone silent is given up', async () => {
+    const { proxy } = await openBehindProxy();
+    const client = new KubernetesClient(proxy.kubeConfig);
+    closing.push(async () => client.close());
+    const path = pathOf('Workflow', null);
+    const chunks = await client.stream(path, { watch: true }, new AbortController().signal, 500);
+    const read = async () => {
+      for await (const _ of chunks);
+    };
+    await expect(read()).rejects.toMatchObject({ code: 'UND_ERR_BODY_TIMEOUT' });
   });
 
   test('without CRDs it waits for them, and says what to do', async () => {

@@ -1,6 +1,6 @@
 import { execFile } from 'node:child_process';
 import { existsSync } from 'node:fs';
-import { cp, mkdtemp, readFile, rm, writeFile } from 'node:fs/promises';
+import { mkdtemp, readFile, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { promisify } from 'node:util';
@@ -36,7 +36,12 @@ describe.skipIf(!ready)('the chart, installed', { timeout: 240_000 }, () => {
   async function release(command: 'install' | 'upgrade', ...values: string[]): Promise<string> {
     const set = [`image.repository=${image.repository}`, `image.tag=${image.tag}`, ...values];
     const { code, stdout, stderr } = await helm(
-      [command, 'windlass', chart, '-n', 'windlass', '--wait', '--timeout=3m', ...set.flatMap((v) => ['--set', v])],
+      [
+        ...[command, 'windlass', chart, '-n', 'windlass', '--wait', '--timeout=3m'],
+        // Other suites may have left CRDs here.
+        ...(command === 'install' ? ['--take-ownership'] : []),
+        ...set.flatMap((v) => ['--set', v]),
+      ],
       here.kubeConfigFile,
     );
     if (code !== 0) throw new Error(`${stderr}\n${await said()}`);
@@ -80,8 +85,9 @@ describe.skipIf(!ready)('the chart, installed', { timeout: 240_000 }, () => {
     const folder = await mkdtemp(join(tmpdir(), 'windlass-install-'));
     stops.push(() => rm(folder, { recursive: true }));
     const repository = await createRepository(folder);
-    await cp(join(example, 'workflows'), join(repository.work, 'examples/cluster/workflows'), { recursive: true });
-    await repository.commit({}, 'the example');
+    const workflow = 'workflows/greet.yaml';
+    const text = await readFile(join(example, workflow), 'utf8');
+    await repository.commit({ [`examples/cluster/${workflow}`]: text }, 'the example');
     const git = await serveHttps(folder, folder);
     stops.unshift(() => git.close());
     const toGit = await forward(host, git.port);
@@ -93,7 +99,17 @@ describe.skipIf(!ready)('the chart, installed', { timeout: 240_000 }, () => {
     source = `https://host.cluster.internal:${git.port}/origin.git`;
   }, 400_000);
   afterAll(async () => {
-    if (ready) await helm(['uninstall', 'windlass', '-n', 'windlass', '--wait'], here.kubeConfigFile);
+    await helm(['uninstall', 'windlass', '-n', 'windlass', '--wait'], here.kubeConfigFile);
+    await kubectl(here, [
+      'delete',
+      'namespace',
+      'windlass',
+      'team',
+      'dev',
+      'prod',
+      '--ignore-not-found',
+      '--wait=false',
+    ]);
     for (const stop of stops) await stop();
   });
 

@@ -60,7 +60,7 @@ function assertions(standing: WorkflowStanding): Assertion[] {
         'NameTaken',
         `Environment ${standing.environment} promotes a workflow of this name into this namespace, and this one did not come from it; no run uses it. Delete it, and the promoted one takes its place.`,
       );
-    case 'NotPromoted':
+    default:
       return stalled(
         'NotPromoted',
         `Environment ${standing.environment} owns this namespace and no version was promoted; merge or tag one, or apply this workflow to another namespace.`,

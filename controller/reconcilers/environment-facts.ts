@@ -64,7 +64,7 @@ export async function gatherPromotionFacts(deps: FactsDependencies, environment:
   }
   const facts = {
     environment: { project, name, namespace: spec.namespace ?? name, spec },
-    source: source ? { branch: source.spec.branch, error: sourceError(source, repository) } : null,
+    source: source ? { branch: source.spec.branch, error: sourceError(source, repository, refs) } : null,
     branches: refs
       .filter((row) => row.ref.startsWith('refs/heads/') && !row.deleted)
       .map((row) => ({ name: row.ref.slice('refs/heads/'.length), commit: row.commit })),
@@ -108,8 +108,9 @@ async function identitiesOf(governance: Governance, project: string): Promise<Id
   return table.ok ? readIdentities(table.texts) : { users: new Map(), problem: table.message };
 }
 
-function sourceError(source: WorkflowSource, repository: Repository | null): string | null {
-  if (!repository) return 'the source has not been fetched yet';
+function sourceError(source: WorkflowSource, repository: Repository | null, refs: RefRow[]): string | null {
+  // The mirror is opened before anything is in it.
+  if (!repository || refs.length === 0) return 'the source has not been fetched yet';
   const ready = source.status?.conditions?.find((condition) => condition.type === 'Ready');
   return ready?.status === 'False' ? ready.message : null;
 }

@@ -85,37 +85,41 @@ export type Client = ReturnType<typeof createClient>;
  * Speaks to the HTTP API; holds no connection. Every call throws ApiProblem when the server refuses, and fetch's TypeError
  * when it cannot be reached. The streams reconnect by themselves and go on where they were cut.
  */
-export function createClient(connection: Connection) {
+export function createClient(connection: Connection & { project?: string | undefined }) {
   const { call, follow } = createTransport(connection);
   const get = <T>(path: string, query?: Query) => call<T>('GET', path, query ? { query } : {});
-  const post = <T>(path: string, body: object) => call<T>('POST', path, { body });
+  const post = <T>(path: string, body: object, query: Query = {}) => call<T>('POST', path, { body, query });
+  /** Of sources, environments, promotions and versions, where there may be several. */
+  const { project } = connection;
 
   return {
+    /** Where objects go that say no namespace; null: to `default`, or the project's. */
+    defaultNamespace: null as string | null,
     server: () => get<ServerInfo>('/api/v1/server'),
     /** Whether the controller does its work; not ready is an answer, not a problem. */
     readiness: () => call<Readiness>('GET', '/readyz', { accept: [503] }),
 
-    environments: () => get<Page<EnvironmentResource>>('/api/v1/environments'),
-    environment: (name: string) => get<EnvironmentResource>(`/api/v1/environments/${part(name)}`),
+    environments: () => get<Page<EnvironmentResource>>('/api/v1/environments', { project }),
+    environment: (name: string) => get<EnvironmentResource>(`/api/v1/environments/${part(name)}`, { project }),
     workflows: (query: PageQuery & { namespace?: string } = {}) =>
       get<Page<WorkflowSummary>>('/api/v1/workflows', { ...query }),
     workflow: ({ namespace, name }: ObjectKey) =>
       get<WorkflowDetail>(`/api/v1/workflows/${part(namespace)}/${part(name)}`),
     versions: (query: PageQuery & { workflow?: string } = {}) =>
-      get<Page<VersionName>>('/api/v1/versions', { ...query }),
-    version: (digest: string) => get<Version>(`/api/v1/versions/${digest}`),
-    sources: () => get<Page<SourceResource>>('/api/v1/sources'),
+      get<Page<VersionName>>('/api/v1/versions', { project, ...query }),
+    version: (digest: string) => get<Version>(`/api/v1/versions/${digest}`, { project }),
+    sources: () => get<Page<SourceResource>>('/api/v1/sources', { project }),
     reconcileSource: ({ namespace, name }: ObjectKey) =>
       post<WorkflowSource>(`${object('WorkflowSource', namespace)}/${part(name)}/reconcile`, {}),
 
     promotions: (query: PageQuery & { environment?: string; phase?: PromotionSummary['phase'][] } = {}) =>
-      get<Page<PromotionSummary>>('/api/v1/promotions', { ...query }),
-    promotion: (name: string) => get<PromotionDetail>(`/api/v1/promotions/${part(name)}`),
-    promote: (body: NewPromotion) => post<Promotion>('/api/v1/promotions', body),
+      get<Page<PromotionSummary>>('/api/v1/promotions', { project, ...query }),
+    promotion: (name: string) => get<PromotionDetail>(`/api/v1/promotions/${part(name)}`, { project }),
+    promote: (body: NewPromotion) => post<Promotion>('/api/v1/promotions', body, { project }),
     approvePromotion: (name: string, body: Decision = {}) =>
-      post<Promotion>(`/api/v1/promotions/${part(name)}/approve`, body),
+      post<Promotion>(`/api/v1/promotions/${part(name)}/approve`, body, { project }),
     rejectPromotion: (name: string, body: Decision = {}) =>
-      post<Promotion>(`/api/v1/promotions/${part(name)}/reject`, body),
+      post<Promotion>(`/api/v1/promotions/${part(name)}/reject`, body, { project }),
 
     runs: (query: RunQuery = {}) => get<Page<RunSummary>>('/api/v1/runs', { ...query }),
     run: (key: ObjectKey) => get<Run>(run(key)),

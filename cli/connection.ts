@@ -8,30 +8,47 @@ import type { Io } from './io.ts';
 /** The folder that `up` keeps its data in unless told otherwise, and that commands look for. */
 export const dataFolder = '.windlass';
 
-export interface ServerOptions {
+/** Which cluster, and what in it. */
+export interface ClusterOptions {
+  context?: string;
+  kubeconfig?: string;
+  controllerNamespace?: string;
+  project?: string;
+}
+
+export interface ServerOptions extends ClusterOptions {
   server?: string;
 }
 
 /**
- * A client of the controller that is meant: `--server`, else $WINDLASS_SERVER, else the one whose `.windlass/` is nearest,
- * from the working directory upward. The token is $WINDLASS_TOKEN, or the one that lies beside the address.
+ * A client of the controller that is meant: `--server`; else the cluster of `--context` or `--kubeconfig`; else
+ * $WINDLASS_SERVER; else the one whose `.windlass/` is nearest, from the working directory upward; else the cluster of
+ * $KUBECONFIG. The token of a server is $WINDLASS_TOKEN, or the one that lies beside the address.
  * @throws CliError when there is none, or none answers
  */
 export async function connect(io: Io, options: ServerOptions): Promise<Client> {
-  const named = options.server ?? io.env['WINDLASS_SERVER'];
-  const found = await findAddress(io.cwd);
+  const inCluster = options.context !== undefined || options.kubeconfig !== undefined;
+  if (inCluster && options.server !== undefined) throw usageError('give --server, or --context and --kubeconfig');
+  const named = options.server ?? (inCluster ? undefined : io.env['WINDLASS_SERVER']);
+  const found = inCluster ? null : await findAddress(io.cwd);
+  if (inCluster || (named === undefined && found === null && io.env['KUBECONFIG'])) {
+    // Loaded only now, as it brings the Kubernetes client along.
+    const { connectCluster } = await import('./cluster.ts');
+    return connectCluster(io, options);
+  }
   const server = named === undefined ? found?.url : readServer(named);
   if (server === undefined) {
     throw new CliError(
       `no controller was found: there is no running one in ${join(io.cwd, dataFolder)} or above. ` +
-        'Start one with `windlass up`, or name one with --server URL.',
+        'Start one with `windlass up`, or name one with --server URL, or a cluster with --context.',
       exitCodes.unreachable,
     );
   }
   // The token of the folder is for the controller of that folder, and for nobody else.
   const own = found !== null && new URL(found.url).origin === new URL(server).origin;
   const token = io.env['WINDLASS_TOKEN'] ?? (own ? found.token : null);
-  return createClient({ server, token, fetch: (request) => send(request, server, own ? found.folder : null) });
+  const { project } = options;
+  return createClient({ server, token, project, fetch: (request) => send(request, server, own ? found.folder : null) });
 }
 
 async function send(request: Request, server: string, folder: string | null): Promise<Response> {

@@ -1,4 +1,5 @@
 import { ApiProblem } from '../api/client.ts';
+import { ObjectConflict, ObjectRefused } from '../controller/seams/objects.ts';
 
 /** What the exit codes mean: a contract with scripts, shown by --help and in docs/reference/cli.md. */
 export const exitCodes = {
@@ -20,7 +21,10 @@ export const exitCodeMeanings: readonly [code: number, meaning: string][] = [
   ],
   [exitCodes.usage, 'wrong usage: an unknown option, a missing argument, a name that could mean several things'],
   [exitCodes.notFound, 'there is no such thing'],
-  [exitCodes.refused, 'the controller refused: not valid, in conflict with the state, or a wrong token'],
+  [
+    exitCodes.refused,
+    'the controller refused: not valid, in conflict with the state, a wrong token, or a right that is missing',
+  ],
   [exitCodes.unreachable, 'no controller answers'],
   [exitCodes.timedOut, '--timeout was over first'],
   [exitCodes.interrupted, 'interrupted by Ctrl-C'],
@@ -50,6 +54,13 @@ export function describeFailure(error: unknown): { message: string; exitCode: nu
   if (error instanceof CliError) return { message: error.message, exitCode: error.exitCode };
   if (error instanceof ApiProblem) return { message: describeProblem(error), exitCode: codeOfStatus(error.status) };
   const message = error instanceof Error ? error.message : String(error);
+  if (error instanceof ObjectConflict) {
+    return { message, exitCode: error.reason === 'NotFound' ? exitCodes.notFound : exitCodes.refused };
+  }
+  // Thrown behind a dynamic import, so the name stands for the class.
+  if (error instanceof Error && error.name === 'UnusableKubeconfig') return { message, exitCode: exitCodes.usage };
+  if (error instanceof Error && error.name === 'RequestProblem') return { message, exitCode: exitCodes.refused };
+  if (error instanceof ObjectRefused) return { message, exitCode: exitCodes.refused };
   if (isConnectionFailure(error)) {
     return { message: `the controller does not answer (${causeOf(error)})`, exitCode: exitCodes.unreachable };
   }

@@ -47,8 +47,8 @@ export async function chooseNamespace(client: Client, workflow: string): Promise
 }
 
 /**
- * Where an object goes: where it says, else where the user says, else the project's namespace for what lives there and
- * `default` for workflows and runs.
+ * Where an object goes: where it says, else where the user says, else in a cluster the context's namespace, as with
+ * kubectl, and elsewhere the project's for what lives there and `default` for workflows and runs.
  */
 export async function objectNamespace(
   client: Client,
@@ -61,12 +61,13 @@ export async function objectNamespace(
   }
   const said = written ?? asked;
   if (said !== undefined) return said;
+  if (client.defaultNamespace !== null) return client.defaultNamespace;
   return kind === 'Workflow' || kind === 'WorkflowRun' ? 'default' : projectNamespace(client);
 }
 
 /** Where environments, sources and promotions are. @throws CliError when there may be several such namespaces */
 export async function projectNamespace(client: Client): Promise<string> {
   const { project } = await client.server();
-  if (project === null) throw usageError('every namespace may be a project there; say which with -n');
+  if (project === null) throw usageError('there may be several projects there; say which with --project');
   return project;
 }

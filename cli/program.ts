@@ -48,6 +48,19 @@ export function buildProgram(cli: Cli): Command {
       'the controller to speak to; default $WINDLASS_SERVER, else that of the nearest .windlass/ upward. ' +
         'Its token is $WINDLASS_TOKEN, or that of the .windlass/',
     )
+    .option(
+      '--context <name>',
+      'the cluster of this context of the kubeconfig. Without it and --server, and with no .windlass/, that of $KUBECONFIG',
+    )
+    .option('--kubeconfig <file>', 'the kubeconfig; default $KUBECONFIG, else ~/.kube/config')
+    .option(
+      '--controller-namespace <name>',
+      'in a cluster: where the controller is installed, to read history by; default $WINDLASS_NAMESPACE, else "windlass"',
+    )
+    .option(
+      '--project <namespace>',
+      'in a cluster: where sources, environments and promotions are; default: the only such namespace that you may see',
+    )
     .version(version, '-V, --version', 'print the version of this program')
     .addHelpText('after', `\n${exitCodeHelp()}`)
     .helpCommand(false);

@@ -3,10 +3,9 @@ import { Type } from 'typebox';
 import type { Promotion as PromotionObject } from '../../crds/promotion.ts';
 import type { PromotionPhase, PromotionRow } from '../../controller/core/promotion/types.ts';
 import { callerOf, demand } from '../access.ts';
-import { approvalEntry, withEntry } from '../approvals.ts';
 import type { AppDependencies } from '../dependencies.ts';
 import { RequestProblem } from '../errors.ts';
-import { withGeneratedName } from '../names.ts';
+import { createPromotion, decidePromotion } from '../intents.ts';
 import { demandValid, getObject } from '../objects.ts';
 import { projectOf } from '../projects.ts';
 import { objectSchema } from '../resources/object.ts';
@@ -128,12 +127,9 @@ export function promotionRoutes(app: Hono, deps: AppDependencies): void {
           `Promotion ${underWay} of ${ref} into ${environment} is under way already.`,
         );
       }
-      const spec = { environment, ref };
-      const object = await withGeneratedName(namePrefix(environment, ref), async (name) => {
-        const metadata = { name, namespace: project };
-        demandValid(deps, 'Promotion', { metadata, spec });
-        return callerOf(c).objects.create({ kind: 'Promotion', metadata, spec });
-      });
+      const object = await createPromotion(callerOf(c).objects, project, { environment, ref }, (draft) =>
+        demandValid(deps, 'Promotion', draft),
+      );
       return c.json(object, 201, {
         location: `/api/v1/promotions/${object.metadata.name}${deps.project === null ? `?project=${project}` : ''}`,
       });
@@ -166,11 +162,9 @@ export function promotionRoutes(app: Hono, deps: AppDependencies): void {
         if (row && isFinished(row.phase)) {
           throw new RequestProblem('conflict', `Promotion ${params.name} is ${row.phase} already.`);
         }
-        const entry = approvalEntry(callerOf(c), decision, body, await gateGroups(deps, present, row));
-        const object = await callerOf(c).objects.update('Promotion', project, params.name, ({ spec }) => ({
-          spec: { ...spec, approvals: withEntry(spec.approvals ?? [], entry, () => true) },
-        }));
-        return c.json(object);
+        const key = { namespace: project, name: params.name };
+        const groups = await gateGroups(deps, present, row);
+        return c.json(await decidePromotion(callerOf(c).objects, key, callerOf(c), decision, body, groups));
       },
     );
   }
@@ -185,14 +179,4 @@ async function gateGroups(deps: AppDependencies, object: PromotionObject, row: P
   const environment = await deps.store.objects.get('Environment', object.metadata.namespace, object.spec.environment);
   const gates = [...(environment?.spec.gates ?? []), ...(row?.gatesAtStart ?? [])];
   return gates.flatMap((gate) => gate.approval?.groups ?? []);
-}
-
-/** `prod-v1-4-0-`, so that a list of names says what they are. */
-function namePrefix(environment: string, ref: string): string {
-  const short = /^[0-9a-f]{40,64}$/.test(ref) ? ref.slice(0, 12) : ref;
-  const safe = short
-    .toLowerCase()
-    .replace(/[^a-z0-9]+/g, '-')
-    .replace(/^-|-$/g, '');
-  return `${environment.slice(0, 100)}-${safe.slice(0, 100)}-`;
 }

@@ -6,10 +6,9 @@ import { parseDuration } from '../../controller/core/duration.ts';
 import { isFinished, type RunPhase } from '../../controller/core/run/types.ts';
 import type { Instant } from '../../controller/core/time.ts';
 import { callerOf, demand } from '../access.ts';
-import { withEntry, approvalEntry } from '../approvals.ts';
 import type { AppDependencies } from '../dependencies.ts';
 import { notFound, RequestProblem } from '../errors.ts';
-import { withGeneratedName } from '../names.ts';
+import { createRun, decideStep, setDesired } from '../intents.ts';
 import { demandValid, getObject } from '../objects.ts';
 import { objectSchema } from '../resources/object.ts';
 import { Decision } from '../resources/promotion.ts';
@@ -107,7 +106,8 @@ export function runRoutes(app: Hono, deps: AppDependencies): void {
       response: { status: 201, description: 'The WorkflowRun object.', schema: objectSchema('WorkflowRun') },
       problems: ['not-found', 'conflict'],
     },
-    async ({ params: { namespace }, body: { workflow, inputs, name, generateName, labels } }, c) => {
+    async ({ params: { namespace }, body }, c) => {
+      const { workflow, name, generateName } = body;
       await demand(c, 'create', 'WorkflowRun', namespace);
       // A version is active a moment before its Workflow shows in the namespace.
       const active = await deps.store.promotions.activeIn(namespace, workflow);
@@ -115,16 +115,9 @@ export function runRoutes(app: Hono, deps: AppDependencies): void {
       if (name !== undefined && generateName !== undefined) {
         throw new RequestProblem('invalid', 'Give either name or generateName.');
       }
-      const spec = { workflow, ...(inputs ? { inputs } : {}) };
-      const create = async (chosen: string) => {
-        const metadata = { name: chosen, namespace, ...(labels ? { labels } : {}) };
-        demandValid(deps, 'WorkflowRun', { metadata, spec });
-        return callerOf(c).objects.create({ kind: 'WorkflowRun', metadata, spec });
-      };
-      const object =
-        name === undefined
-          ? await withGeneratedName(generateName ?? `${workflow.slice(0, 240)}-`, create)
-          : await create(name);
+      const object = await createRun(callerOf(c).objects, namespace, body, (draft) =>
+        demandValid(deps, 'WorkflowRun', draft),
+      );
       return c.json(object, 201, { location: `/api/v1/namespaces/${namespace}/runs/${object.metadata.name}` });
     },
   );
@@ -170,16 +163,7 @@ export function runRoutes(app: Hono, deps: AppDependencies): void {
       async ({ params: { namespace, name }, body }, c) => {
         await demand(c, 'update', 'WorkflowRun', namespace, name);
         await demandUnfinished(deps, namespace, name);
-        const object = await callerOf(c).objects.update('WorkflowRun', namespace, name, ({ spec }) => {
-          if (spec.desired === 'Cancelled' && desired !== 'Cancelled') {
-            throw new RequestProblem('conflict', `Run ${name} is cancelled; that cannot be taken back.`);
-          }
-          // asking twice keeps the first reason
-          if ((spec.desired ?? 'Running') === desired) return null;
-          const { reason: _, ...rest } = spec;
-          return { spec: { ...rest, desired, ...(body.reason === undefined ? {} : { reason: body.reason }) } };
-        });
-        return c.json(object);
+        return c.json(await setDesired(callerOf(c).objects, { namespace, name }, desired, body.reason));
       },
     );
   }
@@ -236,11 +220,9 @@ export function stepRoutes(app: Hono, deps: AppDependencies): void {
         if (!present.approval)
           throw new RequestProblem('conflict', `Step ${step} is no approval; it is ${present.kind}.`);
         if (present.finishedAt) throw new RequestProblem('conflict', `Step ${step} is ${present.phase} already.`);
-        const entry = { step, ...approvalEntry(callerOf(c), decision, body, present.approval.groups ?? []) };
-        const object = await callerOf(c).objects.update('WorkflowRun', namespace, name, ({ spec }) => ({
-          spec: { ...spec, approvals: withEntry(spec.approvals ?? [], entry, (other) => other.step === step) },
-        }));
-        return c.json(object);
+        const key = { namespace, name, step };
+        const groups = present.approval.groups ?? [];
+        return c.json(await decideStep(callerOf(c).objects, key, callerOf(c), decision, body, groups));
       },
     );
   }
@@ -257,7 +239,6 @@ async function demandUnfinished(deps: AppDependencies, namespace: string, name: 
     throw new RequestProblem('conflict', `Run ${name} is ${run.row.phase} already.`);
   }
   if (!run.object) throw new RequestProblem('conflict', `Run ${name} was deleted and is being cancelled.`);
-  if (run.object.status?.finishedAt) throw new RequestProblem('conflict', `Run ${name} is Cancelled already.`);
   return run;
 }
 

@@ -2,6 +2,8 @@ import type { Hono } from 'hono';
 import { type Static, Type } from 'typebox';
 import { callerOf } from '../access.ts';
 import type { AppDependencies } from '../dependencies.ts';
+import { RequestProblem } from '../errors.ts';
+import { projectOf } from '../projects.ts';
 import { Nullable } from '../resources/shared.ts';
 import { addRoute } from '../route.ts';
 
@@ -10,7 +12,7 @@ const ServerInfo = Type.Object(
     version: Type.String({ description: 'Of Windlass.' }),
     project: Nullable(
       Type.String(),
-      'The namespace of sources, environments and promotions; null where every namespace may be one.',
+      'The namespace of sources, environments and promotions unless a request names another; null where it must.',
     ),
     user: Type.String({ description: 'Who the token stands for.' }),
     database: Type.Union([Type.Literal('pglite'), Type.Literal('postgres')]),
@@ -18,6 +20,12 @@ const ServerInfo = Type.Object(
   { ref: 'Server' },
 );
 export type ServerInfo = Static<typeof ServerInfo>;
+
+/** There may be several projects, or none. */
+function unsaid(error: unknown): null {
+  if (error instanceof RequestProblem) return null;
+  throw error;
+}
 
 /** What answers here. */
 export function serverRoutes(app: Hono, deps: AppDependencies): void {
@@ -31,10 +39,10 @@ export function serverRoutes(app: Hono, deps: AppDependencies): void {
       summary: 'Says what answers here',
       response: { status: 200, description: 'The server.', schema: ServerInfo },
     },
-    (_, c) =>
+    async (_, c) =>
       c.json({
         version: deps.version,
-        project: deps.project,
+        project: await projectOf(deps, c, undefined).catch(unsaid),
         user: callerOf(c).user,
         database: deps.store.driver,
       } satisfies ServerInfo),

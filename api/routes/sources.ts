@@ -4,13 +4,11 @@ import { Condition } from '../../crds/metadata.ts';
 import type { WorkflowSource } from '../../crds/workflow-source.ts';
 import { callerOf, demand } from '../access.ts';
 import type { AppDependencies } from '../dependencies.ts';
+import { requestReconcile } from '../intents.ts';
 import { projectOf } from '../projects.ts';
 import { objectSchema } from '../resources/object.ts';
 import { iso, namespacedParams, Nullable, PageOf, projectQuery } from '../resources/shared.ts';
 import { addRoute, only } from '../route.ts';
-
-/** Flux's convention: a new value of this annotation asks for a reconcile at once. */
-const requestedAt = 'windlass.dev/requestedAt';
 
 const SourceResource = Type.Object(
   {
@@ -71,10 +69,7 @@ export function sourceRoutes(app: Hono, deps: AppDependencies): void {
     },
     async ({ params }, c) => {
       const now = iso(deps.clock.now());
-      const object = await callerOf(c).objects.update('WorkflowSource', params.namespace, params.name, (source) => ({
-        annotations: { ...source.metadata.annotations, [requestedAt]: now },
-      }));
-      return c.json(object, 202);
+      return c.json(await requestReconcile(callerOf(c).objects, params, now), 202);
     },
   );
 }

@@ -60,7 +60,7 @@ async function remote(cli: Cli, workflow: string, options: RunOptions): Promise<
   if (options.timeout !== undefined && !options.wait) throw usageError('--timeout needs --wait');
   const client = await connect(io, options);
   const namespace = options.namespace ?? (await chooseNamespace(client, workflow));
-  const { spec } = await client.workflow({ namespace, name: workflow });
+  const { spec } = await client.get('Workflow', { namespace, name: workflow });
   const inputs = await readInputs(io, options, (spec.inputs ?? {}) as JsonObject);
   const created = await client.createRun(namespace, {
     workflow,

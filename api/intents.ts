@@ -1,0 +1,130 @@
+import type { Promotion } from '../crds/promotion.ts';
+import type { WorkflowRun } from '../crds/workflow-run.ts';
+import { ObjectConflict, type ObjectStore } from '../controller/seams/objects.ts';
+import type { Caller } from './access.ts';
+import { approvalEntry, withEntry } from './approvals.ts';
+import { withGeneratedName } from './names.ts';
+import type { Decision, NewPromotion } from './resources/promotion.ts';
+import type { NewRun } from './resources/run.ts';
+
+/** Who decides something. */
+type Decider = Pick<Caller, 'user' | 'groups'>;
+type Verdict = 'Approve' | 'Reject';
+
+/** Flux's convention: a new value of this annotation asks for a reconcile at once. */
+const requestedAt = 'windlass.dev/requestedAt';
+
+/*
+ * What people want, written into objects: by the API for its callers, and by the command line in a cluster with the login
+ * of the kubeconfig. `check` sees what is about to be created and refuses by throwing.
+ */
+
+/** @throws ObjectConflict (AlreadyExists) for a name that is taken */
+export function createRun(
+  objects: ObjectStore,
+  namespace: string,
+  { workflow, inputs, name, generateName, labels }: NewRun,
+  check: (draft: Record<string, unknown>) => void = () => {},
+): Promise<WorkflowRun> {
+  const spec = { workflow, ...(inputs ? { inputs } : {}) };
+  const create = (chosen: string) => {
+    const metadata = { name: chosen, namespace, ...(labels ? { labels } : {}) };
+    check({ metadata, spec });
+    return objects.create({ kind: 'WorkflowRun', metadata, spec });
+  };
+  return name === undefined ? withGeneratedName(generateName ?? `${workflow.slice(0, 240)}-`, create) : create(name);
+}
+
+/** Cancels, pauses or resumes a run; asking twice keeps the first reason. @throws ObjectConflict when it is over */
+export function setDesired(
+  objects: ObjectStore,
+  { namespace, name }: { namespace: string; name: string },
+  desired: 'Cancelled' | 'Paused' | 'Running',
+  reason: string | undefined,
+): Promise<WorkflowRun> {
+  return objects.update('WorkflowRun', namespace, name, (run) => {
+    demandUnfinished(run);
+    const { spec } = run;
+    if (spec.desired === 'Cancelled' && desired !== 'Cancelled') {
+      throw new ObjectConflict('Conflict', `Run ${name} is cancelled; that cannot be taken back.`);
+    }
+    if ((spec.desired ?? 'Running') === desired) return null;
+    const { reason: _, ...rest } = spec;
+    return { spec: { ...rest, desired, ...(reason === undefined ? {} : { reason }) } };
+  });
+}
+
+/** @throws ObjectConflict when the run is over */
+export function decideStep(
+  objects: ObjectStore,
+  { namespace, name, step }: { namespace: string; name: string; step: string },
+  who: Decider,
+  verdict: Verdict,
+  decision: Decision,
+  askedFor: string[],
+): Promise<WorkflowRun> {
+  const entry = { step, ...approvalEntry(who, verdict, decision, askedFor) };
+  return objects.update('WorkflowRun', namespace, name, (run) => {
+    demandUnfinished(run);
+    const { spec } = run;
+    return {
+      spec: { ...spec, approvals: withEntry(spec.approvals ?? [], entry, (other) => other.step === step) },
+    };
+  });
+}
+
+function demandUnfinished({ metadata, status }: WorkflowRun): void {
+  if (status?.finishedAt === undefined) return;
+  throw new ObjectConflict('Conflict', `Run ${metadata.name} is ${status.phase ?? 'Cancelled'} already.`);
+}
+
+/** Asks for a ref to be promoted; the name says what and where to. */
+export function createPromotion(
+  objects: ObjectStore,
+  project: string,
+  { environment, ref }: NewPromotion,
+  check: (draft: Record<string, unknown>) => void = () => {},
+): Promise<Promotion> {
+  const spec = { environment, ref };
+  return withGeneratedName(namePrefix(environment, ref), (name) => {
+    const metadata = { name, namespace: project };
+    check({ metadata, spec });
+    return objects.create({ kind: 'Promotion', metadata, spec });
+  });
+}
+
+/** One decision a person; a new one takes the old one's place. */
+export function decidePromotion(
+  objects: ObjectStore,
+  { namespace, name }: { namespace: string; name: string },
+  who: Decider,
+  verdict: Verdict,
+  decision: Decision,
+  askedFor: string[],
+): Promise<Promotion> {
+  const entry = approvalEntry(who, verdict, decision, askedFor);
+  return objects.update('Promotion', namespace, name, ({ spec }) => ({
+    spec: { ...spec, approvals: withEntry(spec.approvals ?? [], entry, () => true) },
+  }));
+}
+
+/** Asks for a fetch now. */
+export function requestReconcile(
+  objects: ObjectStore,
+  { namespace, name }: { namespace: string; name: string },
+  at: string,
+) {
+  return objects.update('WorkflowSource', namespace, name, (source) => ({
+    annotations: { ...source.metadata.annotations, [requestedAt]: at },
+  }));
+}
+
+/** `prod-v1-4-0-`, so that a list of names says what they are. */
+function namePrefix(environment: string, ref: string): string {
+  const short = /^[0-9a-f]{40,64}$/.test(ref) ? ref.slice(0, 12) : ref;
+  const safe = short
+    .toLowerCase()
+    .replace(/[^a-z0-9]+/g, '-')
+    .replace(/^-|-$/g, '');
+  return `${environment.slice(0, 100)}-${safe.slice(0, 100)}-`;
+}

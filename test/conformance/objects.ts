@@ -49,7 +49,7 @@ export function describeObjectStore(implementation: string, store: () => ObjectS
       });
       expect(created.status).toBeUndefined();
       expect(created.metadata.uid).toMatch(/^[0-9a-f-]{36}$/);
-      expect(Date.parse(created.metadata.creationTimestamp)).toBeGreaterThanOrEqual(before - 1);
+      expect(Date.parse(created.metadata.creationTimestamp)).toBeGreaterThanOrEqual(before - 1000);
       expect(await store().get('WorkflowRun', namespace, 'a')).toEqual(created);
       expect(await store().get('WorkflowRun', namespace, 'b')).toBeNull();
       expect(await store().get('Promotion', namespace, 'a')).toBeNull();

@@ -31,7 +31,7 @@ describe('usage', () => {
     const { code, stdout } = await cli('--help');
     expect(code).toBe(0);
     const wanted =
-      'up apply delete get describe run logs cancel pause resume promote approve reject lint version completion';
+      'up apply delete get describe run logs cancel pause resume promote approve reject lint controller version completion';
     for (const command of wanted.split(' ')) expect(stdout).toMatch(new RegExp(`^  ${command}\\b`, 'm'));
     for (const [exitCode, meaning] of exitCodeMeanings)
       expect(stdout).toContain(`  ${String(exitCode).padEnd(4)} ${meaning}`);
@@ -45,10 +45,20 @@ describe('usage', () => {
     [['get', 'runs'], 5, 'Start one with `windlass up`'],
     [['get', 'runs', '--server', 'http://127.0.0.1:1'], 5, 'no controller answers at http://127.0.0.1:1 ('],
     [['get', 'runs', '--server', 'nonsense'], 2, 'is not a URL'],
+    [['controller'], 2, 'DATABASE_URL must say which Postgres keeps the history'],
+    [['controller', '--namespaces', 'dev,Prod'], 2, '"Prod" is not the name of a namespace'],
+    [['controller', '--run-ttl', 'soon'], 2, 'It must be a duration such as 30m'],
+    [['controller', '--run-history', '-1'], 2, 'It must be a number from 0'],
   ])('%j ends with %i', async (argv, code, message) => {
     const ended = await cli(...argv);
     expect(ended.stderr).toContain(message);
     expect(ended.code).toBe(code);
+  });
+
+  test('a controller without a cluster says how to find one', async () => {
+    const env = { DATABASE_URL: 'postgres://nobody@127.0.0.1:1/none' };
+    const ended = await windlass(['controller'], { cwd: root, env });
+    expect(ended).toMatchObject({ code: 2, stderr: expect.stringContaining('and KUBECONFIG is not set') });
   });
 
   test('version needs no controller', async () => {

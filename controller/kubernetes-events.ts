@@ -25,13 +25,14 @@ const pageSize = 200;
  */
 export function publishJournal({ store, client, clock, log }: KubernetesEventsOptions): { stop(): Promise<void> } {
   const publisher = publisherOf({ store, client, clock, log });
-  let stopped = false;
+  const stopping = new AbortController();
+  const stopped = stopping.signal;
   let cursor: number | null = null;
   let running: Promise<void> | null = null;
   let again = false;
 
   async function drain(): Promise<void> {
-    while (again && !stopped) {
+    while (again && !stopped.aborted) {
       again = false;
       if (!store.isLeader()) {
         cursor = null;
@@ -41,7 +42,7 @@ export function publishJournal({ store, client, clock, log }: KubernetesEventsOp
       cursor ??= Math.max(0, (await store.events.last()) - overlapRows);
       const rows = await store.events.list({}, { after: cursor, limit: pageSize });
       for (const row of rows) {
-        if (stopped) return;
+        if (stopped.aborted) return;
         if (row.at >= since) await tell(row);
         cursor = row.id;
       }
@@ -70,7 +71,7 @@ export function publishJournal({ store, client, clock, log }: KubernetesEventsOp
   wake();
   return {
     async stop() {
-      stopped = true;
+      stopping.abort();
       for (const stop of stops) stop();
       await running;
     },

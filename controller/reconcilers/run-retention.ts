@@ -45,13 +45,14 @@ export function createRunRetention(deps: RunRetentionDependencies): RunRetention
   const { store, clock, log, ttlMs, perWorkflow } = deps;
   const finished = new Map<string, Finished>();
   const stops: (() => void)[] = [];
-  let stopped = false;
+  const stopping = new AbortController();
+  const stopped = stopping.signal;
   let wakeAt: Instant = Number.POSITIVE_INFINITY;
   let cancel = () => {};
   let running: Promise<void> | null = null;
 
   function wake(at: Instant): void {
-    if (stopped || at >= wakeAt) return;
+    if (stopped.aborted || at >= wakeAt) return;
     cancel();
     wakeAt = at;
     cancel = clock.at(at, () => {
@@ -64,10 +65,10 @@ export function createRunRetention(deps: RunRetentionDependencies): RunRetention
   }
 
   async function pass(): Promise<void> {
-    if (stopped || !store.isLeader()) return;
+    if (stopped.aborted || !store.isLeader()) return;
     await record();
     const over = [...overdue()];
-    for (let i = 0; i < over.length && !stopped; i += deletionsAtOnce) {
+    for (let i = 0; i < over.length && !stopped.aborted; i += deletionsAtOnce) {
       await Promise.all(over.slice(i, i + deletionsAtOnce).map(remove));
     }
     if (ttlMs === null) return;
@@ -79,7 +80,7 @@ export function createRunRetention(deps: RunRetentionDependencies): RunRetention
   /** Finds out which ends are recorded, and records those that are not. */
   async function record(): Promise<void> {
     const unknown = [...finished.values()].filter(({ recorded }) => !recorded);
-    for (let i = 0; i < unknown.length && !stopped; i += idsAtOnce) {
+    for (let i = 0; i < unknown.length && !stopped.aborted; i += idsAtOnce) {
       const some = unknown.slice(i, i + idsAtOnce);
       const ended = await store.runs.ended(some.map(({ id }) => id));
       for (const run of some) run.recorded = ended.has(run.id) || (await importEnd(run));
@@ -120,10 +121,11 @@ export function createRunRetention(deps: RunRetentionDependencies): RunRetention
         await store.objects.watch('WorkflowRun', ({ type, object }) => {
           const run = type === 'Applied' ? finishedOf(object) : null;
           const { uid } = object.metadata;
-          if (!run) return void finished.delete(uid);
-          if (finished.has(uid)) return;
-          finished.set(uid, run);
-          wake(clock.now() + gatherMs);
+          if (!run) finished.delete(uid);
+          else if (!finished.has(uid)) {
+            finished.set(uid, run);
+            wake(clock.now() + gatherMs);
+          }
         }),
         store.onLeadership((leader) => {
           if (leader) wake(clock.now() + gatherMs);
@@ -131,7 +133,7 @@ export function createRunRetention(deps: RunRetentionDependencies): RunRetention
       );
     },
     async stop() {
-      stopped = true;
+      stopping.abort();
       cancel();
       for (const stop of stops) stop();
       await running;

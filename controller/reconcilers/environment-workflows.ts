@@ -5,7 +5,7 @@ import type { Store } from '../store/types.ts';
 
 /** Says which environment put a Workflow there; such a Workflow is a projection of the active version. */
 export const environmentLabel = 'windlass.dev/environment';
-const projectLabel = 'windlass.dev/project';
+export const projectLabel = 'windlass.dev/project';
 /** The digest a projection shows; labels are too short for one, so it is an annotation. */
 export const digestAnnotation = 'windlass.dev/digest';
 
@@ -22,7 +22,7 @@ export async function syncProjections(store: Store, environment: Environment): P
   for (const { workflow, digest } of active) {
     const present = await store.objects.get('Workflow', namespace, workflow);
     if (present && isForeign(present)) taken.push(workflow);
-    else if (!present || !isMarked(present, project, name, digest)) {
+    else if (!present || isOfAnother(present, { project, environment: name, digest })) {
       await store.objects.apply(await projectionOf(store, { project, environment: name, namespace, workflow, digest }));
     }
   }
@@ -36,7 +36,7 @@ export async function syncProjections(store: Store, environment: Environment): P
 /** The Workflow that shows an active version in an environment's namespace. @throws when the version is not stored */
 export async function projectionOf(
   store: Store,
-  of: { project: string; environment: string; namespace: string; workflow: string; digest: string },
+  of: Marks & { namespace: string; workflow: string },
 ): Promise<Draft<'Workflow'>> {
   const { project, environment, namespace, workflow, digest } = of;
   const snapshot = await store.versions.get(digest);
@@ -62,12 +62,29 @@ export function isForeign({ metadata, status }: Workflow): boolean {
   return marked === undefined && !status?.conditions?.some(({ reason }) => reason === 'Promoted');
 }
 
-function isMarked({ metadata }: Workflow, project: string, environment: string, digest: string): boolean {
-  return (
-    metadata.labels[projectLabel] === project &&
-    metadata.labels[environmentLabel] === environment &&
-    metadata.annotations[digestAnnotation] === digest
-  );
+/** What marks a projection: of which environment it is, and which version it shows. */
+export interface Marks {
+  project: string;
+  environment: string;
+  digest: string;
+}
+
+/** Whether it shows another version, or was put there by the environment that owned the namespace before. */
+export function isOfAnother(workflow: Workflow, marks: Marks): boolean {
+  return marksOf(workflow, marks).some(({ found, wanted }) => found !== undefined && found !== wanted);
+}
+
+/** The marks that somebody took away, as paths. */
+export function lostMarks(workflow: Workflow, marks: Marks): string[] {
+  return marksOf(workflow, marks).flatMap(({ path, found }) => (found === undefined ? [path] : []));
+}
+
+function marksOf({ metadata: { labels, annotations } }: Workflow, { project, environment, digest }: Marks) {
+  return [
+    { path: `metadata.labels[${projectLabel}]`, found: labels[projectLabel], wanted: project },
+    { path: `metadata.labels[${environmentLabel}]`, found: labels[environmentLabel], wanted: environment },
+    { path: `metadata.annotations[${digestAnnotation}]`, found: annotations[digestAnnotation], wanted: digest },
+  ];
 }
 
 /** Takes away every projection of an environment that is gone. */

@@ -85,7 +85,11 @@ export function createEnvironmentReconciler(deps: EnvironmentReconcilerDependenc
     const revision = await commit(environment, world, decision);
     const refused = await perform(environment, decision);
     await writeStatuses(environment, world, { ...decision, stalled: decision.stalled ?? refused }, revision);
-    if (decision.activate.length > 0) enqueueDownstream(name);
+    if (decision.activate.length > 0) {
+      enqueueDownstream(name);
+      // Also those there that are not its own, and so were not touched.
+      deps.onNamespace(namespace);
+    }
     const waits = refused !== null || world.promotions.some(({ row }) => row.finishedAt === null);
     return { requeueAt: decision.wakeAt ?? clock.now() + (waits ? waitingIntervalMs : idleIntervalMs) };
   }

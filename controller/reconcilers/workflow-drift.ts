@@ -5,18 +5,11 @@ import type { Clock } from '../seams/clock.ts';
 import type { Governance } from '../seams/governance.ts';
 import { ObjectConflict, ObjectRefused } from '../seams/objects.ts';
 import type { Store } from '../store/types.ts';
-import { digestAnnotation, projectionOf } from './environment-workflows.ts';
-
-/** The version that a projection should show. */
-interface Owner {
-  project: string;
-  environment: string;
-  digest: string;
-}
+import { isOfAnother, lostMarks, type Marks, projectionOf } from './environment-workflows.ts';
 
 export interface Drifts {
   /** What somebody changed in a projection, and how it is put back; `revert` is missing where nothing is to be done. */
-  judge(workflow: Workflow, owner: Owner): Promise<{ drift: Drift | null; revert?: () => Promise<Reverted> }>;
+  judge(workflow: Workflow, owner: Marks): Promise<{ drift: Drift | null; revert?: () => Promise<Reverted> }>;
   /** The Workflow of this uid is gone. */
   forget(uid: string): void;
 }
@@ -35,14 +28,14 @@ export function createDrifts(deps: { store: Store; governance: Governance; clock
   /** By uid: what was said last and of which version, and when it was last put back. */
   const told = new Map<string, { digest: string; what: string; revertedAt: number }>();
 
-  async function whyNot({ project, environment }: Owner, namespace: string): Promise<string | null> {
+  async function whyNot({ project, environment }: Marks, namespace: string): Promise<string | null> {
     const object = await store.objects.get('Environment', project, environment);
     if (!object || object.spec.suspend) return `environment ${environment} is suspended`;
     const verdict = await governance.admits(project, namespace);
     return verdict.ok ? null : verdict.message;
   }
 
-  async function revert(workflow: Workflow, owner: Owner, what: string): Promise<Reverted> {
+  async function revert(workflow: Workflow, owner: Marks, what: string): Promise<Reverted> {
     const { namespace, name, uid } = workflow.metadata;
     const why = await whyNot(owner, namespace);
     if (why !== null) return { drift: notReverted(what, why), requeueAt: null };
@@ -65,11 +58,10 @@ export function createDrifts(deps: { store: Store; governance: Governance; clock
   return {
     async judge(workflow, owner) {
       const { metadata, spec, status } = workflow;
-      const shown = metadata.annotations[digestAnnotation];
-      // The environment is about to put another version here.
-      if (shown !== undefined && shown !== owner.digest) return { drift: null };
+      // The environment is about to put its version here.
+      if (isOfAnother(workflow, owner)) return { drift: null };
       const snapshot = await store.versions.get(owner.digest);
-      const fields = snapshot ? driftOf(snapshot.spec, spec) : [];
+      const fields = snapshot ? [...driftOf(snapshot.spec, spec), ...lostMarks(workflow, owner)] : [];
       if (fields.length > 0) {
         const editors = await governance.editorsOf(metadata.namespace, metadata.name);
         const by = editors.length > 0 ? ` by ${editors.join(', ')}` : '';

@@ -5,7 +5,7 @@ import { createLoop, type Loop, type Requeue } from '../runtime/loop.ts';
 import type { Clock } from '../seams/clock.ts';
 import type { Governance } from '../seams/governance.ts';
 import type { Store } from '../store/types.ts';
-import { digestAnnotation, environmentLabel, isForeign } from './environment-workflows.ts';
+import { digestAnnotation, environmentLabel, isForeign, projectLabel } from './environment-workflows.ts';
 import { judgeWorkflow } from './judge-workflow.ts';
 import { keyOf, requestedAt, splitKey } from './keys.ts';
 import type { Metrics } from './metrics.ts';
@@ -102,7 +102,12 @@ export function createWorkflowReconciler(deps: WorkflowReconcilerDependencies): 
         await store.objects.watch('Workflow', ({ type, object }) => {
           const { uid, generation, labels, annotations } = object.metadata;
           const key = keyOf(object);
-          const marks = [labels[environmentLabel], annotations[digestAnnotation], annotations[requestedAt]];
+          const marks = [
+            labels[projectLabel],
+            labels[environmentLabel],
+            annotations[digestAnnotation],
+            annotations[requestedAt],
+          ];
           const version = JSON.stringify([uid, generation, ...marks]);
           if (type === 'Deleted') {
             seen.delete(key);

@@ -149,6 +149,30 @@ describe.skipIf(!server)('the chart', () => {
     expect(monitor?.spec).toMatchObject({ endpoints: [{ port: 'http', path: '/metrics', interval: '30s' }] });
   });
 
+  test('makes a password for the Postgres for trying out once, and keeps it, as a second release in a cluster', async () => {
+    const off = ['crds.install', 'approvals.policy.install', 'rbac.aggregatedRoles'].map((name) => `${name}=false`);
+    const set = ['postgres.enabled=true', ...off].flatMap((value) => ['--set', value]);
+    const passwords: string[] = [];
+    for (const command of ['install', 'upgrade']) {
+      const { code, stderr } = await helm([command, 'trying', chart, '-n', 'dev', ...set], cluster.kubeConfigFile);
+      expect({ code, stderr }).toMatchObject({ code: 0 });
+      const found = await kubectlOrThrow(cluster, [
+        'get',
+        'secret/trying-windlass-postgres',
+        '-n',
+        'dev',
+        '-o',
+        'json',
+      ]);
+      const { data } = JSON.parse(found) as { data: Record<string, string> };
+      const [password = '', url] = [data['password'], data['url']].map((text) => atob(text ?? ''));
+      expect(url).toBe(`postgres://windlass:${password}@trying-windlass-postgres.dev:5432/windlass`);
+      passwords.push(password);
+    }
+    expect(passwords[0]).toMatch(/^\w{32}$/);
+    expect(passwords[1]).toBe(passwords[0]);
+  });
+
   describe('gives people, by name of the role', () => {
     beforeAll(async () => {
       await kubectlOrThrow(cluster, ['apply', '--server-side', '-f', '-'], await render());

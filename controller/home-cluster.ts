@@ -86,6 +86,7 @@ export async function openClusterHome(options: ClusterHomeOptions): Promise<Home
         defaultImage: options.stepImage,
         allowPrivileged: options.allowPrivilegedSteps,
         allowPrivateHttp: options.allowPrivateHttp,
+        onUnseen: (error) => log.warn({ err: error }, 'the Pods of steps cannot be watched; tried again'),
       }),
     notReady: () => [
       ...schemas.problems(),

@@ -25,7 +25,7 @@ export interface ExecutorsOptions extends InControllerOptions, AddressPolicy {
 
 export interface ClusterExecutorsOptions
   extends InControllerOptions,
-    Pick<PodExecutorOptions, 'client' | 'namespaces' | 'defaultImage' | 'allowPrivileged'> {
+    Pick<PodExecutorOptions, 'client' | 'namespaces' | 'defaultImage' | 'allowPrivileged' | 'onUnseen'> {
   /** Namespaces whose http steps may reach private addresses; none reaches the controller's own machine. */
   allowPrivateHttp: ReadonlySet<string>;
 }
@@ -55,9 +55,9 @@ export function createExecutors(options: ExecutorsOptions): Executor {
 /** The same in a cluster, where scripts run as Pods. */
 export function createClusterExecutors(options: ClusterExecutorsOptions): Executor {
   const { files, secrets, sink, clock, lost, allowPrivateHttp } = options;
-  const { client, namespaces, defaultImage, allowPrivileged } = options;
+  const { client, namespaces, defaultImage, allowPrivileged, onUnseen } = options;
   return together({
-    run: new PodExecutor({ client, files, secrets, sink, clock, namespaces, defaultImage, allowPrivileged }),
+    run: new PodExecutor({ client, files, secrets, sink, clock, namespaces, defaultImage, allowPrivileged, onUnseen }),
     http: new HttpExecutor({
       secrets,
       sink,

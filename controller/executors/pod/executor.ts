@@ -42,6 +42,8 @@ export interface PodExecutorOptions {
   defaultImage: string | null;
   /** Namespaces whose steps may reach beyond their Pod: host paths and namespaces, privileged, added capabilities. */
   allowPrivileged: ReadonlySet<string>;
+  /** Told when Pods cannot be watched, which is tried again: until then no end is seen. */
+  onUnseen: (error: unknown) => void;
   /** Most bytes of one log that are stored (4 MiB). */
   logBytes?: number;
 }
@@ -62,7 +64,7 @@ export class PodExecutor implements Executor {
   #closed = false;
 
   constructor(options: PodExecutorOptions) {
-    const { client, clock, files, namespaces } = options;
+    const { client, clock, files, namespaces, onUnseen } = options;
     this.#options = options;
     this.#files = new VersionFiles(client, files, clock);
     this.#removals = new Removals(client, clock);
@@ -75,6 +77,7 @@ export class PodExecutor implements Executor {
         const live = this.#live.get(hash);
         if (live && (last === null || live.isOf(last))) live.gone(last);
       },
+      unseen: onUnseen,
     });
   }
 
@@ -146,6 +149,7 @@ export class PodExecutor implements Executor {
       logBytes,
       onEnd: (result, at) => {
         this.#leave(live);
+        this.#refused.delete(live.hash);
         this.#drain(live);
         sink.ended(key, result, at);
       },

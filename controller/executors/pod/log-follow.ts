@@ -53,11 +53,11 @@ export class LogFollow {
 
   /** Reads until the log is complete, given up or released. `onTrouble`: after the end of the container a try has failed. */
   async run(onTrouble: () => void): Promise<void> {
-    const { clock, released, writer, ended } = this.#options;
+    const { clock, released, writer } = this.#options;
     while (!released.aborted && !this.#complete && !this.#tellTrouble()) {
       try {
         await this.#read();
-        if (!this.#complete) await Promise.race([ended, pause(clock, 2000, released)]);
+        if (!this.#complete) await this.#awaitEnd();
       } catch (error) {
         if (released.aborted) break;
         this.#unreadableSince ??= clock.now();
@@ -94,6 +94,7 @@ export class LogFollow {
       ...(since ? { sinceTime: since } : {}),
     };
     const path = `/api/v1/namespaces/${pod.namespace}/pods/${pod.name}/log`;
+    const wasOver = endedAt() !== null;
     this.#lines.resume();
     for await (const chunk of await client.stream(path, query, released)) {
       const text = this.#lines.push(chunk);
@@ -107,9 +108,17 @@ export class LogFollow {
     // It ends with the container, or with the kubelet or API server in between. The container's end is known by then or
     // soon after; one that is later than this end, but for the two clocks, says that there is more to be read.
     const readUntil = clock.now();
-    if (endedAt() === null) await Promise.race([this.#options.ended, pause(clock, 2000, released)]);
+    if (endedAt() === null) await this.#awaitEnd();
     const over = endedAt();
-    this.#complete = over !== null && over <= readUntil + 1000;
+    this.#complete = wasOver || (over !== null && over <= readUntil + 1000);
+  }
+
+  /** Until the container has ended, but not for long: the stream may have ended for another reason. */
+  async #awaitEnd(): Promise<void> {
+    const { clock, ended, released } = this.#options;
+    const known = new AbortController();
+    await Promise.race([ended, pause(clock, 2000, AbortSignal.any([known.signal, released]))]);
+    known.abort();
   }
 }
 

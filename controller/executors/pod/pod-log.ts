@@ -60,8 +60,11 @@ export class PodLog {
   async end(at: Instant, patient: boolean): Promise<{ lastLine: string | null; framed: string | null }> {
     this.#endedAt ??= at;
     this.#ended.resolve();
-    const over = pause(this.#options.clock, waitMs, this.#options.released).then(() => null);
+    const known = new AbortController();
+    const signal = AbortSignal.any([known.signal, this.#options.released]);
+    const over = pause(this.#options.clock, waitMs, signal).then(() => null);
     const lastLine = await Promise.race([this.stored, over, ...(patient ? [] : [this.#troubled])]);
+    known.abort();
     return { lastLine, framed: this.#follow.framed };
   }
 }

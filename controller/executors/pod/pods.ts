@@ -20,6 +20,8 @@ interface PodsListener {
   changed(pod: Pod): void;
   /** `last`: as it was then, null when that is not known. */
   gone(hash: string, last: Pod | null): void;
+  /** They cannot be watched at the moment. */
+  unseen(error: unknown): void;
 }
 
 /** Every Pod of an attempt that there is, by one watch (one a namespace, where only some are looked at). */
@@ -110,6 +112,7 @@ export class Pods {
           if (type === 'gone') this.#onGone(pod);
           else this.#onChanged(pod);
         },
+        onError: (error) => this.#listener.unseen(error),
         signal: this.#closing.signal,
       });
     });

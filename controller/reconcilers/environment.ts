@@ -2,6 +2,7 @@ import type { Logger } from 'pino';
 import type { Environment, EnvironmentStatus } from '../../crds/environment.ts';
 import type { Promotion, PromotionStatus } from '../../crds/promotion.ts';
 import { decidePromotion } from '../core/promotion/decide.ts';
+import { lostHistory } from '../core/promotion/history-lost.ts';
 import { type EnvironmentView, projectEnvironmentStatus, projectPromotionStatus } from '../core/promotion/project.ts';
 import type { PromotionDecision, PromotionRow } from '../core/promotion/types.ts';
 import { createLoop, type Loop, type Requeue } from '../runtime/loop.ts';
@@ -80,6 +81,8 @@ export function createEnvironmentReconciler(deps: EnvironmentReconcilerDependenc
       return await hold(environment, { reason: 'NamespaceTaken', message });
     }
     noteOwned(key, namespace, environment.metadata.generation);
+    const lost = lostHistory(environment, await store.promotions.revision(project, name));
+    if (lost) return await hold(environment, lost);
 
     const { world, decision } = await decide(environment);
     const revision = await commit(environment, world, decision);
@@ -200,7 +203,7 @@ export function createEnvironmentReconciler(deps: EnvironmentReconcilerDependenc
     statuses.offer(metadata, next);
   }
 
-  /** It owns no namespace, or may not touch it: nothing is decided, and whatever waits says why. */
+  /** It owns no namespace, may not touch it, or its history is lost: nothing is decided, and whatever waits says why. */
   async function hold(environment: Environment, stalled: { reason: string; message: string }): Promise<Requeue> {
     const { namespace: project, name } = environment.metadata;
     const promotions = await promotionsInto(deps, project, name);

@@ -17,6 +17,7 @@ import { createMetrics } from './metrics.ts';
 import { createPlanCache, type PlanCache } from './plans.ts';
 import { createRunStatusWriter } from './statuses.ts';
 import { createRunReconciler, type RunReconciler } from './workflow-run.ts';
+import { laptopGovernance } from '../home-laptop.ts';
 
 const log = pino({ level: 'silent' });
 const namespace = 'here';
@@ -70,6 +71,7 @@ async function startRuns({ clock = systemClock, ...changes }: Changes = {}): Pro
   const reconciler = createRunReconciler({
     store: changed,
     executor,
+    governance: laptopGovernance,
     plans: changes.plans ?? createPlanCache(store.versions),
     statuses,
     mailbox,
@@ -332,4 +334,61 @@ test('nothing is left armed after the end', async () => {
   await drained;
   await runs.stop();
   expect(armed.size).toBe(0);
+});
+
+/** As when the database was restored from a copy that is older than what the object has seen. */
+async function seeAhead(name: string, status: Partial<WorkflowRunStatus>): Promise<void> {
+  const { metadata, status: before } = await until(name, ({ status }) => (status?.revision ?? 0) > 0);
+  await store.objects.writeStatus('WorkflowRun', metadata, {
+    ...before,
+    revision: (before?.revision ?? 0) + 5,
+    ...status,
+  });
+}
+
+test('a run whose object has seen more than is recorded stands still until it is cancelled', async () => {
+  await apply('asks', asks);
+  const first = await startRuns();
+  await create('one', { workflow: 'asks' });
+  const { metadata } = await until('one', (seen) => condition(seen, 'WaitingForApproval') !== undefined);
+  await first.stop();
+  await seeAhead('one', {});
+  const recorded = await store.runs.get(metadata.uid);
+
+  await startRuns();
+  const lost = await until('one', (seen) => condition(seen, 'Stalled')?.reason === 'HistoryLost');
+  expect(condition(lost, 'Stalled')?.message).toContain(`only revision ${recorded?.revision} is recorded`);
+  await store.objects.update('WorkflowRun', namespace, 'one', ({ spec }) => ({
+    spec: { ...spec, approvals: [{ step: 'ask', user: 'ada', decision: 'Approve' }] },
+  }));
+  await until('one', ({ status }) => status?.observedGeneration === 2);
+  expect(await store.runs.get(metadata.uid)).toEqual(recorded);
+
+  await store.objects.update('WorkflowRun', namespace, 'one', ({ spec }) => ({
+    spec: { ...spec, desired: 'Cancelled' },
+  }));
+  const run = await until('one', isFinished);
+  expect(run.status?.phase).toBe('Cancelled');
+  expect(condition(run, 'Stalled')).toBeUndefined();
+});
+
+test('an end that the object has seen and history has not is recorded, and nothing is done again', async () => {
+  await apply('asks', asks);
+  const first = await startRuns();
+  await create('one', { workflow: 'asks' });
+  const { metadata } = await until('one', (seen) => condition(seen, 'WaitingForApproval') !== undefined);
+  await first.stop();
+  const ended = { reason: 'Succeeded', message: '', lastTransitionTime: '2026-01-01T00:00:00Z' };
+  await seeAhead('one', {
+    phase: 'Succeeded',
+    finishedAt: '2026-01-01T00:00:00.000Z',
+    conditions: [{ type: 'Finished', status: 'True', ...ended }],
+  });
+  const told = Promise.withResolvers<RunRow>();
+  await startRuns({ onFinished: told.resolve });
+  expect(await told.promise).toMatchObject({ id: metadata.uid, phase: 'Succeeded' });
+  expect(await store.runs.get(metadata.uid)).toMatchObject({
+    phase: 'Succeeded',
+    finishedAt: Date.parse('2026-01-01T00:00:00Z'),
+  });
 });

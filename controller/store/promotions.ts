@@ -59,6 +59,13 @@ export function createPromotionHistory(
       return { revision };
     },
     active: (project, environment) => activeOf(drizzle, project, environment),
+    async revision(project, environment) {
+      const [row] = await drizzle
+        .select({ revision: environments.revision })
+        .from(environments)
+        .where(and(eq(environments.project, project), eq(environments.name, environment)));
+      return row?.revision ?? 0;
+    },
     async activeIn(namespace, workflow) {
       const [row] = await drizzle
         .select({

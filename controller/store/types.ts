@@ -105,6 +105,8 @@ export interface PromotionHistory {
     now: Instant,
   ): Promise<{ revision: number }>;
   active(project: string, environment: string): Promise<ActiveVersion[]>;
+  /** How many decisions are recorded of an environment; 0: none. */
+  revision(project: string, environment: string): Promise<number>;
   /** The digest a run in this namespace executes: environment, version and its name, or null when no environment owns it. */
   activeIn(
     namespace: string,

@@ -94,9 +94,17 @@ const unavailableCodes = new Set([
   'CONNECT_TIMEOUT',
 ]);
 
-/** What to say when the database is away: connection errors, SQLSTATE 08, 53 (resources) and 57P (shutdown); else null. */
+/**
+ * What to say when the Kubernetes API or the database is away: no answer or a fault of the server; connection errors,
+ * SQLSTATE 08, 53 (resources) and 57P (shutdown); else null.
+ */
 function unavailability(error: unknown): string | null {
   for (let e: unknown = error, depth = 0; e instanceof Error && depth < 10; e = e.cause, depth++) {
+    // its client may not be imported here, so names and words stand for the classes
+    const refused = e.name === 'KubernetesError' ? (e as unknown as { status: { code: number } }).status.code : 0;
+    if (refused === 429 || refused >= 500 || e.message.startsWith('the Kubernetes API did not answer')) {
+      return 'The Kubernetes API does not answer; try again.';
+    }
     const code = (e as { code?: unknown }).code;
     if (typeof code !== 'string') continue;
     if (code === '53100')

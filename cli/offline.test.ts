@@ -45,6 +45,8 @@ describe('usage', () => {
     [['get', 'runs'], 5, 'Start one with `windlass up`'],
     [['get', 'runs', '--server', 'http://127.0.0.1:1'], 5, 'no controller answers at http://127.0.0.1:1 ('],
     [['get', 'runs', '--server', 'nonsense'], 2, 'is not a URL'],
+    [['get', 'runs', '--context', 'a', '--server', 'http://127.0.0.1:1'], 2, 'give --server, or --context'],
+    [['get', 'runs', '--kubeconfig', 'none.yaml'], 2, 'the kubeconfig none.yaml cannot be read'],
     [['controller'], 2, 'DATABASE_URL must say which Postgres keeps the history'],
     [['controller', '--namespaces', 'dev,Prod'], 2, '"Prod" is not the name of a namespace'],
     [['controller', '--run-ttl', 'soon'], 2, 'It must be a duration such as 30m'],
@@ -53,6 +55,15 @@ describe('usage', () => {
     const ended = await cli(...argv);
     expect(ended.stderr).toContain(message);
     expect(ended.code).toBe(code);
+  });
+
+  test.each([
+    ['with nothing else, a cluster', [], {}, 'the kubeconfig of-env cannot be read'],
+    ['beside a server, nothing', [], { WINDLASS_SERVER: 'http://127.0.0.1:1' }, 'no controller answers at'],
+    ['beside another kubeconfig, nothing', ['--kubeconfig', 'mine'], {}, 'the kubeconfig mine cannot be read'],
+  ])('$KUBECONFIG means %s', async (_, options, env, message) => {
+    const ended = await windlass(['get', 'runs', ...options], { cwd: root, env: { KUBECONFIG: 'of-env', ...env } });
+    expect(ended.stderr).toContain(message);
   });
 
   test('a controller without a cluster says how to find one', async () => {

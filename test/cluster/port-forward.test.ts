@@ -108,8 +108,6 @@ interface Answer {
   items: { url: string; pod: string; sub: string }[];
 }
 
-test.skipIf(nodes === 'kubelet')('needs a cluster with a kubelet: set KUBECONFIG', ({ skip }) => skip());
-
 describe.skipIf(nodes !== 'kubelet')('history by port-forward', () => {
   test("is asked for with the kubeconfig's own token", async () => {
     const { code, stdout } = await cli(await ada(), 'get', 'runs', '-o', 'json');

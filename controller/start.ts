@@ -89,6 +89,7 @@ export async function startController(home: Home, options: ControllerOptions): P
   const runs = createRunReconciler({
     ...common,
     executor,
+    governance: home.governance,
     mailbox,
     plans: createPlanCache(store.versions),
     statuses: statuses.runs,

@@ -22,6 +22,7 @@ import type { Mailbox } from '../runtime/mailbox.ts';
 import type { Clock } from '../seams/clock.ts';
 import type { Executor } from '../seams/executor.ts';
 import { FenceLost, type Lease } from '../seams/lease.ts';
+import type { Governance } from '../seams/governance.ts';
 import type { Store } from '../store/types.ts';
 import type { Metrics } from './metrics.ts';
 import type { PlanCache } from './plans.ts';
@@ -32,6 +33,7 @@ import type { RunStatusWriter } from './statuses.ts';
 export interface RunReconcilerDependencies {
   store: Store;
   executor: Executor;
+  governance: Governance;
   plans: PlanCache;
   statuses: RunStatusWriter;
   /** Where executors post how attempts ended. */
@@ -45,6 +47,16 @@ export interface RunReconcilerDependencies {
   onFinished(run: RunRow): void;
 }
 
+interface Loaded {
+  plan: Plan;
+  state: RunState;
+  at: Instant;
+  /** Of the spec that was observed last; null: observe it again. */
+  generation: number | null;
+  /** Why the approvals of the spec were not believed then. */
+  approvalsHeld: string | null;
+}
+
 /** What this replica knows of a run. Only `loaded` is derived; dropping it and hydrating again is always right. */
 interface Entry {
   /** The object as last seen; null when it is gone, which means cancel. */
@@ -53,7 +65,7 @@ interface Entry {
   watched: boolean;
   /** Set while this replica owns the run, which it does no longer than the lease it was claimed under. */
   claim: { fence: number; lease: Lease } | null;
-  loaded: { plan: Plan; state: RunState; at: Instant; generation: number | null } | null;
+  loaded: Loaded | null;
   failedDecisions: number;
 }
 
@@ -63,6 +75,8 @@ const claimIntervalMs = 500;
 const claimLimit = 200;
 /** Memory is right while the fence is ours; this only bounds how long a bug could hide. */
 const rehydrateMs = 600_000;
+/** Approvals that are not believed are looked at again. */
+const heldIntervalMs = 10_000;
 const decisionAttempts = 3;
 /** Commits are grouped, so many runs in flight cost little; more only costs memory. */
 const concurrency = 512;
@@ -116,9 +130,11 @@ export function createRunReconciler(deps: RunReconcilerDependencies): RunReconci
       const decision = decide(entry, facts);
       if (decision.transition) await commit(id, claim, decision.transition);
       await perform(decision.actions, claim.lease);
-      if (decision.transition || facts.spec) writeStatus(entry, decision.state);
+      if (decision.transition || facts.spec) writeStatus(entry, facts.loaded);
       if (isFinished(decision.state.run.phase)) return finish(id, entry, decision.state.run);
-      return { requeueAt: Math.min(decision.wakeAt ?? Number.POSITIVE_INFINITY, facts.loaded.at + rehydrateMs) };
+      const { at, approvalsHeld } = facts.loaded;
+      const again = approvalsHeld === null ? at + rehydrateMs : clock.now() + heldIntervalMs;
+      return { requeueAt: Math.min(decision.wakeAt ?? Number.POSITIVE_INFINITY, again) };
     } catch (error) {
       // What was decided may not be what is recorded: drop it, keep the observations, and hydrate at the next turn.
       entry.loaded = null;
@@ -151,12 +167,20 @@ export function createRunReconciler(deps: RunReconcilerDependencies): RunReconci
       if (!entry.watched) await findObject(entry, rows.run);
       if (await isLost(id, entry, rows)) return null;
       const plan = await plans.get(rows.run.digest);
-      entry.loaded = { plan, state: hydrate(plan, rows), at: now, generation: null };
+      entry.loaded = { plan, state: hydrate(plan, rows), at: now, generation: null, approvalsHeld: null };
     }
     const posted = mailbox.take(id);
-    const spec = observeSpec(entry.object, entry.loaded.generation);
-    entry.loaded.generation = entry.object?.metadata.generation ?? -1;
-    return { loaded: entry.loaded, posted, spec, observations: spec ? [...posted, spec] : posted };
+    const { loaded } = entry;
+    const spec = observeSpec(entry.object, loaded.generation);
+    if (spec) {
+      loaded.generation = entry.object?.metadata.generation ?? -1;
+      loaded.approvalsHeld = spec.approvals.length === 0 ? null : await deps.governance.approvalsHeld();
+      if (loaded.approvalsHeld !== null) {
+        spec.approvals = [];
+        loaded.generation = null;
+      }
+    }
+    return { loaded, posted, spec, observations: spec ? [...posted, spec] : posted };
   }
 
   /** Whether the object knows more than is recorded: then its end is recorded, or nothing is done until a person decides. */
@@ -183,7 +207,7 @@ export function createRunReconciler(deps: RunReconcilerDependencies): RunReconci
     if (!entry.watched) entry.object = found?.metadata.uid === run.id ? found : null;
   }
 
-  function decide(entry: Entry, facts: { loaded: NonNullable<Entry['loaded']>; observations: RunObservation[] }) {
+  function decide(entry: Entry, facts: { loaded: Loaded; observations: RunObservation[] }) {
     try {
       const decision = decideRun(facts.loaded.plan, facts.loaded.state, facts.observations, clock.now());
       entry.failedDecisions = 0;
@@ -227,10 +251,10 @@ export function createRunReconciler(deps: RunReconcilerDependencies): RunReconci
   }
 
   /** After every transition; and when the spec was seen anew, as after hydrating, when nobody knows what was shown before. */
-  function writeStatus(entry: Entry, state: RunState): void {
+  function writeStatus(entry: Entry, { state, approvalsHeld }: Loaded): void {
     if (!entry.object) return;
     const { metadata, status } = entry.object;
-    const next = projectRunStatus(state, metadata.generation, status?.conditions, clock.now());
+    const next = projectRunStatus(state, metadata.generation, status?.conditions, clock.now(), approvalsHeld);
     statuses.offer(metadata, next, isFinished(state.run.phase));
   }
 

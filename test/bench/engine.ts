@@ -16,6 +16,7 @@ import { createMailbox } from '../../controller/runtime/mailbox.ts';
 import type { AttemptKey } from '../../controller/core/run/types.ts';
 import { openStore } from '../../controller/store/open.ts';
 import type { Store } from '../../controller/store/types.ts';
+import { laptopGovernance } from '../../controller/home-laptop.ts';
 
 /** Everything that runs workflows, without sources, environments and API. */
 export interface Engine {
@@ -70,6 +71,7 @@ export async function startEngine(databaseUrl: string | null): Promise<Engine> {
   const reconciler = createRunReconciler({
     store,
     executor,
+    governance: laptopGovernance,
     plans: createPlanCache(store.versions),
     statuses,
     mailbox,

@@ -13,12 +13,16 @@ const messageBytes = 1000;
 /** How many steps a message names. */
 const namedSteps = 5;
 
-/** The status of a run. Costs a few counters, however large the run is. */
+/**
+ * The status of a run. Costs a few counters, however large the run is. `approvalsHeld`: why the approvals of its spec are
+ * not believed at present.
+ */
 export function projectRunStatus(
   state: RunState,
   generation: number,
   current: Condition[] | undefined,
   now: Instant,
+  approvalsHeld: string | null = null,
 ): WorkflowRunStatus {
   const { run, failures, mainLeft, finallyLeft } = state;
   const failed = [...failures.main, ...failures.finally].slice(0, failuresKept).map((index) => nameOf(state, index));
@@ -27,6 +31,7 @@ export function projectRunStatus(
     ended: state.steps.length - mainLeft - finallyLeft,
     total: state.steps.length,
     failed,
+    approvalsHeld,
     awaiting: { count: waiting.length, names: waiting.slice(0, namedSteps).map((index) => nameOf(state, index)) },
   };
   return project(run, facts, generation, current, now);
@@ -36,6 +41,7 @@ interface Facts {
   ended: number;
   total: number;
   failed: string[];
+  approvalsHeld: string | null;
   awaiting: { count: number; names: string[] };
 }
 
@@ -74,7 +80,8 @@ function assertions(run: RunRow, facts: Facts): Assertion[] {
     const { awaiting } = facts;
     if (awaiting.count > 0) {
       const more = awaiting.count > awaiting.names.length ? ` and ${awaiting.count - awaiting.names.length} more` : '';
-      const waits = `waits for approval of ${awaiting.names.join(', ')}${more}`;
+      const held = facts.approvalsHeld === null ? '' : `. ${facts.approvalsHeld}`;
+      const waits = clip(`waits for approval of ${awaiting.names.join(', ')}${more}${held}`);
       unfinished.push({ type: 'WaitingForApproval', status: 'True', reason: 'WaitingForApproval', message: waits });
     }
     if (run.desired === 'Paused') {

@@ -1,6 +1,6 @@
 import { execFile } from 'node:child_process';
 import { existsSync } from 'node:fs';
-import { mkdtemp, readFile, rm, writeFile } from 'node:fs/promises';
+import { mkdtemp, readdir, readFile, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { promisify } from 'node:util';
@@ -92,9 +92,11 @@ describe.skipIf(!ready)('the chart, installed', { timeout: 240_000 }, () => {
     const folder = await mkdtemp(join(tmpdir(), 'windlass-install-'));
     stops.push(() => rm(folder, { recursive: true }));
     const repository = await createRepository(folder);
-    const workflow = 'workflows/greet.yaml';
-    const text = await readFile(join(example, workflow), 'utf8');
-    await repository.commit({ [`examples/cluster/${workflow}`]: text }, 'the example');
+    const files: Record<string, string> = {};
+    for (const name of await readdir(join(example, 'workflows'))) {
+      files[`examples/cluster/workflows/${name}`] = await readFile(join(example, 'workflows', name), 'utf8');
+    }
+    await repository.commit(files, 'the example');
     const git = await serveHttps(folder, folder);
     stops.unshift(() => git.close());
     const toGit = await forward(host, git.port);
@@ -144,9 +146,13 @@ describe.skipIf(!ready)('the chart, installed', { timeout: 240_000 }, () => {
     const promotedTo = (stage: string) => k('wait', 'workflow/greet', '-n', stage, '--for=create', '--timeout=60s');
     await promotedTo('dev');
     await k('create', '-f', join(example, 'run.yaml'));
-    expect(await ended('first')).toMatchObject({ phase: 'Succeeded' });
+    expect(await ended('first')).toMatchObject({ phase: 'Succeeded', outputs: { greeting: 'hello, cluster' } });
     await promotedTo('prod');
     expect(await run('second', 'prod')).toMatchObject({ phase: 'Succeeded' });
+    const edit = [{ op: 'replace', path: '/spec/description', value: 'edited by hand' }];
+    await k('patch', 'workflow/greet', '-n', 'prod', '--type=json', '-p', JSON.stringify(edit));
+    const restored = '--for=jsonpath={.spec.description}=Waits a moment and greets, in a Pod.';
+    await k('wait', 'workflow/greet', '-n', 'prod', restored, '--timeout=30s');
   });
 
   test('is upgraded in the middle of a run, which loses nothing', async () => {
@@ -185,8 +191,9 @@ describe.skipIf(!ready)('the chart, installed', { timeout: 240_000 }, () => {
     // Those that end have lost their rights already; what they could not write, the next one does.
     await k('wait', 'pod', '-n', 'windlass', '-l', controllers, '--for=delete', '--timeout=60s');
     reinstalled = Date.now();
-    await release('install', 'namespaces={team,dev,prod}', 'replicas=1');
+    await release('install', 'namespaces={team,dev,prod}', 'replicas=1', 'runs.history=1');
     expect(await run('again')).toMatchObject({ phase: 'Succeeded' });
+    await k('wait', 'wrun/first', '-n', 'dev', '--for=delete', '--timeout=60s');
   });
 
   test('needs no right beyond the namespaces that it is installed for', async () => {

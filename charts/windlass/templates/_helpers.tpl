@@ -44,10 +44,17 @@ app.kubernetes.io/instance: {{ .Release.Name }}
 - apiGroups: [windlass.dev]
   resources: [workflows, workflowruns, promotions, environments, workflowsources]
   verbs: [get, list, watch]
-# Runs and promotions are made (and removed when they are old), the active versions of workflows applied.
+# What is promoted into an environment is applied there, and removed when it is no longer.
 - apiGroups: [windlass.dev]
-  resources: [workflows, workflowruns, promotions]
+  resources: [workflows]
   verbs: [create, update, patch, delete]
+- apiGroups: [windlass.dev]
+  resources: [promotions]
+  verbs: [create]
+# By age and number, once they have ended.
+- apiGroups: [windlass.dev]
+  resources: [workflowruns]
+  verbs: [delete]
 - apiGroups: [windlass.dev]
   resources: [workflows/status, workflowruns/status, promotions/status, environments/status, workflowsources/status]
   verbs: [patch]

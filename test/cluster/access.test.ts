@@ -1,4 +1,4 @@
-import { mkdtemp, rm, writeFile } from 'node:fs/promises';
+import { mkdtemp, readFile, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { KubeConfig } from '@kubernetes/client-node';
@@ -19,7 +19,7 @@ import type { Store } from '../../controller/store/types.ts';
 import { withObjects } from '../../controller/store/with-objects.ts';
 import { dependencies, workflowSpec } from '../fixtures/api.ts';
 import { invoke } from '../fixtures/cli.ts';
-import { install, kubectlOrThrow } from '../fixtures/kubectl.ts';
+import { install, kubectl, kubectlOrThrow } from '../fixtures/kubectl.ts';
 import { startApiServer } from '../fixtures/kubernetes.ts';
 
 const server = await startApiServer();
@@ -73,6 +73,12 @@ beforeAll(async () => {
   await install(server, [
     ...account('controller', [{ rules: controllerRights }]),
     ...account('editor', [{ namespace: 'dev', rules: [windlass(all)] }]),
+    ...account('approver', [
+      {
+        namespace: 'dev',
+        rules: [windlass(['get', 'update'], ['promotions']), windlass(['get', 'approve'], ['environments'])],
+      },
+    ]),
     ...account('reader', [{ rules: [windlass(['get', 'list'], ['*'])] }]),
     ...account('one-run', [
       { namespace: 'dev', rules: [{ ...windlass(['get']), resources: ['workflowruns'], resourceNames: ['mine'] }] },
@@ -83,7 +89,7 @@ beforeAll(async () => {
     ]),
     { apiVersion: 'v1', kind: 'ServiceAccount', metadata: { name: 'default', namespace: 'windlass' } },
   ]);
-  for (const name of ['controller', 'editor', 'reader', 'one-run', 'nobody', 'lists-pods']) {
+  for (const name of ['controller', 'editor', 'approver', 'reader', 'one-run', 'nobody', 'lists-pods']) {
     tokens[name] = (await kubectlOrThrow(server, ['create', 'token', name, '-n', 'people'])).trim();
   }
   directory = await mkdtemp(join(tmpdir(), 'windlass-access-'));
@@ -192,6 +198,35 @@ describe.skipIf(!server)('the API in a cluster', () => {
     expect(cancelled).toMatchObject({ status: 200, body: { spec: { desired: 'Cancelled', reason: 'enough' } } });
   });
 
+  test('writes approvals that the admission policy takes: as the caller, who may approve for the environment', async () => {
+    if (!server) return;
+    const policy = new URL('../../charts/windlass/files/approvals-policy.yaml', import.meta.url);
+    await kubectlOrThrow(server, ['apply', '-f', '-'], await readFile(policy));
+    const metadata = (name: string) => ({ name, namespace: 'dev' });
+    const api = { apiVersion: 'windlass.dev/v1alpha1' };
+    const environment = { source: { name: 'repo' }, track: { branch: 'main' }, gates: [{ approval: { count: 2 } }] };
+    await install(server, [
+      { ...api, kind: 'Environment', metadata: metadata('prod'), spec: environment },
+      { ...api, kind: 'Promotion', metadata: metadata('p1'), spec: { environment: 'prod', ref: 'v1.0.0' } },
+    ]);
+    const forged = JSON.stringify({ spec: { approvals: [{ user: 'somebody', decision: 'Approve' }] } });
+    const forge = () =>
+      server && kubectl(server, ['patch', 'wpro', 'p1', '-n', 'dev', '--type=merge', '--dry-run=server', '-p', forged]);
+    // The API server compiles a policy when it sees it, and says so nowhere.
+    await expect.poll(async () => (await forge())?.code, { timeout: 20_000, interval: 200 }).toBe(1);
+    const approve = (who: string) => call(who, 'POST', '/promotions/p1/approve?project=dev', { comment: 'ok' });
+    expect(await approve('approver')).toMatchObject({ status: 200 });
+    expect(await approve('editor')).toMatchObject({
+      status: 403,
+      body: { detail: expect.stringContaining('may not approve environment prod') as unknown },
+    });
+    const reader = await approve('reader');
+    expect(reader).toMatchObject({ status: 403 });
+    const user = 'system:serviceaccount:people:approver';
+    const object = await objects.get('Promotion', 'dev', 'p1');
+    expect(object?.spec.approvals).toMatchObject([{ user, decision: 'Approve', comment: 'ok' }]);
+  });
+
   test('a right that is given counts within ten seconds, without a restart', async () => {
     if (!server) return;
     const list = () => call('nobody', 'GET', '/namespaces/prod/workflowruns');
@@ -278,6 +313,22 @@ describe.skipIf(!server)('the command line in a cluster', () => {
         comment: 'ok',
       },
     ]);
+  });
+
+  test("a promotion is decided by the login, and asked for in the project's namespace", async () => {
+    if (!server) return;
+    expect(await cli('approver', '--project', 'dev', 'reject', 'p1', '--comment', 'no')).toMatchObject({
+      code: 0,
+      stdout: 'promotion p1 rejected\n',
+    });
+    const { stderr, code } = await cli('editor', '--project', 'dev', 'approve', 'p1');
+    expect(stderr).toContain('it needs the verb approve on environments.windlass.dev');
+    expect(code).toBe(4);
+    expect((await objects.get('Promotion', 'dev', 'p1'))?.spec.approvals).toMatchObject([{ decision: 'Reject' }]);
+    const asked = await cli('editor', '--project', 'dev', 'promote', 'prod', 'v2.0.0');
+    expect(asked.stdout).toMatch(/^promotion prod-v2-0-0-\w{5} created/);
+    const unsaid = await cli('approver', 'approve', 'p1');
+    expect(unsaid.stderr).toContain('needs the right to list pods in namespace windlass');
   });
 
   test.each([

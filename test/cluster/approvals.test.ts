@@ -4,6 +4,7 @@ import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { kinds } from '../../crds/kinds.ts';
 import { crdManifest } from '../../crds/manifest.ts';
 import type { Promotion } from '../../crds/promotion.ts';
+import type { WorkflowRun } from '../../crds/workflow-run.ts';
 import { type ClusterWorld, reasonOf, startClusterWorld } from '../fixtures/cluster-controller.ts';
 import { quickstartRepository } from '../fixtures/controller.ts';
 import { type Finished, install, kubectl, kubectlOrThrow } from '../fixtures/kubectl.ts';
@@ -14,6 +15,7 @@ const namespace = 'team';
 const policyFile = new URL('../../charts/windlass/files/approvals-policy.yaml', import.meta.url);
 
 interface Entry {
+  step?: string;
   user: string;
   groups?: string[];
   decision: 'Approve' | 'Reject';
@@ -113,6 +115,7 @@ beforeAll(async () => {
 });
 afterAll(() => server?.stop());
 
+// oxlint-disable-next-line vitest/expect-expect
 test.skipIf(server)('needs an API server of its own: set KUBEBUILDER_ASSETS', ({ skip }) => skip());
 
 describe.skipIf(!server)('the approvals of a promotion', () => {
@@ -231,6 +234,22 @@ describe.skipIf(!server)('a controller that promotes by approval', () => {
     expect(gateOf(done)).toBe('1 of 1 approvals from ops (bob); not counted: ann wrote some of it.');
   });
 
+  test('a step that asks for approval waits on while the policy is not there, and says so', async () => {
+    const steps = [{ name: 'approve', approval: { groups: ['ops'] } }];
+    await install(cluster(), [object('Workflow', 'asks', { steps })]);
+    await install(cluster(), [object('WorkflowRun', 'asked', { workflow: 'asks' })]);
+    const run = (isSo: (run: WorkflowRun) => boolean) => world.object('WorkflowRun', namespace, 'asked', isSo);
+    await run((seen) => reasonOf(seen, 'WaitingForApproval') !== undefined);
+    await kubectlOrThrow(cluster(), ['delete', 'validatingadmissionpolicybinding', 'windlass-approvals']);
+    await write(as('bob', 'ops'), [{ ...bob, step: 'approve' }], 'wrun/asked');
+    const held = await run(({ status }) => status?.observedGeneration === 2);
+    const waiting = held.status?.conditions?.find(({ type }) => type === 'WaitingForApproval');
+    expect(waiting?.message).toContain('there is no ValidatingAdmissionPolicyBinding windlass-approvals');
+    await installPolicy();
+    const done = await run(({ status }) => status?.finishedAt !== undefined);
+    expect(done.status?.phase).toBe('Succeeded');
+  });
+
   test.each([
     [
       'is not there',
@@ -241,19 +260,13 @@ describe.skipIf(!server)('a controller that promotes by approval', () => {
     [
       'is not bound to deny',
       'v1.2.0',
-      () => [
-        ...['patch', 'validatingadmissionpolicybinding', 'windlass-approvals', '--type=merge'],
-        ...['-p', '{"spec":{"validationActions":["Audit"]}}'],
-      ],
+      () => patch('binding', 'merge', { spec: { validationActions: ['Audit'] } }),
       'ValidatingAdmissionPolicyBinding windlass-approvals is not the one that was shipped',
     ],
     [
       'was made to exempt somebody',
       'v1.3.0',
-      () => [
-        ...['patch', 'validatingadmissionpolicy', 'windlass-approvals', '--type=json', '-p'],
-        '[{"op":"add","path":"/spec/matchConditions/-","value":{"name":"not-eve","expression":"request.userInfo.username != \\"eve\\""}}]',
-      ],
+      () => patch('', 'json', [{ op: 'add', path: '/spec/matchConditions/-', value: notEve }]),
       'ValidatingAdmissionPolicy windlass-approvals is not the one that was shipped',
     ],
   ])(
@@ -275,6 +288,13 @@ describe.skipIf(!server)('a controller that promotes by approval', () => {
 
 function object(kind: string, name: string, spec: object) {
   return { apiVersion: 'windlass.dev/v1alpha1', kind, metadata: { name, namespace }, spec };
+}
+
+const notEve = { name: 'not-eve', expression: 'request.userInfo.username != "eve"' };
+
+function patch(what: '' | 'binding', type: string, change: object): string[] {
+  const name = `validatingadmissionpolicy${what}`;
+  return ['patch', name, 'windlass-approvals', `--type=${type}`, '-p', JSON.stringify(change)];
 }
 
 function workflow(tag: string): string {

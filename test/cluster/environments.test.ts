@@ -65,6 +65,7 @@ afterAll(async () => {
   await server?.stop();
 });
 
+// oxlint-disable-next-line vitest/expect-expect
 test.skipIf(server)('needs an API server of its own: set KUBEBUILDER_ASSETS', ({ skip }) => skip());
 
 describe.skipIf(!server)('the namespace of an environment', () => {
@@ -94,7 +95,8 @@ describe.skipIf(!server)('the namespace of an environment', () => {
 
   test('is of one environment', async () => {
     await install(cluster(), [environment('second', { namespace: 'dev' })]);
-    await world.object('Environment', namespace, 'second', is('Stalled', 'NamespaceTaken'));
+    const held = await world.object('Environment', namespace, 'second', is('Stalled', 'NamespaceTaken'));
+    expect(messageOf(held, 'Ready')).toContain('dev belongs to another environment');
     await run('delete', 'wenv', 'second', '-n', namespace);
   });
 
@@ -162,7 +164,13 @@ describe.skipIf(!server)('a Workflow in the namespace of an environment', () => 
   test('comes back when it is deleted', async () => {
     const before = await world.object('Workflow', 'dev', workflow, is('Ready', 'Promoted'));
     await run('delete', 'wwf', workflow, '-n', 'dev');
-    await world.object('Workflow', 'dev', workflow, ({ metadata }) => metadata.uid !== before.metadata.uid);
+    const again = await world.object(
+      'Workflow',
+      'dev',
+      workflow,
+      ({ metadata: { uid } }) => uid !== before.metadata.uid,
+    );
+    expect(again.spec).toEqual(before.spec);
   });
 
   test('of somebody else keeps its name, until it is deleted', async () => {
@@ -189,10 +197,9 @@ describe.skipIf(!server)('what is refused by the cluster', () => {
     };
     await install(cluster(), [space('full', agrees), quota]);
     // Without controllers nobody counts what is used.
-    await run(
-      ...['patch', 'quota', 'none', '-n', 'full', '--subresource=status', '--type=merge', '-p'],
-      '{"status":{"hard":{"count/workflows.windlass.dev":"0"},"used":{"count/workflows.windlass.dev":"0"}}}',
-    );
+    const status = { hard: quota.spec.hard, used: quota.spec.hard };
+    const patch = ['patch', 'quota', 'none', '-n', 'full', '--subresource=status', '--type=merge', '-p'];
+    await run(...patch, JSON.stringify({ status }));
     await install(cluster(), [environment('full')]);
     const held = await world.object('Environment', namespace, 'full', is('Stalled', 'Refused'));
     expect(messageOf(held, 'Ready')).toContain('exceeded quota');
@@ -212,6 +219,12 @@ describe.skipIf(!server)('what is refused by the cluster', () => {
     const [promotion] = (await run('get', 'wpro', '-n', namespace, '-o', 'name')).split('\n');
     const name = promotion?.split('/')[1] ?? '';
     await run('annotate', 'wpro', name, '-n', namespace, 'windlass.dev/requestedAt=now');
-    await world.object('Promotion', namespace, name, ({ status }) => status?.lastHandledReconcileAt === 'now');
+    const seen = await world.object(
+      'Promotion',
+      namespace,
+      name,
+      ({ status }) => status?.lastHandledReconcileAt === 'now',
+    );
+    expect(kstatus(seen)).toBe('Current');
   });
 });

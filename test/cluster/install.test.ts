@@ -6,6 +6,7 @@ import { join } from 'node:path';
 import { promisify } from 'node:util';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { findHelm } from '../../scripts/chart.ts';
+import type { Promotion } from '../../crds/promotion.ts';
 import { forward } from '../fixtures/forward.ts';
 import { serveHttps } from '../fixtures/git-servers.ts';
 import { chart, helm } from '../fixtures/helm.ts';
@@ -13,7 +14,7 @@ import { kubectl, kubectlOrThrow } from '../fixtures/kubectl.ts';
 import { type Cluster, findCluster } from '../fixtures/kubernetes.ts';
 import { nodesOf } from '../fixtures/pod-world.ts';
 import { startPostgres } from '../fixtures/postgres.ts';
-import { createRepository } from '../fixtures/repository.ts';
+import { createRepository, type ScratchRepository } from '../fixtures/repository.ts';
 
 /** A cluster of ../shared/cluster: images are put into it, and its Pods can reach this machine. */
 const clusterFolder = process.env['CLUSTER_DIR'];
@@ -31,6 +32,7 @@ describe.skipIf(!ready)('the chart, installed', { timeout: 240_000 }, () => {
   const stops: (() => Promise<unknown>)[] = [];
   let megabytes = 0;
   let source = '';
+  let repository: ScratchRepository | null = null;
   let reinstalled = 0;
 
   const k = (...args: string[]) => kubectlOrThrow(here, args);
@@ -91,7 +93,7 @@ describe.skipIf(!ready)('the chart, installed', { timeout: 240_000 }, () => {
 
     const folder = await mkdtemp(join(tmpdir(), 'windlass-install-'));
     stops.push(() => rm(folder, { recursive: true }));
-    const repository = await createRepository(folder);
+    repository = await createRepository(folder);
     const files: Record<string, string> = {};
     for (const name of await readdir(join(example, 'workflows'))) {
       files[`examples/cluster/workflows/${name}`] = await readFile(join(example, 'workflows', name), 'utf8');
@@ -153,6 +155,52 @@ describe.skipIf(!ready)('the chart, installed', { timeout: 240_000 }, () => {
     await k('patch', 'workflow/greet', '-n', 'prod', '--type=json', '-p', JSON.stringify(edit));
     const restored = '--for=jsonpath={.spec.description}=Waits a moment and greets, in a Pod.';
     await k('wait', 'workflow/greet', '-n', 'prod', restored, '--timeout=30s');
+  });
+
+  test('lets a change into prod when somebody with the right to it approves, and nobody else', async () => {
+    for (const [user, role] of [
+      ['ada', 'admin'],
+      ['bob', 'edit'],
+    ] as const) {
+      await k('create', 'rolebinding', user, `--clusterrole=${role}`, `--user=${user}`, '-n', 'team');
+    }
+    const gates = { spec: { gates: [{ approval: { count: 1 } }] } };
+    await k('patch', 'wenv/prod', '-n', 'team', '--type=merge', '-p', JSON.stringify(gates));
+    await repository?.commit({ 'examples/cluster/workflows/greeting.txt': 'good morning\n' }, 'be polite');
+    await k('annotate', 'wsrc/repo', '-n', 'team', 'windlass.dev/requestedAt=now');
+    await k('wait', 'wenv/prod', '-n', 'team', '--for=jsonpath={.status.waiting}=1', '--timeout=60s');
+    const { items } = JSON.parse(await k('get', 'wpro', '-n', 'team', '-o', 'json')) as { items: Promotion[] };
+    const waiting = items.find(({ spec, status }) => spec.environment === 'prod' && status?.phase === 'Gating');
+    expect(waiting?.status?.gates).toContainEqual(expect.objectContaining({ gate: 'approval', open: false }));
+    expect(JSON.stringify(waiting?.status)).not.toContain('No approval can be believed');
+
+    const approve = (user: string) => {
+      const patch = JSON.stringify({ spec: { approvals: [{ user, decision: 'Approve' }] } });
+      const name = `wpro/${waiting?.metadata.name}`;
+      return kubectl(here, ['patch', name, '-n', 'team', '--type=merge', '-p', patch, '--as', user]);
+    };
+    expect((await approve('bob')).stderr).toContain('bob may not approve what goes into environment prod');
+    expect((await approve('ada')).stderr).toBe('');
+    const promoted = '--for=jsonpath={.status.phase}=Succeeded';
+    await k('wait', `wpro/${waiting?.metadata.name}`, '-n', 'team', promoted, '--timeout=60s');
+    expect(await run('polite', 'prod')).toMatchObject({ outputs: { greeting: 'good morning, polite' } });
+  });
+
+  test('shows history to whoever may read it, by a token of Kubernetes', async () => {
+    const address = await k('get', 'service/windlass', '-n', 'windlass', '-o', 'jsonpath={.spec.clusterIP}');
+    const token = (await k('create', 'token', 'windlass-viewer', '-n', 'windlass')).trim();
+    const stranger = (await k('create', 'token', 'default', '-n', 'windlass')).trim();
+    const get = (path: string, bearer: string, init: RequestInit = {}) =>
+      fetch(`http://${address}${path}`, { ...init, headers: { authorization: `Bearer ${bearer}`, ...init.headers } });
+    const run = '/api/v1/namespaces/dev/runs/first';
+    expect((await get(run, 'nobody')).status).toBe(401);
+    expect((await get(run, stranger)).status).toBe(403);
+    const response = await get(run, token);
+    expect(response.status).toBe(200);
+    expect(await response.json()).toMatchObject({ phase: 'Succeeded' });
+    const body = JSON.stringify({ workflow: 'greet' });
+    const write = { method: 'POST', body, headers: { 'content-type': 'application/json' } };
+    expect((await get('/api/v1/namespaces/dev/runs', token, write)).status).toBe(403);
   });
 
   test('is upgraded in the middle of a run, which loses nothing', async () => {

@@ -9,7 +9,7 @@ import {
 } from '../api/intents.ts';
 import { problemTypes, problemUri } from '../api/problem.ts';
 import { type ClusterLogin, openClusterLogin } from '../controller/cluster-client.ts';
-import type { Draft } from '../controller/seams/objects.ts';
+import { type Draft, ObjectRefused } from '../controller/seams/objects.ts';
 import type { Kind } from '../crds/kinds.ts';
 import type { ClusterOptions } from './connection.ts';
 import { CliError, exitCodes, usageError } from './exit.ts';
@@ -39,7 +39,7 @@ export function clusterClient(login: ClusterLogin, project: string | undefined, 
   const history = createClient({
     server: 'http://controller.windlass',
     token: null,
-    fetch: (request) => asked(login.fetch(request)),
+    fetch: (request) => asked(login.fetch(request)).catch(refusal),
     project,
   });
 
@@ -105,6 +105,13 @@ function absent(kind: Kind, namespace: string, name: string): ApiProblem {
   const detail = `There is no ${kind} ${name} in namespace ${namespace}.`;
   const { status, title } = problemTypes['not-found'];
   return new ApiProblem({ type: problemUri('not-found'), title, status, detail, instance: '' });
+}
+
+/** A missing right as a refusal of the controller: a stream that waits for a server to come back does not wait for that. */
+function refusal(error: unknown): never {
+  if (!(error instanceof ObjectRefused)) throw error;
+  const { status, title } = problemTypes.forbidden;
+  throw new ApiProblem({ type: problemUri('forbidden'), title, status, detail: error.message, instance: '' });
 }
 
 /** What somebody has to lift or try again is said with its own exit code; the rest of the errors know theirs. */

@@ -158,13 +158,12 @@ export function openClusterLogin(options: ClusterLoginOptions): ClusterLogin {
         throw error;
       });
       const { pathname, search } = new URL(request.url);
-      const headers = new Headers(request.headers);
-      headers.set('authorization', `Bearer ${await token()}`);
-      const { method, signal } = request;
+      const carried = new Request(new URL(pathname + search, to.url), request);
+      carried.headers.set('authorization', `Bearer ${await token()}`);
       try {
-        return await fetch(new URL(pathname + search, to.url), { method, headers, signal });
+        return await fetch(carried);
       } catch (error) {
-        if (signal.aborted) throw error;
+        if (request.signal.aborted) throw error;
         // The Pod may be gone: the next request looks for another.
         forwarded = null;
         to.close();

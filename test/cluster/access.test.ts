@@ -357,6 +357,8 @@ describe.skipIf(!server)('the command line in a cluster', () => {
     const { stderr, code } = await cli('lists-pods', 'get', 'runs');
     expect(stderr).toContain('the right to create pods/portforward in namespace windlass');
     expect(code).toBe(4);
+    // A stream waits for a controller that is away, but not for a right.
+    expect((await cli('lists-pods', 'logs', 'r1', '-n', 'dev', '--follow')).code).toBe(4);
   });
 
   test("history is read with the login's own token", async () => {

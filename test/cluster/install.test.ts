@@ -190,8 +190,10 @@ describe.skipIf(!ready)('the chart, installed', { timeout: 240_000 }, () => {
     const address = await k('get', 'service/windlass', '-n', 'windlass', '-o', 'jsonpath={.spec.clusterIP}');
     const token = (await k('create', 'token', 'windlass-viewer', '-n', 'windlass')).trim();
     const stranger = (await k('create', 'token', 'default', '-n', 'windlass')).trim();
-    const get = (path: string, bearer: string, init: RequestInit = {}) =>
-      fetch(`http://${address}${path}`, { ...init, headers: { authorization: `Bearer ${bearer}`, ...init.headers } });
+    const get = (path: string, bearer: string, init: RequestInit = {}) => {
+      const headers = { authorization: `Bearer ${bearer}`, 'content-type': 'application/json' };
+      return fetch(`http://${address}${path}`, { ...init, headers });
+    };
     const run = '/api/v1/namespaces/dev/runs/first';
     expect((await get(run, 'nobody')).status).toBe(401);
     expect((await get(run, stranger)).status).toBe(403);
@@ -199,8 +201,7 @@ describe.skipIf(!ready)('the chart, installed', { timeout: 240_000 }, () => {
     expect(response.status).toBe(200);
     expect(await response.json()).toMatchObject({ phase: 'Succeeded' });
     const body = JSON.stringify({ workflow: 'greet' });
-    const write = { method: 'POST', body, headers: { 'content-type': 'application/json' } };
-    expect((await get('/api/v1/namespaces/dev/runs', token, write)).status).toBe(403);
+    expect((await get('/api/v1/namespaces/dev/runs', token, { method: 'POST', body })).status).toBe(403);
   });
 
   test('is upgraded in the middle of a run, which loses nothing', async () => {

@@ -1,4 +1,5 @@
 import { spawn } from 'node:child_process';
+import type { Readable } from 'node:stream';
 import { GitError } from './errors.ts';
 
 export interface GitCommand {
@@ -74,6 +75,12 @@ export function createGitProcesses(): GitProcesses {
 
     const finished = new Promise<GitResult>((resolve, reject) => {
       const timer = setTimeout(() => exceed('time'), command.timeoutMs);
+      child.on('error', (cause: NodeJS.ErrnoException) => {
+        clearTimeout(timer);
+        reject(new GitError(cannotStart(cause), { cause }));
+      });
+      // Out of file descriptors it has no streams, and the error comes in a moment.
+      if ((child.stdout as Readable | undefined) === undefined) return;
       child.stdout.on('data', (chunk: Buffer) => {
         stdoutBytes += chunk.length;
         if (stdoutBytes > command.maxOutputBytes) return exceed('output');
@@ -87,10 +94,6 @@ export function createGitProcesses(): GitProcesses {
       // git may end before it has read all of it (EPIPE); its exit code says what happened.
       child.stdin.on('error', () => {});
       child.stdin.end(command.stdin ?? '');
-      child.on('error', (cause) => {
-        clearTimeout(timer);
-        reject(new GitError('Cannot start git. Install git 2.31 or newer and have it on the PATH.', { cause }));
-      });
       // A background ssh (ControlPersist) keeps our pipes open for minutes after git has ended.
       child.on('exit', () => {
         setTimeout(() => {
@@ -121,6 +124,11 @@ export function createGitProcesses(): GitProcesses {
   }
 
   return { run, close };
+}
+
+function cannotStart({ code, message }: NodeJS.ErrnoException): string {
+  if (code === 'ENOENT') return 'Cannot start git. Install git 2.31 or newer and have it on the PATH.';
+  return `Cannot start git: ${message}. The machine may be out of processes, files or memory.`;
 }
 
 /**

@@ -3,7 +3,7 @@ import type { Workflow, WorkflowSpec } from '../../crds/workflow.ts';
 import type { Store } from '../store/types.ts';
 
 /** Says which environment put a Workflow there; such a Workflow is a projection of the active version. */
-export const environmentLabel = 'windlass.dev/environment';
+const environmentLabel = 'windlass.dev/environment';
 const projectLabel = 'windlass.dev/project';
 /** The digest a projection shows; labels are too short for one, so it is an annotation. */
 export const digestAnnotation = 'windlass.dev/digest';

@@ -3,7 +3,7 @@ import type { KindDefinition } from './metadata.ts';
 
 /**
  * The CustomResourceDefinition of a kind. JSON Schema becomes a structural schema: constants become enums, maps lose
- * their key patterns to a CEL rule, `additionalProperties: false` goes (the API server prunes and reports unknown fields
+ * their key patterns to a CEL rule (or, with values of any type, to lint), `additionalProperties: false` goes (the API server prunes and reports unknown fields
  * itself), and no default is written, as defaults live in core/plan.
  */
 export function crdManifest(definition: KindDefinition): JsonObject {
@@ -76,11 +76,11 @@ function structural(input: object): JsonObject {
     if (key === 'properties') out[key] = mapValues(value as JsonObject);
     else if (key === 'items') out[key] = structural(value as JsonObject);
     else if (key === 'patternProperties')
-      out['additionalProperties'] = structural(Object.values(value as JsonObject)[0] as JsonObject);
-    else if (key === 'propertyNames') {
+      Object.assign(out, mapOf(Object.values(value as JsonObject)[0] as JsonObject));
+    else if (key === 'propertyNames' && !holdsAnything(schema)) {
       const pattern = String(Object.values(value as Record<string, string>)[0]);
       addRule(out, `self.all(key, key.matches('${pattern}'))`, `keys must match ${pattern}`);
-    } else if (key !== 'additionalProperties') out[key] = value;
+    } else if (key !== 'additionalProperties' && key !== 'propertyNames') out[key] = value;
   }
   const itemProperties = (out['items'] as JsonObject | undefined)?.['properties'] as JsonObject | undefined;
   // Merged by key, as everywhere in Kubernetes; also makes the API server refuse two conditions of one type.
@@ -89,6 +89,22 @@ function structural(input: object): JsonObject {
     out['x-kubernetes-list-map-keys'] = ['type'];
   }
   return out;
+}
+
+/** CEL has no type for `additionalProperties` of any type, and refuses every rule on or about such a map. */
+function mapOf(value: JsonObject): JsonObject {
+  return isAnything(value)
+    ? { 'x-kubernetes-preserve-unknown-fields': true }
+    : { additionalProperties: structural(value) };
+}
+
+/** Whether a schema is a map of anything: CEL sees no keys in it, so lint alone checks them. */
+function holdsAnything(map: JsonObject): boolean {
+  return Object.values((map['patternProperties'] ?? {}) as Record<string, JsonObject>).some(isAnything);
+}
+
+function isAnything(schema: JsonObject): boolean {
+  return schema['type'] === undefined && schema['x-kubernetes-preserve-unknown-fields'] === true;
 }
 
 function described(schema: JsonObject): JsonObject {

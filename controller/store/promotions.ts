@@ -1,4 +1,4 @@
-import { and, asc, desc, eq, inArray, isNotNull, isNull, sql } from 'drizzle-orm';
+import { and, asc, desc, eq, inArray, isNotNull, isNull, or, type SQL, sql } from 'drizzle-orm';
 import type { PromotionRow } from '../core/promotion/types.ts';
 import { FenceLost } from '../seams/lease.ts';
 import type { Changes } from './changes.ts';
@@ -18,6 +18,8 @@ type Decision = Parameters<PromotionHistory['commit']>[1];
 type Environment = Parameters<PromotionHistory['commit']>[0];
 
 const finishedKept = 100;
+/** Of those that came to a bad end: their refs must not be taken for new, or none below them would ever have its turn. */
+const refusedKept = 1000;
 
 /** What environments own and run. `leaderFence` is the fence this replica leads its home with; 0 while it does not. */
 export function createPromotionHistory(
@@ -95,20 +97,28 @@ export function createPromotionHistory(
     async ofEnvironment(project, environment) {
       const own = and(eq(promotions.project, project), eq(promotions.environment, environment));
       const newestFirst = [desc(promotions.createdAt), desc(promotions.id)];
-      const [open, finished] = await Promise.all([
+      const finished = and(own, isNotNull(promotions.finishedAt));
+      const refused = or(
+        inArray(promotions.phase, ['Rejected', 'Failed']),
+        inArray(promotions.reason, ['Withdrawn', 'TagDeleted']),
+      );
+      const newest = (which: SQL | undefined, limit: number) =>
+        drizzle
+          .select()
+          .from(promotions)
+          .where(which)
+          .orderBy(desc(promotions.finishedAt), ...newestFirst)
+          .limit(limit);
+      const found = await Promise.all([
         drizzle
           .select()
           .from(promotions)
           .where(and(own, isNull(promotions.finishedAt)))
           .orderBy(...newestFirst),
-        drizzle
-          .select()
-          .from(promotions)
-          .where(and(own, isNotNull(promotions.finishedAt)))
-          .orderBy(desc(promotions.finishedAt), ...newestFirst)
-          .limit(finishedKept),
+        newest(finished, finishedKept),
+        newest(and(finished, refused), refusedKept),
       ]);
-      return [...open, ...finished];
+      return [...new Map(found.flat().map((row) => [row.id, row])).values()];
     },
     async list(filter, { limit, after }) {
       const cursor = after === undefined ? null : readCursor(after);

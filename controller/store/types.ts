@@ -110,7 +110,7 @@ export interface PromotionHistory {
   ): Promise<{ project: string; environment: string; digest: string | null; ref: string | null } | null>;
   upstream(project: string, environment: string): Promise<Omit<UpstreamFact, 'exists'>>;
   get(id: string): Promise<PromotionRow | null>;
-  /** All of one environment that have not finished, and the last 100 that have. */
+  /** All of one environment that have not finished, the last 100 that have, and the last 1,000 that came to a bad end. */
   ofEnvironment(project: string, environment: string): Promise<PromotionRow[]>;
   list(
     filter: { project?: string; environment?: string; phases?: string[] },

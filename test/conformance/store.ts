@@ -381,6 +381,26 @@ export function describeHistory(driver: string, opened: () => Store): void {
       ]);
     });
 
+    test('an environment never forgets what it refused, however much was promoted since', async () => {
+      const project = fresh('p');
+      const ends = [
+        { phase: 'Rejected' as const, reason: 'InvalidRef' },
+        { phase: 'Superseded' as const, reason: 'TagDeleted' },
+        { phase: 'Superseded' as const, reason: 'NewerPromoted' },
+        ...Array.from({ length: 100 }, () => ({ phase: 'Succeeded' as const, reason: 'Promoted' })),
+      ];
+      const rows = ends.map((end, i) =>
+        promotionRow(fresh('promotion'), { project, createdAt: i, finishedAt: i, ...end }),
+      );
+      await opened().promotions.commit({ project, name: 'prod', uid: 'u' }, decision({ promotions: rows }), 1);
+      const shown = await opened().promotions.ofEnvironment(project, 'prod');
+      expect(shown.map(({ createdAt }) => createdAt).toSorted((a, b) => a - b)).toEqual([
+        0,
+        1,
+        ...Array.from({ length: 100 }, (_, i) => 3 + i),
+      ]);
+    });
+
     test('an environment shows all that waits and the last hundred that ended', async () => {
       const project = fresh('p');
       const rows = Array.from({ length: 130 }, (_, i) =>

@@ -72,6 +72,7 @@ export async function startController(options: ControllerOptions): Promise<Runni
     clock,
     lost: () => store.lease.lost,
     env: options.env,
+    troubled: (key, error) => log.warn({ err: error, ...key }, 'following a process failed; it is tried again'),
     allowLoopback: true,
     allowPrivate: true,
   });

@@ -178,7 +178,9 @@ describe('refused, with where and why:', () => {
     [
       'a document of 100 MB, without reading it',
       { 'workflows/a.yaml': { size: 100_000_000 } },
-      ['workflows/a.yaml:1:1: error: the file is over 5 MiB and is not read; make it smaller, or keep it elsewhere [file-too-large]'],
+      [
+        'workflows/a.yaml:1:1: error: the file is over 5 MiB and is not read; make it smaller, or keep it elsewhere [file-too-large]',
+      ],
     ],
   ] as [string, Parameters<typeof treeOf>[0], string[]][])('%s', (_, files, expected) => {
     const { content, diagnostics } = judge(files);

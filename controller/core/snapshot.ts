@@ -81,7 +81,8 @@ export function selectDocuments(
     else if (isSymlink(entry) && (isDocument(entry.path) || !below)) {
       refuse('file-symlink', 'a symlink is not followed; put the file itself here');
     } else if (below && isDocument(entry.path) && !isSymlink(entry)) {
-      if (entry.size > maxReadBytes) refuse('file-too-large', 'the file is over 5 MiB and is not read; make it smaller, or keep it elsewhere');
+      if (entry.size > maxReadBytes)
+        refuse('file-too-large', 'the file is over 5 MiB and is not read; make it smaller, or keep it elsewhere');
       else documents.push(entry);
     }
   }

@@ -1,4 +1,6 @@
 import { execFile } from 'node:child_process';
+import { once } from 'node:events';
+import { createServer, type Socket } from 'node:net';
 import { promisify } from 'node:util';
 import { expect, test } from 'vitest';
 import { createGitProcesses } from './process.ts';
@@ -31,4 +33,27 @@ test('a controller without a file descriptor left cannot start git, says so, and
 test('a machine without git is told to install it', async () => {
   const missing = { args: ['--version'], env: { PATH: '/nonexistent' }, timeoutMs: 10_000, maxOutputBytes: 1000 };
   await expect(createGitProcesses().run(missing)).rejects.toThrow('Install git 2.31 or newer');
+});
+
+test('however many are asked for, eight run at once; the others have their turn', async () => {
+  const connected: Socket[] = [];
+  const server = createServer((socket) => connected.push(socket.on('error', () => {})));
+  server.listen(0, '127.0.0.1');
+  await once(server, 'listening');
+  const { port } = server.address() as { port: number };
+  const git = createGitProcesses();
+  const env = { PATH: process.env['PATH'] ?? '', GIT_ALLOW_PROTOCOL: 'git' };
+  // Each waits for a server that says nothing until it is let go of.
+  const command = { args: ['ls-remote', `git://127.0.0.1:${port}/x`], env, timeoutMs: 20_000, maxOutputBytes: 1000 };
+  let done = 0;
+  const all = Array.from({ length: 20 }, () => git.run(command).finally(() => done++));
+  for (let seen = 0; seen < 20; seen++) {
+    while (connected.length <= seen) await once(server, 'connection');
+    expect(connected.length - done).toBeLessThanOrEqual(8);
+    if (seen >= 7) connected[seen - 7]?.destroy();
+  }
+  for (const socket of connected) socket.destroy();
+  await Promise.all(all);
+  expect(connected).toHaveLength(20);
+  server.close();
 });

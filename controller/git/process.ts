@@ -35,6 +35,8 @@ export interface GitProcesses {
 const killAfterMs = 2_000;
 const pipesAfterExitMs = 1_000;
 const maxStderrBytes = 64 * 1024;
+/** Many refs may be asked about at once; more gits than this only wait for each other's processor. */
+const maxRunning = 8;
 
 /**
  * Each git gets a process group and session of its own: its helpers (ssh, git-remote-https, index-pack) end with it, and
@@ -42,9 +44,23 @@ const maxStderrBytes = 64 * 1024;
  */
 export function createGitProcesses(): GitProcesses {
   const running = new Map<() => void, Promise<unknown>>();
+  const queue: (() => void)[] = [];
+  let free = maxRunning;
   let closing = false;
 
   async function run(command: GitCommand): Promise<GitResult> {
+    if (free > 0) free--;
+    else await new Promise<void>((resolve) => queue.push(resolve));
+    try {
+      return await launch(command);
+    } finally {
+      const next = queue.shift();
+      if (next) next();
+      else free++;
+    }
+  }
+
+  async function launch(command: GitCommand): Promise<GitResult> {
     if (closing) throw new GitError('The repository was closed; the controller is stopping.');
     const { file, args } = withFileLimit(command);
     const child = spawn(file, args, { env: { ...command.env }, detached: true, stdio: ['pipe', 'pipe', 'pipe'] });

@@ -24,7 +24,7 @@ export type StoreOptions = { databaseUrl: string } | { dataDir: string };
 
 export interface StoreDependencies {
   clock: Clock;
-  /** Whose runs and objects these are: a cluster's UID, or host and data directory. */
+  /** Whose all of this is; nobody sees what is another's: a cluster's UID, or host and data directory. */
   home: string;
   log?: (message: string, fields?: object) => void;
 }
@@ -102,9 +102,9 @@ async function assemble(
     objects: createObjectStore(database, home, watches, clock),
     runs: createRunHistory(database, identity, commits),
     promotions: createPromotionHistory(database, identity, replica.leaderFence, changes),
-    versions: createVersionHistory(database),
+    versions: createVersionHistory(database, home),
     refs: createRefHistory(database),
-    events: createEventHistory(database, changes),
+    events: createEventHistory(database, home, changes),
     logs: createLogHistory(database, changes),
     isLeader: () => replica.leaderFence() > 0,
     onLeadership: replica.onLeadership,

@@ -2,6 +2,7 @@ import postgres from 'postgres';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import type { WatchEvent } from '../seams/objects.ts';
 import { describeObjectStore } from '../../test/conformance/objects.ts';
+import { describeHomes } from '../../test/conformance/homes.ts';
 import { describeHistory } from '../../test/conformance/store.ts';
 import { runRow, stepRow, transition } from '../../test/fixtures/history.ts';
 import { startPostgres } from '../../test/fixtures/postgres.ts';
@@ -38,6 +39,7 @@ describe.runIf(server)(`PostgreSQL${skipped}`, () => {
 
   describeObjectStore('PostgreSQL', () => store.objects);
   describeHistory('PostgreSQL', () => store);
+  describeHomes('PostgreSQL', (home) => open(url, home));
 
   describe('replicas of one home', () => {
     test('several that start at once on an empty database all get in', async () => {
@@ -156,7 +158,7 @@ describe.runIf(server)(`PostgreSQL${skipped}`, () => {
       const second: Promise<void>[] = [];
       await sql.begin(async (tx) => {
         await tx`select pg_advisory_xact_lock(${eventLock})`;
-        await tx`insert into events ${tx({ ...event('first'), reason: 'R', at: 1 })}`;
+        await tx`insert into events ${tx({ home: 'order', ...event('first'), reason: 'R', at: 1 })}`;
         const begun = { type: 'Normal' as const, reason: 'Started', message: 'm', at: 1 };
         second.push(
           one.events.append([{ ...event('second'), reason: 'R', at: 1 }]),

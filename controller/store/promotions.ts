@@ -1,4 +1,4 @@
-import { and, asc, desc, eq, inArray, isNotNull, isNull, or, type SQL, sql } from 'drizzle-orm';
+import { and, asc, desc, eq, getTableColumns, inArray, isNotNull, isNull, or, type SQL, sql } from 'drizzle-orm';
 import type { PromotionRow } from '../core/promotion/types.ts';
 import { FenceLost } from '../seams/lease.ts';
 import type { Changes } from './changes.ts';
@@ -17,6 +17,8 @@ import type { PromotionHistory } from './types.ts';
 type Decision = Parameters<PromotionHistory['commit']>[1];
 type Environment = Parameters<PromotionHistory['commit']>[0];
 
+const { home: _home, ...promotionColumns } = getTableColumns(promotions);
+
 const finishedKept = 100;
 /** Of those that came to a bad end: their refs must not be taken for new, or none below them would ever have its turn. */
 const refusedKept = 1000;
@@ -29,15 +31,14 @@ export function createPromotionHistory(
   changes: Changes,
 ): PromotionHistory {
   const { drizzle } = database;
+  const { home } = identity;
 
   /** Locks the leader row to the end of the transaction: whoever takes over waits for it, whoever was replaced finds out. */
   async function fence(tx: Drizzle): Promise<void> {
     const [row] = await tx
       .select({ owner: leaders.owner })
       .from(leaders)
-      .where(
-        and(eq(leaders.home, identity.home), eq(leaders.owner, identity.replica()), eq(leaders.fence, leaderFence())),
-      )
+      .where(and(eq(leaders.home, home), eq(leaders.owner, identity.replica()), eq(leaders.fence, leaderFence())))
       .for('no key update');
     if (!row) throw new FenceLost('this replica does not lead the config kinds of its home');
   }
@@ -46,21 +47,21 @@ export function createPromotionHistory(
     async commit(environment, decision, now) {
       const revision = await drizzle.transaction(async (tx) => {
         await fence(tx);
-        const raised = await raiseRevision(tx, environment);
-        await upsert(tx, decision.promotions);
-        await activate(tx, environment, decision.activate);
+        const raised = await raiseRevision(tx, home, environment);
+        await upsert(tx, home, decision.promotions);
+        await activate(tx, home, environment, decision.activate);
         for (const piece of inPieces(decision.names)) {
-          const names = piece.map((name) => ({ ...name, project: environment.project, at: now }));
+          const names = piece.map((name) => ({ ...name, home, project: environment.project, at: now }));
           await tx.insert(versionNames).values(names).onConflictDoNothing();
         }
-        await insertEvents(tx, journal(environment, decision, now));
+        await insertEvents(tx, home, journal(environment, decision, now));
         if (changes.hasPeers()) await tx.execute(sql`select pg_notify('windlass', '')`);
         return raised;
       });
       if (decision.events.length > 0) changes.emit('events');
       return { revision };
     },
-    active: (project, environment) => activeOf(drizzle, project, environment),
+    active: (project, environment) => activeOf(drizzle, home, project, environment),
     async activeIn(namespace, workflow) {
       const [row] = await drizzle
         .select({
@@ -73,29 +74,37 @@ export function createPromotionHistory(
         .leftJoin(
           activeVersions,
           and(
+            eq(activeVersions.home, environments.home),
             eq(activeVersions.project, environments.project),
             eq(activeVersions.environment, environments.name),
             eq(activeVersions.workflow, workflow),
           ),
         )
-        .where(eq(environments.namespace, namespace));
+        .where(and(eq(environments.home, home), eq(environments.namespace, namespace)));
       return row ?? null;
     },
     async upstream(project, environment) {
       const [active, history, retired, figures] = await Promise.all([
-        activeOf(drizzle, project, environment),
-        historyOf(drizzle, project, environment),
-        retiredOf(drizzle, project, environment),
-        figuresOf(drizzle, project, environment),
+        activeOf(drizzle, home, project, environment),
+        historyOf(drizzle, home, project, environment),
+        retiredOf(drizzle, home, project, environment),
+        figuresOf(drizzle, home, project, environment),
       ]);
       return { active, history, retired, runs: figures };
     },
     async get(id) {
-      const [row] = await drizzle.select().from(promotions).where(eq(promotions.id, id));
+      const [row] = await drizzle
+        .select(promotionColumns)
+        .from(promotions)
+        .where(and(eq(promotions.home, home), eq(promotions.id, id)));
       return row ?? null;
     },
     async ofEnvironment(project, environment) {
-      const own = and(eq(promotions.project, project), eq(promotions.environment, environment));
+      const own = and(
+        eq(promotions.home, home),
+        eq(promotions.project, project),
+        eq(promotions.environment, environment),
+      );
       const newestFirst = [desc(promotions.createdAt), desc(promotions.id)];
       const finished = and(own, isNotNull(promotions.finishedAt));
       const refused = or(
@@ -104,14 +113,14 @@ export function createPromotionHistory(
       );
       const newest = (which: SQL | undefined, limit: number) =>
         drizzle
-          .select()
+          .select(promotionColumns)
           .from(promotions)
           .where(which)
           .orderBy(desc(promotions.finishedAt), ...newestFirst)
           .limit(limit);
       const found = await Promise.all([
         drizzle
-          .select()
+          .select(promotionColumns)
           .from(promotions)
           .where(and(own, isNull(promotions.finishedAt)))
           .orderBy(...newestFirst),
@@ -123,10 +132,11 @@ export function createPromotionHistory(
     async list(filter, { limit, after }) {
       const cursor = after === undefined ? null : readCursor(after);
       const rows = await drizzle
-        .select()
+        .select(promotionColumns)
         .from(promotions)
         .where(
           and(
+            eq(promotions.home, home),
             filter.project === undefined ? undefined : eq(promotions.project, filter.project),
             filter.environment === undefined ? undefined : eq(promotions.environment, filter.environment),
             filter.phases === undefined
@@ -143,7 +153,7 @@ export function createPromotionHistory(
       const [known] = await drizzle
         .select({ namespace: environments.namespace })
         .from(environments)
-        .where(and(eq(environments.project, project), eq(environments.name, environment)));
+        .where(and(eq(environments.home, home), eq(environments.project, project), eq(environments.name, environment)));
       // Asked for at every reconcile; there is nothing to write then.
       if (known?.namespace === namespace) return true;
       try {
@@ -151,8 +161,11 @@ export function createPromotionHistory(
           await fence(tx);
           await tx
             .insert(environments)
-            .values({ project, name: environment, namespace })
-            .onConflictDoUpdate({ target: [environments.project, environments.name], set: { namespace } });
+            .values({ home, project, name: environment, namespace })
+            .onConflictDoUpdate({
+              target: [environments.home, environments.project, environments.name],
+              set: { namespace },
+            });
         });
         return true;
       } catch (error) {
@@ -167,21 +180,29 @@ export function createPromotionHistory(
         await tx
           .update(environments)
           .set({ namespace: null })
-          .where(and(eq(environments.project, project), eq(environments.name, environment)));
+          .where(
+            and(eq(environments.home, home), eq(environments.project, project), eq(environments.name, environment)),
+          );
         await tx
           .delete(activeVersions)
-          .where(and(eq(activeVersions.project, project), eq(activeVersions.environment, environment)));
+          .where(
+            and(
+              eq(activeVersions.home, home),
+              eq(activeVersions.project, project),
+              eq(activeVersions.environment, environment),
+            ),
+          );
       });
     },
   };
 }
 
-async function raiseRevision(tx: Drizzle, { project, name, uid }: Environment): Promise<number> {
+async function raiseRevision(tx: Drizzle, home: string, { project, name, uid }: Environment): Promise<number> {
   const [row] = await tx
     .insert(environments)
-    .values({ project, name, uid, revision: 1 })
+    .values({ home, project, name, uid, revision: 1 })
     .onConflictDoUpdate({
-      target: [environments.project, environments.name],
+      target: [environments.home, environments.project, environments.name],
       set: { uid, revision: sql`${environments.revision} + 1` },
     })
     .returning({ revision: environments.revision });
@@ -189,10 +210,13 @@ async function raiseRevision(tx: Drizzle, { project, name, uid }: Environment): 
   return row.revision;
 }
 
-async function upsert(tx: Drizzle, rows: PromotionRow[]): Promise<void> {
-  const sorted = rows.map((row) => storable(row)).sort((a, b) => (a.id < b.id ? -1 : 1));
+async function upsert(tx: Drizzle, home: string, rows: PromotionRow[]): Promise<void> {
+  const sorted = rows.map((row) => ({ ...storable(row), home })).sort((a, b) => (a.id < b.id ? -1 : 1));
   for (const piece of inPieces(sorted)) {
-    await tx.insert(promotions).values(piece).onConflictDoUpdate({ target: promotions.id, set: promotionChanges });
+    await tx
+      .insert(promotions)
+      .values(piece)
+      .onConflictDoUpdate({ target: promotions.id, set: promotionChanges, setWhere: eq(promotions.home, home) });
   }
 }
 
@@ -208,15 +232,21 @@ const promotionChanges = {
   finishedAt: sql`excluded.finished_at`,
 };
 
-async function activate(tx: Drizzle, environment: Environment, activations: Decision['activate']): Promise<void> {
+async function activate(
+  tx: Drizzle,
+  home: string,
+  environment: Environment,
+  activations: Decision['activate'],
+): Promise<void> {
   const { project, name } = environment;
   for (const { workflow, digest, ref, commit, at } of activations) {
-    await tx.insert(activeHistory).values({ project, environment: name, workflow, digest, ref, commit, at });
+    await tx.insert(activeHistory).values({ home, project, environment: name, workflow, digest, ref, commit, at });
     if (digest === null) {
       await tx
         .delete(activeVersions)
         .where(
           and(
+            eq(activeVersions.home, home),
             eq(activeVersions.project, project),
             eq(activeVersions.environment, name),
             eq(activeVersions.workflow, workflow),
@@ -226,9 +256,9 @@ async function activate(tx: Drizzle, environment: Environment, activations: Deci
       const set = { digest, ref, commit, since: at };
       await tx
         .insert(activeVersions)
-        .values({ project, environment: name, workflow, ...set })
+        .values({ home, project, environment: name, workflow, ...set })
         .onConflictDoUpdate({
-          target: [activeVersions.project, activeVersions.environment, activeVersions.workflow],
+          target: [activeVersions.home, activeVersions.project, activeVersions.environment, activeVersions.workflow],
           set,
         });
     }
@@ -247,7 +277,7 @@ function journal({ project, name }: Environment, decision: Decision, at: number)
   }));
 }
 
-function activeOf(db: Drizzle, project: string, environment: string) {
+function activeOf(db: Drizzle, home: string, project: string, environment: string) {
   return db
     .select({
       workflow: activeVersions.workflow,
@@ -257,17 +287,24 @@ function activeOf(db: Drizzle, project: string, environment: string) {
       since: activeVersions.since,
     })
     .from(activeVersions)
-    .where(and(eq(activeVersions.project, project), eq(activeVersions.environment, environment)))
+    .where(
+      and(
+        eq(activeVersions.home, home),
+        eq(activeVersions.project, project),
+        eq(activeVersions.environment, environment),
+      ),
+    )
     .orderBy(asc(activeVersions.workflow));
 }
 
 /** Every digest that was ever active. */
-async function historyOf(db: Drizzle, project: string, environment: string) {
+async function historyOf(db: Drizzle, home: string, project: string, environment: string) {
   const rows = await db
     .selectDistinct({ workflow: activeHistory.workflow, digest: sql<string>`${activeHistory.digest}` })
     .from(activeHistory)
     .where(
       and(
+        eq(activeHistory.home, home),
         eq(activeHistory.project, project),
         eq(activeHistory.environment, environment),
         isNotNull(activeHistory.digest),
@@ -277,7 +314,7 @@ async function historyOf(db: Drizzle, project: string, environment: string) {
 }
 
 /** Workflows whose last entry retired them. */
-async function retiredOf(db: Drizzle, project: string, environment: string) {
+async function retiredOf(db: Drizzle, home: string, project: string, environment: string) {
   const rows = await db
     .selectDistinctOn([activeHistory.workflow], {
       workflow: activeHistory.workflow,
@@ -287,12 +324,14 @@ async function retiredOf(db: Drizzle, project: string, environment: string) {
       since: activeHistory.at,
     })
     .from(activeHistory)
-    .where(and(eq(activeHistory.project, project), eq(activeHistory.environment, environment)))
+    .where(
+      and(eq(activeHistory.home, home), eq(activeHistory.project, project), eq(activeHistory.environment, environment)),
+    )
     .orderBy(asc(activeHistory.workflow), desc(activeHistory.id));
   return rows.filter((row) => row.digest === null).map(({ digest: _digest, ...retired }) => retired);
 }
 
-function figuresOf(db: Drizzle, project: string, environment: string) {
+function figuresOf(db: Drizzle, home: string, project: string, environment: string) {
   return db
     .select({
       workflow: runs.workflow,
@@ -301,8 +340,15 @@ function figuresOf(db: Drizzle, project: string, environment: string) {
       succeeded: sql<number>`(count(*) filter (where ${runs.phase} = 'Succeeded'))::int`,
     })
     .from(runs)
-    .innerJoin(environments, eq(environments.namespace, runs.namespace))
-    .where(and(eq(environments.project, project), eq(environments.name, environment), sql`${runs.counted}`))
+    .innerJoin(environments, and(eq(environments.home, runs.home), eq(environments.namespace, runs.namespace)))
+    .where(
+      and(
+        eq(environments.home, home),
+        eq(environments.project, project),
+        eq(environments.name, environment),
+        sql`${runs.counted}`,
+      ),
+    )
     .groupBy(runs.workflow, runs.digest)
     .orderBy(asc(runs.workflow), asc(runs.digest));
 }

@@ -38,7 +38,10 @@ export function createRunHistory(
     async load(ids) {
       if (ids.length === 0) return [];
       const [runRows, stepRows, attemptRows] = await Promise.all([
-        drizzle.select(runColumns).from(runs).where(inArray(runs.id, ids)),
+        drizzle
+          .select(runColumns)
+          .from(runs)
+          .where(and(inArray(runs.id, ids), eq(runs.home, home))),
         drizzle.select().from(steps).where(inArray(steps.runId, ids)),
         drizzle
           .select()
@@ -62,14 +65,17 @@ export function createRunHistory(
         .where(and(inArray(runs.id, ids), eq(runs.owner, replica()), isNull(runs.finishedAt)));
     },
     async get(id) {
-      const [row] = await drizzle.select(runColumns).from(runs).where(eq(runs.id, id));
+      const [row] = await drizzle
+        .select(runColumns)
+        .from(runs)
+        .where(and(eq(runs.id, id), eq(runs.home, home)));
       return row ?? null;
     },
     async getByName(namespace, name) {
       const [row] = await drizzle
         .select(runColumns)
         .from(runs)
-        .where(and(eq(runs.namespace, namespace), eq(runs.name, name)))
+        .where(and(eq(runs.home, home), eq(runs.namespace, namespace), eq(runs.name, name)))
         .orderBy(desc(runs.createdAt), desc(runs.id))
         .limit(1);
       return row ?? null;
@@ -78,7 +84,7 @@ export function createRunHistory(
       const rows = await drizzle
         .select(runColumns)
         .from(runs)
-        .where(and(...conditions(filter), after === undefined ? undefined : before(after)))
+        .where(and(eq(runs.home, home), ...conditions(filter), after === undefined ? undefined : before(after)))
         .orderBy(desc(runs.createdAt), desc(runs.id))
         .limit(limit + 1);
       return page(rows, limit, (row) => ({ at: row.createdAt, id: row.id }));

@@ -5,6 +5,7 @@ import { readEnvironments, selectDocuments } from '../core/snapshot.ts';
 import type { Repository } from '../git/repository.ts';
 import type { Store } from '../store/types.ts';
 import { readPaths } from './judge-commit.ts';
+import { mustLead } from './leads.ts';
 
 /** Says which source an Environment was read from; only those are taken away when their file goes. */
 const managedBy = 'windlass.dev/source';
@@ -13,7 +14,7 @@ const onlyEnvironment = 'dev';
 
 /**
  * Makes the project's Environments what the files at the branch's tip say (on a laptop, where nobody applies them). One
- * mistake changes nothing: all diagnostics are returned and the environments stay as they were.
+ * mistake changes nothing: all diagnostics are returned and the environments stay as they were. @throws FenceLost
  */
 export async function applyEnvironmentFiles(
   { store }: { store: Store },
@@ -43,6 +44,7 @@ export async function applyEnvironmentFiles(
     wanted.set(onlyEnvironment, { source: { name }, track: { branch: source.spec.branch } });
   }
   for (const [environment, spec] of wanted) {
+    mustLead(store);
     await store.objects.apply({
       kind: 'Environment',
       metadata: { name: environment, namespace: project, labels: { [managedBy]: name } },
@@ -53,7 +55,9 @@ export async function applyEnvironmentFiles(
     namespace: project,
     labels: { [managedBy]: name },
   })) {
-    if (!wanted.has(metadata.name)) await store.objects.delete('Environment', project, metadata.name, metadata.uid);
+    if (wanted.has(metadata.name)) continue;
+    mustLead(store);
+    await store.objects.delete('Environment', project, metadata.name, metadata.uid);
   }
   return [];
 }

@@ -1,6 +1,7 @@
 import type { Environment } from '../../crds/environment.ts';
 import type { Workflow, WorkflowSpec } from '../../crds/workflow.ts';
 import type { Store } from '../store/types.ts';
+import { mustLead } from './leads.ts';
 
 /** Says which environment put a Workflow there; such a Workflow is a projection of the active version. */
 const environmentLabel = 'windlass.dev/environment';
@@ -20,6 +21,7 @@ export async function syncProjections(store: Store, environment: Environment): P
   for (const { workflow, digest } of active) {
     const snapshot = await store.versions.get(digest);
     if (!snapshot) throw new Error(`version ${digest} of ${workflow} is active in ${name} but not stored`);
+    mustLead(store);
     await store.objects.apply({
       kind: 'Workflow',
       metadata: {
@@ -33,13 +35,16 @@ export async function syncProjections(store: Store, environment: Environment): P
   }
   for (const { metadata } of await projectionsOf(store, project, name)) {
     const stays = metadata.namespace === namespace && active.some(({ workflow }) => workflow === metadata.name);
-    if (!stays) await store.objects.delete('Workflow', metadata.namespace, metadata.name, metadata.uid);
+    if (stays) continue;
+    mustLead(store);
+    await store.objects.delete('Workflow', metadata.namespace, metadata.name, metadata.uid);
   }
 }
 
 /** Takes away every projection of an environment that is gone. */
 export async function retireProjections(store: Store, project: string, environment: string): Promise<void> {
   for (const { metadata } of await projectionsOf(store, project, environment)) {
+    mustLead(store);
     await store.objects.delete('Workflow', metadata.namespace, metadata.name, metadata.uid);
   }
 }

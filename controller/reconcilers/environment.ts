@@ -11,6 +11,7 @@ import type { Store } from '../store/types.ts';
 import { gatherPromotionFacts, promotionsInto, type PromotionWorld, supplyFacts } from './environment-facts.ts';
 import { retireProjections, syncProjections } from './environment-workflows.ts';
 import { keyOf, splitKey } from './keys.ts';
+import { mustLead } from './leads.ts';
 import type { Metrics } from './metrics.ts';
 import type { Repositories } from './repositories.ts';
 import type { KindStatusWriter } from './statuses.ts';
@@ -106,6 +107,7 @@ export function createEnvironmentReconciler(deps: EnvironmentReconcilerDependenc
   async function perform(environment: Environment, decision: PromotionDecision): Promise<void> {
     const { namespace, name } = environment.metadata;
     for (const { name: promotion, ref } of decision.create) {
+      mustLead(store);
       try {
         await store.objects.create({
           kind: 'Promotion',

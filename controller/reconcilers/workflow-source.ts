@@ -11,6 +11,7 @@ import type { FetchedRef } from '../git/refs.ts';
 import { watchLocal } from '../git/watch.ts';
 import { createLoop, type Loop, type Requeue } from '../runtime/loop.ts';
 import type { Clock } from '../seams/clock.ts';
+import { FenceLost } from '../seams/lease.ts';
 import type { RefRow, Store } from '../store/types.ts';
 import { applyEnvironmentFiles } from './environment-files.ts';
 import { keyOf, splitKey } from './keys.ts';
@@ -108,6 +109,8 @@ export function createSourceReconciler(deps: SourceReconcilerDependencies): Sour
       );
       return { requeueAt: nextFetch(source) };
     } catch (error) {
+      // Whoever leads now fetches by itself, and says how that went.
+      if (error instanceof FenceLost) return { requeueAt: null };
       metrics.fetched(name, (clock.monotonic() - begun) / 1000, false);
       const reason = error instanceof Error ? error.name : 'Unknown';
       const message = error instanceof Error ? error.message : String(error);

@@ -8,6 +8,7 @@ import { createEventHistory } from './events.ts';
 import type { Replica } from './lease.ts';
 import { enterAlone, enterReplica } from './lease.ts';
 import { lockDataDirectory } from './lock-file.ts';
+import { createLeaderFence } from './leader-fence.ts';
 import { createLogHistory } from './logs.ts';
 import { createObjectWatches } from './object-watches.ts';
 import { createObjectStore } from './objects.ts';
@@ -81,6 +82,7 @@ async function assemble(
   const { drizzle } = database;
   const identity = { home, replica: () => replica.lease.replica };
   const failed = (error: unknown) => report('a listener of the store threw', { error });
+  const fence = createLeaderFence(identity, replica.leaderFence);
   const changes = createChanges(replica.hasPeers, failed);
   const watches = createObjectWatches(database, home, changes, failed);
   const commits = createRunCommits(database, changes, clock);
@@ -101,9 +103,9 @@ async function assemble(
     },
     objects: createObjectStore(database, home, watches, clock),
     runs: createRunHistory(database, identity, commits),
-    promotions: createPromotionHistory(database, identity, replica.leaderFence, changes),
-    versions: createVersionHistory(database, home),
-    refs: createRefHistory(database),
+    promotions: createPromotionHistory(database, home, fence, changes),
+    versions: createVersionHistory(database, home, fence),
+    refs: createRefHistory(database, fence),
     events: createEventHistory(database, home, changes),
     logs: createLogHistory(database, changes),
     isLeader: () => replica.leaderFence() > 0,

@@ -187,6 +187,12 @@ describe.runIf(server)(`PostgreSQL${skipped}`, () => {
         await expect(taker.promotions.commit(environment, nothing, 1)).rejects.toMatchObject({ name: 'FenceLost' });
         await expect(taker.promotions.own('p', 'e', 'taken')).rejects.toMatchObject({ name: 'FenceLost' });
         await expect(taker.promotions.disown('p', 'e')).rejects.toMatchObject({ name: 'FenceLost' });
+        await expect(taker.refs.record('source', [], 1)).rejects.toMatchObject({ name: 'FenceLost' });
+        const verdict = { ok: false as const, reason: 'NoWorkflows' as const, diagnostics: [] };
+        await expect(taker.versions.putContent('source', 'c', 'p', verdict)).rejects.toMatchObject({
+          name: 'FenceLost',
+        });
+        expect(await taker.versions.content('source', 'c', 'p')).toBeNull();
         await taker.runs.create(runRow('of-the-stalled'));
         expect(await child.ask({ do: 'claim' })).toEqual([{ id: 'of-the-stalled', fence: 1 }]);
         expect(await child.ask({ do: 'promote' })).toMatchObject({ revision: 1 });

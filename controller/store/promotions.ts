@@ -1,13 +1,12 @@
 import { and, asc, desc, eq, getTableColumns, inArray, isNotNull, isNull, or, type SQL, sql } from 'drizzle-orm';
 import type { PromotionRow } from '../core/promotion/types.ts';
-import { FenceLost } from '../seams/lease.ts';
 import type { Changes } from './changes.ts';
 import type { Database, Drizzle } from './database.ts';
 import { sqlState } from './errors.ts';
 import { insertEvents } from './events.ts';
+import type { LeaderFence } from './leader-fence.ts';
 import { page, readCursor } from './page.ts';
 import { inPieces } from './pieces.ts';
-import { leaders } from './schema/leases.ts';
 import { activeHistory, activeVersions, environments, promotions } from './schema/promotions.ts';
 import { runs } from './schema/runs.ts';
 import { versionNames } from './schema/versions.ts';
@@ -23,25 +22,14 @@ const finishedKept = 100;
 /** Of those that came to a bad end: their refs must not be taken for new, or none below them would ever have its turn. */
 const refusedKept = 1000;
 
-/** What environments own and run. `leaderFence` is the fence this replica leads its home with; 0 while it does not. */
+/** What environments own and run. */
 export function createPromotionHistory(
   database: Database,
-  identity: { home: string; replica(): string },
-  leaderFence: () => number,
+  home: string,
+  fence: LeaderFence,
   changes: Changes,
 ): PromotionHistory {
   const { drizzle } = database;
-  const { home } = identity;
-
-  /** Locks the leader row to the end of the transaction: whoever takes over waits for it, whoever was replaced finds out. */
-  async function fence(tx: Drizzle): Promise<void> {
-    const [row] = await tx
-      .select({ owner: leaders.owner })
-      .from(leaders)
-      .where(and(eq(leaders.home, home), eq(leaders.owner, identity.replica()), eq(leaders.fence, leaderFence())))
-      .for('no key update');
-    if (!row) throw new FenceLost('this replica does not lead the config kinds of its home');
-  }
 
   return {
     async commit(environment, decision, now) {

@@ -135,6 +135,7 @@ export interface VersionHistory {
   namesOf(project: string, digests: string[]): Promise<VersionName[]>;
   /** What a commit of a source holds below a path, judged once and kept. */
   content(sourceId: string, commit: string, path: string): Promise<RefContent | null>;
+  /** @throws FenceLost */
   putContent(sourceId: string, commit: string, path: string, content: RefContent): Promise<void>;
 }
 
@@ -143,6 +144,7 @@ export interface RefHistory {
   /**
    * Records a fetch: new tags are inserted; a tag at another commit gets `movedTo` and keeps its commit; a tag that is
    * gone is marked deleted; branches are moved. Returns the rows as they are now.
+   * @throws FenceLost
    */
   record(
     sourceId: string,

@@ -1,6 +1,7 @@
 import { and, asc, desc, eq, getTableColumns, inArray, sql } from 'drizzle-orm';
 import type { FileStore } from '../seams/executor.ts';
 import type { Database } from './database.ts';
+import type { LeaderFence } from './leader-fence.ts';
 import { page, readCursor } from './page.ts';
 import { inPieces } from './pieces.ts';
 import { blobs, refContents, versionNames, versions } from './schema/versions.ts';
@@ -12,7 +13,11 @@ const blobsPerInsert = 64;
 const { id: _id, home: _home, ...nameColumns } = getTableColumns(versionNames);
 
 /** Versions by content digest and their files, shared by all homes; their names in this one. */
-export function createVersionHistory({ drizzle }: Database, home: string): VersionHistory & FileStore {
+export function createVersionHistory(
+  { drizzle }: Database,
+  home: string,
+  fence: LeaderFence,
+): VersionHistory & FileStore {
   return {
     async put(snapshots, contents, at) {
       await drizzle.transaction(async (tx) => {
@@ -77,10 +82,13 @@ export function createVersionHistory({ drizzle }: Database, home: string): Versi
       return row?.content ?? null;
     },
     async putContent(sourceId, commit, path, content) {
-      await drizzle
-        .insert(refContents)
-        .values({ sourceId, commit, path, content: storable(content) })
-        .onConflictDoNothing();
+      await drizzle.transaction(async (tx) => {
+        await fence(tx);
+        await tx
+          .insert(refContents)
+          .values({ sourceId, commit, path, content: storable(content) })
+          .onConflictDoNothing();
+      });
     },
     async files(digest) {
       const [version] = await drizzle

@@ -16,7 +16,7 @@ import type { Repository } from '../git/repository.ts';
 import type { Clock } from '../seams/clock.ts';
 import type { RefRow, Store } from '../store/types.ts';
 import { judgeCommit } from './judge-commit.ts';
-import type { Repositories } from './repositories.ts';
+import { type Repositories, sourceKey } from './repositories.ts';
 import { tagFacts } from './tags.ts';
 
 /** The facts of one environment, with what is needed to read more of them. */
@@ -44,8 +44,9 @@ export async function gatherPromotionFacts(deps: FactsDependencies, environment:
   const { namespace: project, name } = environment.metadata;
   const { spec } = environment;
   const source = await store.objects.get('WorkflowSource', project, spec.source.name);
-  const repository = source ? repositories.get(source.metadata.uid) : null;
-  const refs = source ? await store.refs.list(source.metadata.uid) : [];
+  const refs = source ? await store.refs.list(sourceKey(source)) : [];
+  // Without refs nothing was recorded of it yet: what is not there may come.
+  const repository = source && refs.length > 0 ? repositories.get(source) : null;
   const active = await store.promotions.active(project, name);
   const promotions = await promotionFacts(deps, environment, repository, [
     ...new Set(active.map(({ commit }) => commit)),
@@ -81,9 +82,9 @@ async function tags(repository: Repository, refs: RefRow[], branch: string): Pro
 }
 
 function sourceError(source: WorkflowSource, repository: Repository | null): string | null {
-  if (!repository) return 'the source has not been fetched yet';
   const ready = source.status?.conditions?.find((condition) => condition.type === 'Ready');
-  return ready?.status === 'False' ? ready.message : null;
+  if (ready?.status === 'False') return ready.message;
+  return repository ? null : 'the source has not been fetched yet';
 }
 
 /** The promotions into an environment, whether it is there or not, each with its object; null when that was deleted. */
@@ -191,13 +192,13 @@ async function contentOf(
   repository: Repository | null,
   commit: string,
 ): Promise<RefContent | null> {
-  const { uid } = source.metadata;
+  const id = sourceKey(source);
   const path = source.spec.path ?? defaultPath;
-  const known = await store.versions.content(uid, commit, path);
+  const known = await store.versions.content(id, commit, path);
   if (known || !repository) return known;
   if ((await repository.commitInfo(commit)) === null) return { ok: false, reason: 'UnknownRef', diagnostics: [] };
   const { content, snapshots, blobs } = await judgeCommit(repository, commit, path);
   await store.versions.put(snapshots, blobs, clock.now());
-  await store.versions.putContent(uid, commit, path, content);
+  await store.versions.putContent(id, commit, path, content);
   return content;
 }

@@ -6,6 +6,7 @@ import type { Repository } from '../git/repository.ts';
 import type { Store } from '../store/types.ts';
 import { readPaths } from './judge-commit.ts';
 import { mustLead } from './leads.ts';
+import { sourceKey } from './repositories.ts';
 
 /** Says which source an Environment was read from; only those are taken away when their file goes. */
 const managedBy = 'windlass.dev/source';
@@ -23,9 +24,7 @@ export async function applyEnvironmentFiles(
   repository: Repository,
 ): Promise<Diagnostic[]> {
   const { namespace: project, name } = source.metadata;
-  const tip = (await store.refs.list(source.metadata.uid)).find(
-    (row) => row.ref === `refs/heads/${source.spec.branch}`,
-  );
+  const tip = (await store.refs.list(sourceKey(source))).find((row) => row.ref === `refs/heads/${source.spec.branch}`);
   if (!tip) return [];
   const entries = await repository.tree(tip.commit, path);
   const selected = selectDocuments(entries, path);

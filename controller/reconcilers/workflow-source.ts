@@ -16,7 +16,7 @@ import type { RefRow, Store } from '../store/types.ts';
 import { applyEnvironmentFiles } from './environment-files.ts';
 import { keyOf, splitKey } from './keys.ts';
 import type { Metrics } from './metrics.ts';
-import type { Repositories } from './repositories.ts';
+import { type Repositories, sourceKey } from './repositories.ts';
 import type { KindStatusWriter } from './statuses.ts';
 import { tagFacts } from './tags.ts';
 
@@ -55,8 +55,25 @@ export function createSourceReconciler(deps: SourceReconcilerDependencies): Sour
   const stops: (() => void)[] = [];
   /** Watches on local repositories, by source uid. */
   const watches = new Map<string, { url: string; stop: () => void }>();
+  /** What is known to be all that is kept of a source, by its uid. */
+  const keys = new Map<string, string>();
+  /** Keys of the loop that are reconciled now, with the sources that were deleted meanwhile. */
+  const running = new Map<string, WorkflowSource[]>();
+  let leaving: Promise<unknown> = Promise.resolve();
 
   async function reconcile(key: string): Promise<Requeue> {
+    const deleted: WorkflowSource[] = [];
+    running.set(key, deleted);
+    try {
+      return await look(key);
+    } finally {
+      running.delete(key);
+      // What was fetched after they went.
+      for (const source of deleted) await letGo(source);
+    }
+  }
+
+  async function look(key: string): Promise<Requeue> {
     if (!store.isLeader()) return { requeueAt: null };
     const [namespace, name] = splitKey(key);
     const source = await store.objects.get('WorkflowSource', namespace, name);
@@ -77,9 +94,11 @@ export function createSourceReconciler(deps: SourceReconcilerDependencies): Sour
     try {
       watchPushes(key, source);
       const environments = await environmentsOf(source);
+      if (keys.get(uid) !== sourceKey(source)) keys.delete(uid);
       const repository = await repositories.open(source, environments.flatMap(trackedBranches));
       const fetched = await repository.fetch();
-      const refs = await store.refs.record(uid, fetched.filter(isCommit), clock.now());
+      const refs = await store.refs.record(sourceKey(source), fetched.filter(isCommit), clock.now());
+      await dropEarlier(source);
       metrics.fetched(name, (clock.monotonic() - begun) / 1000, true);
       const problems =
         deps.environmentsPath === null
@@ -126,6 +145,16 @@ export function createSourceReconciler(deps: SourceReconcilerDependencies): Sour
     }
   }
 
+  /** What was fetched from the url that the source had before. */
+  async function dropEarlier(source: WorkflowSource): Promise<void> {
+    const { uid } = source.metadata;
+    const key = sourceKey(source);
+    if (keys.get(uid) === key) return;
+    await store.refs.drop(uid, key);
+    await repositories.drop(uid, key);
+    keys.set(uid, key);
+  }
+
   async function environmentsOf(source: WorkflowSource): Promise<Environment[]> {
     const all = await store.objects.list('Environment', { namespace: source.metadata.namespace });
     return all.filter((environment) => environment.spec.source.name === source.metadata.name);
@@ -162,18 +191,29 @@ export function createSourceReconciler(deps: SourceReconcilerDependencies): Sour
   }
 
   function gone(source: WorkflowSource): void {
-    const { uid } = source.metadata;
+    running.get(keyOf(source))?.push(source);
+    deps.onFetched(source.metadata.namespace, source.metadata.name);
+    leaving = Promise.all([leaving, letGo(source)]);
+  }
+
+  async function letGo({ metadata: { uid } }: WorkflowSource): Promise<void> {
     watches.get(uid)?.stop();
     watches.delete(uid);
+    keys.delete(uid);
     statuses.forgetId(uid);
-    repositories.forget(uid).catch((error: unknown) => log.warn({ err: error }, 'closing a repository failed'));
-    deps.onFetched(source.metadata.namespace, source.metadata.name);
+    try {
+      await repositories.drop(uid, null);
+      if (store.isLeader()) await store.refs.drop(uid, null);
+    } catch (error) {
+      log.warn({ err: error, source: uid }, 'what was fetched from a deleted source stays');
+    }
   }
 
   return {
     loop,
     async start() {
       const generations = new Map<string, string>();
+      await repositories.sweep(await store.objects.list('WorkflowSource'));
       stops.push(
         await store.objects.watch('WorkflowSource', ({ type, object }) => {
           const key = keyOf(object);
@@ -205,6 +245,7 @@ export function createSourceReconciler(deps: SourceReconcilerDependencies): Sour
       for (const stop of stops) stop();
       for (const { stop } of watches.values()) stop();
       await loop.stop();
+      await leaving;
     },
   };
 }

@@ -1,8 +1,8 @@
-import { and, asc, eq, sql } from 'drizzle-orm';
+import { and, asc, eq, ne, sql } from 'drizzle-orm';
 import type { Database, Drizzle } from './database.ts';
 import type { LeaderFence } from './leader-fence.ts';
 import { inPieces } from './pieces.ts';
-import { refs } from './schema/versions.ts';
+import { refContents, refs } from './schema/versions.ts';
 import { storable } from './storable.ts';
 import type { RefHistory } from './types.ts';
 
@@ -33,6 +33,15 @@ export function createRefHistory({ drizzle }: Database, fence: LeaderFence): Ref
             ),
           );
         return ofSource(tx, sourceId);
+      });
+    },
+    drop(source, keep) {
+      return drizzle.transaction(async (tx) => {
+        await fence(tx);
+        for (const table of [refs, refContents]) {
+          const own = sql`starts_with(${table.sourceId}, ${`${source}-`})`;
+          await tx.delete(table).where(and(own, keep === null ? undefined : ne(table.sourceId, keep)));
+        }
       });
     },
   };

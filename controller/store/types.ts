@@ -24,6 +24,7 @@ export interface VersionName {
 }
 
 export interface RefRow {
+  /** Made of the source and its URL. */
   sourceId: string;
   /** refs/tags/… or refs/heads/… */
   ref: string;
@@ -151,6 +152,8 @@ export interface RefHistory {
     refs: Omit<RefRow, 'sourceId' | 'firstSeenAt' | 'movedTo' | 'deleted'>[],
     now: Instant,
   ): Promise<RefRow[]>;
+  /** Forgets refs and contents of every source id that begins with `<source>-`, except `keep`. @throws FenceLost */
+  drop(source: string, keep: string | null): Promise<void>;
 }
 
 export interface EventHistory {

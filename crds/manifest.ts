@@ -67,7 +67,7 @@ function structural(input: object): JsonObject {
   const schema = input as JsonObject;
   const literals = (schema['anyOf'] as JsonObject[] | undefined)?.map((option) => option['const']);
   if (literals?.every((literal) => literal !== undefined)) {
-    return { type: 'string', enum: literals as JsonValue[], ...described(schema) };
+    return { type: 'string', enum: literals, ...described(schema) };
   }
   if (schema['const'] !== undefined)
     return { type: typeof schema['const'], enum: [schema['const']], ...described(schema) };

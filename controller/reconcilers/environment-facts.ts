@@ -9,12 +9,14 @@ import type {
   PromotionFacts,
   PromotionRow,
   RefContent,
+  SourceError,
   TagFact,
   UpstreamFact,
 } from '../core/promotion/types.ts';
 import type { Repository } from '../git/repository.ts';
 import type { Clock } from '../seams/clock.ts';
 import type { RefRow, Store } from '../store/types.ts';
+import { invalidEnvironments } from './environment-files.ts';
 import { judgeCommit } from './judge-commit.ts';
 import { type Repositories, sourceKey } from './repositories.ts';
 import { tagFacts } from './tags.ts';
@@ -81,10 +83,13 @@ async function tags(repository: Repository, refs: RefRow[], branch: string): Pro
   return await tagFacts(repository, refs, branch);
 }
 
-function sourceError(source: WorkflowSource, repository: Repository | null): string | null {
+function sourceError(source: WorkflowSource, repository: Repository | null): SourceError | null {
   const ready = source.status?.conditions?.find((condition) => condition.type === 'Ready');
-  if (ready?.status === 'False') return ready.message;
-  return repository ? null : 'the source has not been fetched yet';
+  if (ready?.status === 'False') {
+    const reason = ready.reason === invalidEnvironments ? invalidEnvironments : 'SourceUnreachable';
+    return { reason, message: ready.message };
+  }
+  return repository ? null : { reason: 'SourceUnreachable', message: 'the source has not been fetched yet' };
 }
 
 /** The promotions into an environment, whether it is there or not, each with its object; null when that was deleted. */

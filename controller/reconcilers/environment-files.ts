@@ -8,6 +8,9 @@ import { readPaths } from './judge-commit.ts';
 import { mustLead } from './leads.ts';
 import { sourceKey } from './repositories.ts';
 
+/** Of a source and all that comes from it, while one of its environment files has a mistake. */
+export const invalidEnvironments = 'InvalidEnvironments';
+
 /** Says which source an Environment was read from; only those are taken away when their file goes. */
 const managedBy = 'windlass.dev/source';
 /** What a repository without environment files gets: one that follows the branch. */
@@ -34,7 +37,10 @@ export async function applyEnvironmentFiles(
     ids,
     selected.documents.map((entry) => entry.path),
   );
-  const { environments, diagnostics } = readEnvironments(documents);
+  const { environments, diagnostics } = readEnvironments(
+    documents,
+    (await store.objects.list('WorkflowSource', { namespace: project })).map(({ metadata }) => metadata.name),
+  );
   const problems = [...selected.diagnostics, ...diagnostics].filter((diagnostic) => diagnostic.severity === 'error');
   if (problems.length > 0) return problems;
 

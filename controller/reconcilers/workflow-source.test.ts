@@ -38,6 +38,44 @@ describe('on a laptop', () => {
       ]);
     },
   );
+
+  test('a mistake in its environment files changes no environment, and is told once for a commit', async () => {
+    const repository = await quickstartRepository(join(world.directory, 'team'));
+    await world.serve(repository);
+    const before = await world.until(
+      'all environments are there',
+      () => world.client.environments(),
+      ({ items }) => items.length === 3,
+    );
+    const prod = before.items.find(({ name }) => name === 'prod');
+    const at = { namespace: 'default', name: 'repo' };
+    await repository.commit({ 'environments/staging.yaml': null }, 'Without staging');
+    const problem = 'environments/prod.yaml:';
+    const ready = { type: 'Ready', status: 'False', reason: 'InvalidEnvironments' };
+    await world.until(
+      'prod says why',
+      () => world.client.environment('prod'),
+      ({ conditions }) => conditions.some(({ reason }) => reason === ready.reason),
+    );
+    await world.client.reconcileSource(at);
+    const source = await world.until(
+      'the request is handled',
+      () => world.client.get('WorkflowSource', at),
+      ({ metadata, status }) => status?.lastHandledReconcileAt === metadata.annotations['windlass.dev/requestedAt'],
+    );
+    expect(source.status?.conditions).toContainEqual(
+      expect.objectContaining({ ...ready, message: expect.stringContaining(problem) }),
+    );
+    const after = await world.client.environments();
+    expect(after.items.map(({ name, spec }) => [name, spec])).toEqual(
+      before.items.map(({ name, spec }) => [name, spec]),
+    );
+    expect(after.items.find(({ name }) => name === 'prod')?.spec).toEqual(prod?.spec);
+    const { items } = await world.client.events({ kind: 'WorkflowSource' });
+    expect(items).toMatchObject([
+      { type: 'Warning', reason: 'InvalidEnvironments', message: expect.stringContaining(problem) },
+    ]);
+  });
 });
 
 describe('what is kept of a source', () => {

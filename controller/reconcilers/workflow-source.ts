@@ -2,7 +2,7 @@ import type { Logger } from 'pino';
 import type { Environment } from '../../crds/environment.ts';
 import type { WorkflowSource, WorkflowSourceStatus } from '../../crds/workflow-source.ts';
 import { type Assertion, nextConditions } from '../core/conditions.ts';
-import { formatDiagnostic } from '../core/diagnostic.ts';
+import { type Diagnostic, formatDiagnostic } from '../core/diagnostic.ts';
 import { parseDuration } from '../core/duration.ts';
 import { refusedTags } from '../core/promotion/refused.ts';
 import type { Instant } from '../core/time.ts';
@@ -13,7 +13,7 @@ import { createLoop, type Loop, type Requeue } from '../runtime/loop.ts';
 import type { Clock } from '../seams/clock.ts';
 import { FenceLost } from '../seams/lease.ts';
 import type { RefRow, Store } from '../store/types.ts';
-import { applyEnvironmentFiles } from './environment-files.ts';
+import { applyEnvironmentFiles, invalidEnvironments } from './environment-files.ts';
 import { keyOf, splitKey } from './keys.ts';
 import type { Metrics } from './metrics.ts';
 import { type Repositories, sourceKey } from './repositories.ts';
@@ -41,6 +41,8 @@ export interface SourceReconciler {
 
 export const requestedAt = 'windlass.dev/requestedAt';
 const defaultInterval = '1m';
+/** Of the mistakes in environment files; the status has them all. */
+const maxProblemsTold = 10;
 
 /** Fetches every source at its interval, when asked, and when a local repository is pushed to. */
 export function createSourceReconciler(deps: SourceReconcilerDependencies): SourceReconciler {
@@ -104,14 +106,15 @@ export function createSourceReconciler(deps: SourceReconcilerDependencies): Sour
         deps.environmentsPath === null
           ? []
           : await applyEnvironmentFiles(deps, source, deps.environmentsPath, repository);
+      if (problems.length > 0) await tellProblems(source, tip(refs, source), problems);
       deps.onFetched(namespace, name);
       const ranges = environments.flatMap(({ spec }) => spec.track.tag?.semver ?? []);
       const tags = await tagFacts(repository, refs, source.spec.branch);
       const assertions =
         problems.length > 0
           ? [
-              ready('False', 'InvalidEnvironments', problems.map(formatDiagnostic).join('\n')),
-              stalled('InvalidEnvironments', 'The environments stay as they were; correct the files and push.'),
+              ready('False', invalidEnvironments, problems.map(formatDiagnostic).join('\n')),
+              stalled(invalidEnvironments, 'The environments stay as they were; correct the files and push.'),
             ]
           : [
               ready(
@@ -143,6 +146,28 @@ export function createSourceReconciler(deps: SourceReconcilerDependencies): Sour
       if (forUser) return { requeueAt: nextFetch(source) };
       throw error;
     }
+  }
+
+  /** Once for a commit, however often it is fetched. */
+  async function tellProblems(source: WorkflowSource, commit: string | null, problems: Diagnostic[]): Promise<void> {
+    const { metadata, spec, status } = source;
+    const before = status?.conditions?.find(({ type }) => type === 'Ready')?.reason;
+    if (before === invalidEnvironments && status?.commit === commit) return;
+    const shown = problems.slice(0, maxProblemsTold).map(formatDiagnostic);
+    if (problems.length > shown.length) shown.push(`and ${problems.length - shown.length} more`);
+    const message = `Commit ${commit?.slice(0, 12) ?? ''} of ${spec.branch} changes no environment:\n${shown.join('\n')}`;
+    const { namespace, name } = metadata;
+    await store.events.append([
+      {
+        kind: 'WorkflowSource',
+        namespace,
+        name,
+        type: 'Warning',
+        reason: invalidEnvironments,
+        message,
+        at: clock.now(),
+      },
+    ]);
   }
 
   /** What was fetched from the url that the source had before. */

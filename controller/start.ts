@@ -105,7 +105,8 @@ export async function startController(options: ControllerOptions): Promise<Runni
     statuses: statuses.runs,
     onFinished: (run) => environments.runFinished(run.environment),
   });
-  const reconcilers = { workflowrun: runs, workflowsource: sources, environment: environments, workflow: workflows };
+  // Runs last: ten thousand that wait for a workflow would keep the few others from the database.
+  const reconcilers = { workflowsource: sources, environment: environments, workflow: workflows, workflowrun: runs };
   for (const [kind, { loop }] of Object.entries(reconcilers)) metrics.watchDepth(kind, loop);
 
   const closing = new AbortController();

@@ -204,7 +204,7 @@ describe('environments', () => {
       ['environments/prod.yaml', bytes(environment('prod'))],
       ['environments/dev.yaml', bytes(environment('dev'))],
     ]);
-    const { environments, diagnostics } = readEnvironments(files);
+    const { environments, diagnostics } = readEnvironments(files, ['repo']);
     expect(diagnostics).toEqual([]);
     expect(environments).toEqual([
       {
@@ -223,10 +223,35 @@ describe('environments', () => {
   test('of one name twice are an error in both places', () => {
     const { diagnostics } = readEnvironments(
       new Map([['e.yaml', bytes(`${environment('a')}---\n${environment('a')}`)]]),
+      ['repo'],
     );
     expect(diagnostics.map((d) => [d.line, d.rule])).toEqual([
       [3, 'duplicate-name'],
       [8, 'duplicate-name'],
     ]);
+  });
+
+  test('name environments and sources that are there', () => {
+    const dev = environment('dev').replace('name: repo', 'name: other');
+    const prod = environment('prod').replace('track:', 'after: [stagin, dev, nowhere], track:');
+    const files = { dev, staging: environment('staging'), prod };
+    const { diagnostics } = readEnvironments(
+      new Map(Object.entries(files).map(([name, text]) => [`environments/${name}.yaml`, bytes(text)])),
+      ['repo'],
+    );
+    expect(diagnostics.map(formatDiagnostic)).toEqual([
+      'environments/dev.yaml:4:25: error: there is no source "other"; write repo [environment-source-unknown]',
+      'environments/prod.yaml:4:41: error: there is no environment "stagin"; did you mean staging? [environment-after-unknown]',
+      'environments/prod.yaml:4:54: error: there is no environment "nowhere"; add its file beside this one, or take it out [environment-after-unknown]',
+    ]);
+  });
+
+  test('that cannot be read are not said to be missing as well', () => {
+    const files = new Map([
+      ['environments/staging.yaml', bytes(environment('staging').replace('track:', 'trac:'))],
+      ['environments/prod.yaml', bytes(environment('prod').replace('track:', 'after: [staging], track:'))],
+    ]);
+    const { diagnostics } = readEnvironments(files, ['repo']);
+    expect(new Set(diagnostics.map(({ file }) => file))).toEqual(new Set(['environments/staging.yaml']));
   });
 });

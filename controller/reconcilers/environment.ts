@@ -206,6 +206,12 @@ export function createEnvironmentReconciler(deps: EnvironmentReconcilerDependenc
     );
   }
 
+  function sourceFetched(project: string, source: string): void {
+    for (const [key, { metadata, spec }] of environments) {
+      if (metadata.namespace === project && spec.source.name === source) loop.enqueue(key);
+    }
+  }
+
   function enqueueDownstream(name: string): void {
     for (const [key, environment] of environments) if (environment.spec.after?.includes(name)) loop.enqueue(key);
   }
@@ -230,11 +236,7 @@ export function createEnvironmentReconciler(deps: EnvironmentReconcilerDependenc
 
   return {
     loop,
-    sourceFetched(project, source) {
-      for (const [key, { metadata, spec }] of environments) {
-        if (metadata.namespace === project && spec.source.name === source) loop.enqueue(key);
-      }
-    },
+    sourceFetched,
     runFinished,
     async start() {
       const seen = new Map<string, string>();
@@ -248,6 +250,16 @@ export function createEnvironmentReconciler(deps: EnvironmentReconcilerDependenc
           } else environments.set(key, object);
           // Our own status writes come back here; only a new spec is news.
           if (type === 'Deleted' || before?.generation !== object.metadata.generation) loop.enqueue(key);
+        }),
+        await store.objects.watch('WorkflowSource', ({ type, object }) => {
+          const { uid, namespace, name } = object.metadata;
+          const ready = object.status?.conditions?.find((condition) => condition.type === 'Ready');
+          const version = JSON.stringify([ready?.status, ready?.reason, ready?.message]);
+          if (type === 'Deleted') seen.delete(uid);
+          else if (seen.get(uid) === version) return;
+          else seen.set(uid, version);
+          // What could not be read a moment ago can be now, or the other way round: it is written after the fetch is told.
+          sourceFetched(namespace, name);
         }),
         await store.objects.watch('Promotion', ({ type, object }) => {
           if (type === 'Deleted') promotionStatuses.forgetId(object.metadata.uid);

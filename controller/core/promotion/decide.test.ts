@@ -444,7 +444,7 @@ describe('refusing', () => {
 });
 
 describe('while the source cannot be read', () => {
-  const source = { branch: 'main', error: 'connection refused' };
+  const source = { branch: 'main', error: { reason: 'SourceUnreachable' as const, message: 'connection refused' } };
 
   test('what is known goes on', () => {
     const world = facts({ source, tags: [tag('v1.0.0', a)], contents, promotions: [promotion('v1.0.0')] });

@@ -2,7 +2,7 @@ import { changesOf, inScope } from './changes.ts';
 import { rejectionOf } from './gates/approval.ts';
 import { gatesFor, judgeGates } from './gates/judge.ts';
 import { isCommit, scopeOf } from './tag.ts';
-import type { GateResult, PromotionFact, PromotionRow, RefContent } from './types.ts';
+import type { GateResult, PromotionFact, PromotionRow, RefContent, SourceError } from './types.ts';
 import { contentOf, sourceError, tagOf, type View } from './view.ts';
 
 /** Where one waiting promotion stands now; `open` when nothing holds it and it may be let in. */
@@ -95,8 +95,8 @@ function unknownRef(ref: string): string {
   return `The source has no tag ${ref}, and it is not a commit by its full hash. Push the tag, or name the commit by all its 40 digits.`;
 }
 
-function unreachable(error: string): End {
-  return { reason: 'SourceUnreachable', message: `It waits for the source: ${error}` };
+function unreachable({ reason, message }: SourceError): End {
+  return { reason, message: `It waits for the source: ${message}` };
 }
 
 function refused(content: Extract<RefContent, { ok: false }>, ref: string): End {

@@ -91,11 +91,20 @@ describe('an Environment', () => {
     ['quiet', {}, { Ready: 'True UpToDate' }],
     ['with something waiting', { promotions: [row('v1.1.0')] }, { Ready: 'True PromotionsWaiting' }],
     ['suspended', { suspended: true, stalled }, { Ready: 'False Suspended' }],
-    ['stalled', { stalled, sourceError: 'x' }, { Ready: 'False SourceNotFound', Stalled: 'True SourceNotFound' }],
+    [
+      'stalled',
+      { stalled, sourceError: { reason: 'SourceUnreachable', message: 'x' } },
+      { Ready: 'False SourceNotFound', Stalled: 'True SourceNotFound' },
+    ],
     [
       'cut off',
-      { sourceError: 'refused' },
+      { sourceError: { reason: 'SourceUnreachable', message: 'refused' } },
       { Ready: 'False SourceUnreachable', Reconciling: 'True SourceUnreachable' },
+    ],
+    [
+      'whose files have a mistake',
+      { sourceError: { reason: 'InvalidEnvironments', message: 'environments/dev.yaml:4:5: …' } },
+      { Ready: 'False InvalidEnvironments', Stalled: 'True InvalidEnvironments' },
     ],
   ])('%s', (_, more, expected) => {
     expect(conditionsOf(projectEnvironmentStatus({ ...view, ...more }, start))).toEqual(expected);

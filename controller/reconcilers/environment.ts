@@ -3,6 +3,7 @@ import type { Environment, EnvironmentStatus } from '../../crds/environment.ts';
 import type { Promotion, PromotionStatus } from '../../crds/promotion.ts';
 import { decidePromotion } from '../core/promotion/decide.ts';
 import { type EnvironmentView, projectEnvironmentStatus, projectPromotionStatus } from '../core/promotion/project.ts';
+import { findProblem } from '../core/promotion/problem.ts';
 import type { PromotionDecision, PromotionRow } from '../core/promotion/types.ts';
 import { createLoop, type Loop, type Requeue } from '../runtime/loop.ts';
 import type { Clock } from '../seams/clock.ts';
@@ -147,6 +148,7 @@ export function createEnvironmentReconciler(deps: EnvironmentReconcilerDependenc
       revision: revision ?? environment.status?.revision ?? 0,
       sourceError: world.facts.source?.error ?? null,
       stalled: decision.stalled,
+      problem: findProblem(world.facts),
       active: await store.promotions.active(environment.metadata.namespace, environment.metadata.name),
       promotions: rows,
     });
@@ -154,7 +156,7 @@ export function createEnvironmentReconciler(deps: EnvironmentReconcilerDependenc
 
   function writeStatus(
     { metadata, spec, status }: Environment,
-    view: Pick<EnvironmentView, 'revision' | 'sourceError' | 'stalled' | 'active' | 'promotions'>,
+    view: Pick<EnvironmentView, 'revision' | 'sourceError' | 'stalled' | 'problem' | 'active' | 'promotions'>,
   ): void {
     const next = projectEnvironmentStatus(
       {
@@ -175,6 +177,7 @@ export function createEnvironmentReconciler(deps: EnvironmentReconcilerDependenc
       revision: environment.status?.revision ?? 0,
       sourceError: null,
       stalled: { reason: 'NamespaceTaken', message },
+      problem: null,
       active: [],
       promotions: [],
     });
@@ -248,6 +251,8 @@ export function createEnvironmentReconciler(deps: EnvironmentReconcilerDependenc
             environments.delete(key);
             statuses.forgetId(object.metadata.uid);
           } else environments.set(key, object);
+          // Those after it wait for it to be there.
+          if (type === 'Deleted' || before === undefined) enqueueDownstream(object.metadata.name);
           // Our own status writes come back here; only a new spec is news.
           if (type === 'Deleted' || before?.generation !== object.metadata.generation) loop.enqueue(key);
         }),

@@ -81,6 +81,7 @@ describe('an Environment', () => {
     suspended: false,
     sourceError: null,
     stalled: null,
+    problem: null,
     active: [active('report', 'r1', 'v1.0.0', commit), active('mail', 'm1', 'v1.0.0', commit)],
     promotions: [],
     conditions: undefined,
@@ -95,6 +96,11 @@ describe('an Environment', () => {
       'stalled',
       { stalled, sourceError: { reason: 'SourceUnreachable', message: 'x' } },
       { Ready: 'False SourceNotFound', Stalled: 'True SourceNotFound' },
+    ],
+    [
+      'that names what is not there',
+      { problem: { reason: 'BranchNotFound', message: 'x' }, promotions: [row('v1.1.0')] },
+      { Ready: 'False BranchNotFound', Stalled: 'True BranchNotFound' },
     ],
     [
       'cut off',

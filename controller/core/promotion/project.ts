@@ -38,6 +38,8 @@ export interface EnvironmentView {
   sourceError: SourceError | null;
   /** From the decision, or the reconciler's own (NameTaken and the like). */
   stalled: PromotionDecision['stalled'];
+  /** What its spec names and is not there (`findProblem`), or null. */
+  problem: { reason: string; message: string } | null;
   /** What is active after the decision. */
   active: ActiveVersion[];
   /** Its promotions after the decision; those that have ended do not matter. */
@@ -78,7 +80,7 @@ function promotionConditions(row: PromotionRow): Assertion[] {
 }
 
 function environmentConditions(view: EnvironmentView): Assertion[] {
-  const { stalled, suspended, sourceError } = view;
+  const { stalled, suspended, sourceError, problem } = view;
   if (suspended)
     return [
       { type: 'Ready', status: 'False', reason: 'Suspended', message: 'Nothing is promoted while `suspend` is true.' },
@@ -98,6 +100,13 @@ function environmentConditions(view: EnvironmentView): Assertion[] {
       reason === 'InvalidEnvironments'
         ? { type: 'Stalled', status: 'True', reason, message }
         : { type: 'Reconciling', status: 'True', reason, message },
+    ];
+  }
+  if (problem !== null) {
+    const message = cut(problem.message);
+    return [
+      { type: 'Ready', status: 'False', reason: problem.reason, message },
+      { type: 'Stalled', status: 'True', reason: problem.reason, message },
     ];
   }
   const waiting = view.promotions.filter(isWaiting);

@@ -178,7 +178,7 @@ with live as (
   from live where attempts.run_id = live.id and attempts.phase = 'Starting'
 ), event as (
   insert into events (home, kind, namespace, name, type, reason, message, at)
-  select home, 'WorkflowRun', namespace, name, 'Warning', 'Failed', $3::text::json ->> 'message', $4::bigint
+  select home, 'WorkflowRun', namespace, name, 'Warning', 'RunFailed', $3::text::json ->> 'message', $4::bigint
   from live cross join lateral (select pg_advisory_xact_lock(${eventLock} + 0 * length(live.id))) as turn
 )
 select id from live`;

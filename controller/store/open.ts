@@ -102,7 +102,7 @@ async function assemble(
       return replica.lease;
     },
     objects: createObjectStore(database, home, watches, clock),
-    runs: createRunHistory(database, identity, commits),
+    runs: createRunHistory(database, identity, commits, changes),
     promotions: createPromotionHistory(database, home, fence, changes),
     versions: createVersionHistory(database, home, fence),
     refs: createRefHistory(database, fence),

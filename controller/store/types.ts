@@ -6,7 +6,16 @@ import type {
   RefContent,
   UpstreamFact,
 } from '../core/promotion/types.ts';
-import type { AttemptKey, AttemptRow, RunPhase, RunRow, RunRows, RunTransition, StepRow } from '../core/run/types.ts';
+import type {
+  AttemptKey,
+  AttemptRow,
+  RunEvent,
+  RunPhase,
+  RunRow,
+  RunRows,
+  RunTransition,
+  StepRow,
+} from '../core/run/types.ts';
 import type { Snapshot } from '../core/snapshot.ts';
 import type { Instant } from '../core/time.ts';
 import type { FileStore, LogSink } from '../seams/executor.ts';
@@ -74,8 +83,8 @@ export interface LogLine {
 }
 
 export interface RunHistory {
-  /** Records a run that has left the queue; false when the id is there already. */
-  create(run: RunRow): Promise<boolean>;
+  /** Records a run that has left the queue, with what happened as it did; false when the id is there already. */
+  create(run: RunRow, events?: RunEvent[]): Promise<boolean>;
   /** Takes runs of this home with no live owner for the lease as it is at the call, up to `limit` (≤200); raises their fence. */
   claim(limit: number): Promise<{ id: string; fence: number }[]>;
   /** For hydrate: run, all step rows, attempts that have not ended. */

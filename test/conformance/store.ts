@@ -58,6 +58,20 @@ export function describeHistory(driver: string, opened: () => Store): void {
       expect(await opened().runs.getByName(run.namespace, 'none')).toBeNull();
     });
 
+    test('what happened as a run was recorded is told with it, and once', async () => {
+      const run = runRow(fresh('run'), { phase: 'Failed', outcome: 'Failed', finishedAt: 5 });
+      const event = { type: 'Warning' as const, reason: 'RunFailed', message: 'inputs:\0', at: 5 };
+      let heard = 0;
+      const stop = opened().events.onAppend(() => heard++);
+      expect(await opened().runs.create(run, [event])).toBe(true);
+      expect(heard).toBeGreaterThan(0);
+      stop();
+      expect(await opened().runs.create(run, [event])).toBe(false);
+      expect(await opened().events.list({ namespace: run.namespace, name: run.name }, { limit: 10 })).toEqual([
+        expect.objectContaining({ kind: 'WorkflowRun', ...event, message: 'inputs:\ufffd' }),
+      ]);
+    });
+
     test('by name, the newest run is found', async () => {
       const namespace = fresh('ns');
       await opened().runs.create(runRow(fresh('run'), { namespace, name: 'a', createdAt: 5 }));

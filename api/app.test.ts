@@ -83,6 +83,43 @@ describe('objects', () => {
     expect(problem.problems?.[0]?.message).not.toBe('');
   });
 
+  test('that a repository owns are neither changed nor deleted here', async () => {
+    const inDefault = { namespace: 'default' };
+    const url = '/api/v1/namespaces';
+    const { objects } = world.store;
+    await objects.apply({
+      kind: 'WorkflowSource',
+      metadata: { ...inDefault, name: 'owner' },
+      spec: { url: '/srv/team.git', branch: 'main' },
+    });
+    const spec = { source: { name: 'owner' }, track: { branch: 'main' } };
+    const labels = { 'windlass.dev/source': 'owner' };
+    await objects.apply({ kind: 'Environment', metadata: { ...inDefault, name: 'owned', labels }, spec });
+    const ofEnvironment = { 'windlass.dev/environment': 'owned', 'windlass.dev/project': 'default' };
+    await objects.apply({
+      kind: 'Workflow',
+      metadata: { namespace: 'owned', name: 'report', labels: ofEnvironment },
+      spec: workflowSpec,
+    });
+    const environment = `${url}/default/environments/owned`;
+    const workflow = `${url}/owned/workflows/report`;
+    for (const [path, body, detail] of [
+      [
+        environment,
+        { spec },
+        'Environment owned comes from environments/owned.yaml of source owner; change it by a merge.',
+      ],
+      [workflow, object, 'Workflow report comes from what was promoted into owned; change it by a merge.'],
+    ] as const) {
+      expect(await world.refused('PUT', path, body)).toMatchObject({ status: 409, detail });
+      expect(await world.refused('DELETE', path)).toMatchObject({ status: 409, detail });
+    }
+    // Nothing is left behind that nobody can take away.
+    await objects.delete('WorkflowSource', 'default', 'owner');
+    expect((await world.call('DELETE', environment)).status).toBe(204);
+    expect((await world.call('DELETE', workflow)).status).toBe(204);
+  });
+
   test('deep nesting is refused, not followed', async () => {
     const deep = `{"spec":${'{"a":'.repeat(5000)}1${'}'.repeat(5000)}}`;
     expect(await world.refused('PUT', path, deep)).toMatchObject({ status: 422 });
@@ -380,7 +417,7 @@ describe('promotions', () => {
       after: ['staging'],
       gates: [{ approval: { groups: ['release-managers'] } }],
     });
-    await world.store.promotions.own('default', 'prod', 'workflows-prod');
+    await world.store.promotions.own({ project: 'default', name: 'prod', uid: 'u' }, 'workflows-prod', 1);
   });
 
   test('are created by hand, once for a ref that is under way', async () => {

@@ -5,7 +5,7 @@ import { apiVersion } from '../../crds/metadata.ts';
 import type { Draft } from '../../controller/seams/objects.ts';
 import type { AppDependencies } from '../dependencies.ts';
 import { notFound, RequestProblem } from '../errors.ts';
-import { demandUnchanged, demandValid, getObject } from '../objects.ts';
+import { demandUnchanged, demandValid, findOwner, getObject } from '../objects.ts';
 import { draftSchema, looseDraft, objectSchema } from '../resources/object.ts';
 import { namespacedParams, namespaceParams, Name, PageOf, pageQuery } from '../resources/shared.ts';
 import { addRoute, only } from '../route.ts';
@@ -74,8 +74,10 @@ function objectRoutesOf(app: Hono, deps: AppDependencies, kind: Kind): void {
     },
     async ({ params, body }, c) => {
       const draft = draftOf(deps, kind, params, body as Sent);
+      const owned = await findOwner(deps, kind, params);
       const { object } = await deps.store.objects.apply(draft, (present) => {
         demandSame((body as Sent).metadata ?? {}, present?.metadata);
+        if (owned !== null && present?.metadata.uid === owned.uid) throw owned.problem;
         if (present) demandUnchanged(kind, present.spec, draft.spec);
       });
       return c.json(object);
@@ -92,9 +94,11 @@ function objectRoutesOf(app: Hono, deps: AppDependencies, kind: Kind): void {
       summary: `Deletes a ${kind}; history stays`,
       params: namespacedParams,
       response: { status: 204, description: 'It is gone.' },
-      problems: ['not-found'],
+      problems: ['not-found', 'conflict'],
     },
     async ({ params }, c) => {
+      const owned = await findOwner(deps, kind, params);
+      if (owned !== null) throw owned.problem;
       if (!(await deps.store.objects.delete(kind, params.namespace, params.name))) {
         throw notFound(`${kind} ${params.name} in namespace ${params.namespace}`);
       }

@@ -67,7 +67,8 @@ export function createEnvironmentReconciler(deps: EnvironmentReconcilerDependenc
     if (!environment) return await remove(project, name);
     statuses.known(environment.metadata, environment.status);
     const namespace = environment.spec.namespace ?? name;
-    if (!(await store.promotions.own(project, name, namespace))) return namespaceTaken(environment, namespace);
+    const owner = { project, name, uid: environment.metadata.uid };
+    if (!(await store.promotions.own(owner, namespace, clock.now()))) return namespaceTaken(environment, namespace);
 
     const { world, decision } = await decide(environment);
     const revision = await commit(environment, world, decision);
@@ -194,7 +195,7 @@ export function createEnvironmentReconciler(deps: EnvironmentReconcilerDependenc
     return { requeueAt: null };
   }
 
-  /** It stays as it is recorded and goes on once the environment is there. */
+  /** What no environment has judged yet goes on once there is one; the rest ends then, as it was meant for another. */
   function writeNoEnvironment(row: PromotionRow, { metadata, spec, status }: Promotion): void {
     const message = `There is no Environment ${spec.environment} in ${metadata.namespace}; apply it, or delete this Promotion.`;
     promotionStatuses.known(metadata, status);

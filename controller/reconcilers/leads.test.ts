@@ -35,7 +35,7 @@ beforeAll(async () => {
   const { url } = await quickstartRepository(join(directory, 'team'));
   source = await store.objects.create({
     kind: 'WorkflowSource',
-    metadata: { name: 'team', namespace: 'default' },
+    metadata: { name: 'repo', namespace: 'default' },
     spec: { url, branch: 'main' },
   });
 });
@@ -87,7 +87,7 @@ test('a replica that was replaced during a fetch says nothing about it, and appl
     },
   }).once();
   expect(await store.objects.list('Environment')).toEqual([]);
-  expect((await store.objects.get('WorkflowSource', 'default', 'team'))?.status).toBeUndefined();
+  expect((await store.objects.get('WorkflowSource', 'default', 'repo'))?.status).toBeUndefined();
 
   const repository = await repositories.open(source, []);
   await expect(applyEnvironmentFiles({ store: replaced() }, source, 'environments', repository)).rejects.toThrow(

@@ -185,7 +185,7 @@ describe.runIf(server)(`PostgreSQL${skipped}`, () => {
         const taker = await open(url, home);
         expect(taker.isLeader()).toBe(false);
         await expect(taker.promotions.commit(environment, nothing, 1)).rejects.toMatchObject({ name: 'FenceLost' });
-        await expect(taker.promotions.own('p', 'e', 'taken')).rejects.toMatchObject({ name: 'FenceLost' });
+        await expect(taker.promotions.own(environment, 'taken', 1)).rejects.toMatchObject({ name: 'FenceLost' });
         await expect(taker.promotions.disown('p', 'e')).rejects.toMatchObject({ name: 'FenceLost' });
         await expect(taker.refs.record('source', [], 1)).rejects.toMatchObject({ name: 'FenceLost' });
         const verdict = { ok: false as const, reason: 'NoWorkflows' as const, diagnostics: [] };

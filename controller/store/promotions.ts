@@ -137,19 +137,20 @@ export function createPromotionHistory(
         .limit(limit + 1);
       return page(rows, limit, (row) => ({ at: row.createdAt, id: row.id }));
     },
-    async own(project, environment, namespace) {
+    async own({ project, name, uid }, namespace, now) {
       const [known] = await drizzle
-        .select({ namespace: environments.namespace })
+        .select({ namespace: environments.namespace, uid: environments.uid })
         .from(environments)
-        .where(and(eq(environments.home, home), eq(environments.project, project), eq(environments.name, environment)));
+        .where(theEnvironment(home, project, name));
       // Asked for at every reconcile; there is nothing to write then.
-      if (known?.namespace === namespace) return true;
+      if (known?.uid === uid && known.namespace === namespace) return true;
+      if (known && known.uid !== uid) await replace({ project, name, uid }, now);
       try {
         await drizzle.transaction(async (tx) => {
           await fence(tx);
           await tx
             .insert(environments)
-            .values({ home, project, name: environment, namespace })
+            .values({ home, project, name, uid, namespace })
             .onConflictDoUpdate({
               target: [environments.home, environments.project, environments.name],
               set: { namespace },
@@ -162,27 +163,66 @@ export function createPromotionHistory(
         throw error;
       }
     },
-    async disown(project, environment) {
+    async disown(project, name) {
       await drizzle.transaction(async (tx) => {
         await fence(tx);
-        await tx
-          .update(environments)
-          .set({ namespace: null })
-          .where(
-            and(eq(environments.home, home), eq(environments.project, project), eq(environments.name, environment)),
-          );
-        await tx
-          .delete(activeVersions)
-          .where(
-            and(
-              eq(activeVersions.home, home),
-              eq(activeVersions.project, project),
-              eq(activeVersions.environment, environment),
-            ),
-          );
+        await letGo(tx, home, project, name);
       });
     },
   };
+
+  /** Another Environment of the same name: what people approved, and what gates saw, was meant for the one before. */
+  async function replace({ project, name, uid }: Environment, now: number): Promise<void> {
+    await drizzle.transaction(async (tx) => {
+      await fence(tx);
+      await letGo(tx, home, project, name);
+      await tx
+        .update(environments)
+        .set({ uid })
+        .where(theEnvironment(home, project, name));
+      const message = `Environment ${name} was replaced by another of the same name.`;
+      const ended = await tx
+        .update(promotions)
+        .set({ phase: 'Superseded', reason: 'EnvironmentReplaced', message, finishedAt: now })
+        .where(
+          and(
+            eq(promotions.home, home),
+            eq(promotions.project, project),
+            eq(promotions.environment, name),
+            isNull(promotions.finishedAt),
+          ),
+        )
+        .returning({ promotion: promotions.name, ref: promotions.ref });
+      const events = ended.map(({ promotion, ref }) => {
+        const said = `${ref} into ${name}: ${message}`;
+        return { promotion, type: 'Normal' as const, reason: 'PromotionSuperseded', message: said };
+      });
+      await insertEvents(tx, home, journal({ project, name, uid }, { events }, now));
+      if (changes.hasPeers()) await tx.execute(sql`select pg_notify('windlass', '')`);
+    });
+    changes.emit('events');
+  }
+}
+
+function theEnvironment(home: string, project: string, name: string) {
+  return and(eq(environments.home, home), eq(environments.project, project), eq(environments.name, name));
+}
+
+/** Namespace and active versions; history stays. */
+async function letGo(tx: Drizzle, home: string, project: string, environment: string): Promise<void> {
+  await tx
+    .update(environments)
+    .set({ namespace: null })
+    .where(theEnvironment(home, project, environment));
+  await tx
+    .delete(activeVersions)
+    .where(
+      and(
+        eq(activeVersions.home, home),
+        eq(activeVersions.project, project),
+        eq(activeVersions.environment, environment),
+      ),
+    );
 }
 
 async function raiseRevision(tx: Drizzle, home: string, { project, name, uid }: Environment): Promise<number> {
@@ -191,7 +231,7 @@ async function raiseRevision(tx: Drizzle, home: string, { project, name, uid }: 
     .values({ home, project, name, uid, revision: 1 })
     .onConflictDoUpdate({
       target: [environments.home, environments.project, environments.name],
-      set: { uid, revision: sql`${environments.revision} + 1` },
+      set: { revision: sql`${environments.revision} + 1` },
     })
     .returning({ revision: environments.revision });
   if (!row) throw new Error(`environment ${project}/${name}: its revision was not returned`);
@@ -226,9 +266,9 @@ async function activate(
   environment: Environment,
   activations: Decision['activate'],
 ): Promise<void> {
-  const { project, name } = environment;
+  const { project, name, uid } = environment;
   for (const { workflow, digest, ref, commit, at } of activations) {
-    await tx.insert(activeHistory).values({ home, project, environment: name, workflow, digest, ref, commit, at });
+    await tx.insert(activeHistory).values({ home, project, environment: name, uid, workflow, digest, ref, commit, at });
     if (digest === null) {
       await tx
         .delete(activeVersions)
@@ -253,7 +293,7 @@ async function activate(
   }
 }
 
-function journal({ project, name }: Environment, decision: Decision, at: number) {
+function journal({ project, name }: Environment, decision: Pick<Decision, 'events'>, at: number) {
   return decision.events.map(({ promotion, type, reason, message }) => ({
     kind: promotion === null ? 'Environment' : 'Promotion',
     namespace: project,
@@ -285,19 +325,23 @@ function activeOf(db: Drizzle, home: string, project: string, environment: strin
     .orderBy(asc(activeVersions.workflow));
 }
 
+/** In the Environment that has the name now. */
+function itsHistory(home: string, project: string, environment: string) {
+  return and(
+    eq(activeHistory.home, home),
+    eq(activeHistory.project, project),
+    eq(activeHistory.environment, environment),
+    sql`${activeHistory.uid} = (select e.uid from environments e
+      where e.home = ${home} and e.project = ${project} and e.name = ${environment})`,
+  );
+}
+
 /** Every digest that was ever active. */
 async function historyOf(db: Drizzle, home: string, project: string, environment: string) {
   const rows = await db
     .selectDistinct({ workflow: activeHistory.workflow, digest: sql<string>`${activeHistory.digest}` })
     .from(activeHistory)
-    .where(
-      and(
-        eq(activeHistory.home, home),
-        eq(activeHistory.project, project),
-        eq(activeHistory.environment, environment),
-        isNotNull(activeHistory.digest),
-      ),
-    );
+    .where(and(itsHistory(home, project, environment), isNotNull(activeHistory.digest)));
   return rows.toSorted((a, b) => (a.workflow < b.workflow ? -1 : a.workflow > b.workflow ? 1 : 0));
 }
 
@@ -312,9 +356,7 @@ async function retiredOf(db: Drizzle, home: string, project: string, environment
       since: activeHistory.at,
     })
     .from(activeHistory)
-    .where(
-      and(eq(activeHistory.home, home), eq(activeHistory.project, project), eq(activeHistory.environment, environment)),
-    )
+    .where(itsHistory(home, project, environment))
     .orderBy(asc(activeHistory.workflow), desc(activeHistory.id));
   return rows.filter((row) => row.digest === null).map(({ digest: _digest, ...retired }) => retired);
 }

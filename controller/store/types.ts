@@ -126,8 +126,12 @@ export interface PromotionHistory {
     filter: { project?: string; environment?: string; phases?: string[] },
     page: { limit: number; after?: string },
   ): Promise<Page<PromotionRow>>;
-  /** Says which namespace an environment owns; false when another environment has it. @throws FenceLost when it would write and does not lead */
-  own(project: string, environment: string, namespace: string): Promise<boolean>;
+  /**
+   * Says which namespace an environment owns; false when another environment has it. When the environment is another than
+   * the one that had its name before, that one's open promotions end Superseded and it lets go of all it owned.
+   * @throws FenceLost when it would write and does not lead
+   */
+  own(environment: { project: string; name: string; uid: string }, namespace: string, now: Instant): Promise<boolean>;
   /** Lets go of everything an environment owned, history kept. @throws FenceLost */
   disown(project: string, environment: string): Promise<void>;
 }

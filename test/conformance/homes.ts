@@ -17,7 +17,7 @@ export function describeHomes(driver: string, open: (home: string) => Promise<St
       [here, there] = await Promise.all([open('home-a'), open('home-b')]);
       const row = promotionRow('home-a-promotion', { phase: 'Gating' });
       const events = [{ promotion: row.name, type: 'Normal' as const, reason: 'Promoted', message: 'in' }];
-      await here.promotions.own('default', 'prod', namespace);
+      await here.promotions.own(environment, namespace, at);
       await here.promotions.commit(
         environment,
         { promotions: [row], activate: [{ ...version, at }], names: [version], events },
@@ -53,7 +53,7 @@ export function describeHomes(driver: string, open: (home: string) => Promise<St
     });
 
     test('what one does to an environment of the same name leaves the other’s as it was', async () => {
-      expect(await there.promotions.own('default', 'prod', namespace)).toBe(true);
+      expect(await there.promotions.own(environment, namespace, at)).toBe(true);
       const taken = { promotions: [promotionRow('home-a-promotion', { phase: 'Superseded' })], names: [version] };
       const retired = [{ ...version, digest: null, at }];
       expect(

@@ -323,10 +323,10 @@ export function describeHistory(driver: string, opened: () => Store): void {
     test('activeIn answers for the environment that owns the namespace, and for no other', async () => {
       const [project, namespace] = [fresh('p'), fresh('ns')];
       expect(await opened().promotions.activeIn(namespace, 'report')).toBeNull();
-      expect(await opened().promotions.own(project, 'prod', namespace)).toBe(true);
-      expect(await opened().promotions.own(project, 'prod', namespace)).toBe(true);
-      expect(await opened().promotions.own(project, 'other', namespace)).toBe(false);
-      expect(await opened().promotions.own(fresh('p'), 'prod', namespace)).toBe(false);
+      expect(await opened().promotions.own({ project, name: 'prod', uid: 'u' }, namespace, 1)).toBe(true);
+      expect(await opened().promotions.own({ project, name: 'prod', uid: 'u' }, namespace, 1)).toBe(true);
+      expect(await opened().promotions.own({ project, name: 'other', uid: 'u' }, namespace, 1)).toBe(false);
+      expect(await opened().promotions.own({ project: fresh('p'), name: 'prod', uid: 'u' }, namespace, 1)).toBe(false);
       const none = { project, environment: 'prod', digest: null, ref: null };
       expect(await opened().promotions.activeIn(namespace, 'report')).toEqual(none);
       const activate = [{ workflow: 'report', digest: 'd1', ref: 'v1', commit: 'c1', at }];
@@ -341,12 +341,55 @@ export function describeHistory(driver: string, opened: () => Store): void {
       expect((await opened().promotions.upstream(project, 'prod')).history).toEqual([
         { workflow: 'report', digest: 'd1' },
       ]);
-      expect(await opened().promotions.own(project, 'other', namespace)).toBe(true);
+      expect(await opened().promotions.own({ project, name: 'other', uid: 'u' }, namespace, 1)).toBe(true);
+    });
+
+    test('another environment of the same name inherits nothing: no promotion, no approval, no version, no history', async () => {
+      const [project, namespace] = [fresh('p'), fresh('ns')];
+      const one = { project, name: 'prod', uid: 'u1' };
+      const other = { ...one, uid: 'u2' };
+      const waits = promotionRow(fresh('promotion'), { project, gatesAtStart: [{ approval: { count: 1 } }] });
+      const ended = promotionRow(fresh('promotion'), {
+        project,
+        phase: 'Succeeded',
+        reason: 'Promoted',
+        finishedAt: 1,
+      });
+      const version = { workflow: 'report', digest: 'd1', ref: 'v1', commit: 'c1', at };
+      const gone = { ...version, workflow: 'gone', digest: null };
+      await opened().promotions.own(one, namespace, at);
+      await opened().promotions.commit(one, decision({ promotions: [waits, ended], activate: [version, gone] }), at);
+      await opened().promotions.own(one, `${namespace}-2`, at);
+      expect(await opened().promotions.get(waits.id)).toEqual(waits);
+
+      expect(await opened().promotions.own(other, namespace, at + 1)).toBe(true);
+      expect(await opened().promotions.get(waits.id)).toEqual({
+        ...waits,
+        phase: 'Superseded',
+        reason: 'EnvironmentReplaced',
+        message: 'Environment prod was replaced by another of the same name.',
+        finishedAt: at + 1,
+      });
+      expect(await opened().promotions.get(ended.id)).toEqual(ended);
+      expect(await opened().events.list({ namespace: project }, { limit: 10 })).toMatchObject([
+        { kind: 'Promotion', name: waits.name, type: 'Normal', reason: 'PromotionSuperseded', at: at + 1 },
+      ]);
+      const none = { project, environment: 'prod', digest: null, ref: null };
+      expect(await opened().promotions.activeIn(namespace, 'report')).toEqual(none);
+      expect(await opened().promotions.upstream(project, 'prod')).toMatchObject({
+        active: [],
+        history: [],
+        retired: [],
+      });
+      await opened().promotions.commit(other, decision({ activate: [version] }), at + 2);
+      expect((await opened().promotions.upstream(project, 'prod')).history).toHaveLength(1);
     });
 
     test('two environments that want one namespace at once: one gets it', async () => {
       const [project, namespace] = [fresh('p'), fresh('ns')];
-      const got = await Promise.all(['a', 'b', 'c'].map((name) => opened().promotions.own(project, name, namespace)));
+      const got = await Promise.all(
+        ['a', 'b', 'c'].map((name) => opened().promotions.own({ project, name, uid: 'u' }, namespace, 1)),
+      );
       expect(got.filter(Boolean)).toHaveLength(1);
     });
 
@@ -376,7 +419,7 @@ export function describeHistory(driver: string, opened: () => Store): void {
 
     test('figures count finished runs of the namespace, without cancelled ones and infrastructure failures', async () => {
       const [project, namespace] = [fresh('p'), fresh('ns')];
-      await opened().promotions.own(project, 'staging', namespace);
+      await opened().promotions.own({ project, name: 'staging', uid: 'u' }, namespace, 1);
       const run = (more: Partial<RunRow>) => runRow(fresh('run'), { namespace, digest: 'd1', finishedAt: 9, ...more });
       const runs = [
         run({ phase: 'Succeeded' }),

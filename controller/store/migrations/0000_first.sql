@@ -55,6 +55,7 @@ CREATE TABLE "active_history" (
 	"home" text NOT NULL,
 	"project" text NOT NULL,
 	"environment" text NOT NULL,
+	"uid" text NOT NULL,
 	"workflow" text NOT NULL,
 	"digest" text,
 	"ref" text NOT NULL,
@@ -78,7 +79,7 @@ CREATE TABLE "environments" (
 	"home" text NOT NULL,
 	"project" text NOT NULL,
 	"name" text NOT NULL,
-	"uid" text,
+	"uid" text NOT NULL,
 	"namespace" text,
 	"revision" integer DEFAULT 0 NOT NULL,
 	CONSTRAINT "environments_home_project_name_pk" PRIMARY KEY("home","project","name")

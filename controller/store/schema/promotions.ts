@@ -37,8 +37,8 @@ export const environments = pgTable(
     home: text('home').notNull(),
     project: text('project').notNull(),
     name: text('name').notNull(),
-    /** UID of the object of the last commit. */
-    uid: text('uid'),
+    /** UID of the object; another one means that what the row says was an earlier environment's. */
+    uid: text('uid').notNull(),
     namespace: text('namespace'),
     revision: integer('revision').notNull().default(0),
   },
@@ -64,7 +64,7 @@ export const activeVersions = pgTable(
   (t) => [primaryKey({ columns: [t.home, t.project, t.environment, t.workflow] })],
 );
 
-/** Everything that ever became active, in order; a null digest retired the workflow. */
+/** Everything that ever became active, in order, and in which Environment of the name; a null digest retired the workflow. */
 export const activeHistory = pgTable(
   'active_history',
   {
@@ -72,6 +72,7 @@ export const activeHistory = pgTable(
     home: text('home').notNull(),
     project: text('project').notNull(),
     environment: text('environment').notNull(),
+    uid: text('uid').notNull(),
     workflow: text('workflow').notNull(),
     digest: text('digest'),
     ref: text('ref').notNull(),

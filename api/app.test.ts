@@ -217,6 +217,13 @@ describe('runs', () => {
     ['inputs that are no map', { workflow: 'report', inputs: [] }, 422, 'inputs'],
     ['a name that is none', { workflow: 'report', name: 'No Such Name' }, 422, 'name'],
     ['both names', { workflow: 'report', name: 'a', generateName: 'b' }, 422, 'either'],
+    ['an input that is unknown', { workflow: 'report', inputs: { regoin: 'eu' } }, 422, 'did you mean region?'],
+    [
+      'an input that does not fit',
+      { workflow: 'report', inputs: { region: 7 } },
+      422,
+      'input "region": must be string',
+    ],
     ['inputs with NUL', { workflow: 'report', inputs: { a: '\0' } }, 422, 'inputs.a'],
   ])('%s: %o → %i', async (_, body, status, words) => {
     const problem = await world.refused('POST', runs, body);

@@ -1,7 +1,9 @@
 import type { Hono } from 'hono';
 import { Type } from 'typebox';
 import { durationPattern } from '../../crds/metadata.ts';
+import type { JsonObject } from '../../crds/json.ts';
 import type { WorkflowRun } from '../../crds/workflow-run.ts';
+import { compileInputs } from '../../controller/core/plan/json-schema.ts';
 import { parseDuration } from '../../controller/core/duration.ts';
 import { isFinished, type RunPhase } from '../../controller/core/run/types.ts';
 import type { Instant } from '../../controller/core/time.ts';
@@ -99,7 +101,9 @@ export function runRoutes(app: Hono, deps: AppDependencies): void {
       id: 'createRun',
       tag: 'runs',
       summary: 'Creates a run',
-      description: 'Answers at once. The inputs are checked when the run leaves the queue; wrong ones end it Failed.',
+      description:
+        'Answers at once. The inputs must fit the version that is active now; they are checked again when the run leaves the queue, ' +
+        'as another may be active then, and wrong ones end it Failed.',
       params: namespaceParams,
       body: NewRun,
       response: { status: 201, description: 'The WorkflowRun object.', schema: objectSchema('WorkflowRun') },
@@ -108,7 +112,11 @@ export function runRoutes(app: Hono, deps: AppDependencies): void {
     async ({ params: { namespace }, body: { workflow, inputs, name, generateName, labels } }, c) => {
       // A version is active a moment before its Workflow shows in the namespace.
       const active = await deps.store.promotions.activeIn(namespace, workflow);
-      if (!active?.digest) await getObject(deps, 'Workflow', namespace, workflow);
+      const digest = active?.digest ?? null;
+      const version =
+        digest === null
+          ? await getObject(deps, 'Workflow', namespace, workflow)
+          : await deps.store.versions.get(digest);
       if (name !== undefined && generateName !== undefined) {
         throw new RequestProblem('invalid', 'Give either name or generateName.');
       }
@@ -116,6 +124,7 @@ export function runRoutes(app: Hono, deps: AppDependencies): void {
       const create = async (chosen: string) => {
         const metadata = { name: chosen, namespace, ...(labels ? { labels } : {}) };
         demandValid(deps, 'WorkflowRun', { metadata, spec });
+        if (version) demandInputs(workflow, version.spec as JsonObject, (inputs ?? {}) as JsonObject);
         return deps.store.objects.create({ kind: 'WorkflowRun', metadata, spec });
       };
       const object =
@@ -250,6 +259,21 @@ async function demandUnfinished(deps: AppDependencies, namespace: string, name: 
   if (!run.object) throw new RequestProblem('conflict', `Run ${name} was deleted and is being cancelled.`);
   if (run.object.status?.finishedAt) throw new RequestProblem('conflict', `Run ${name} is Cancelled already.`);
   return run;
+}
+
+/** @throws RequestProblem 422 with everything that is wrong in the inputs */
+function demandInputs(workflow: string, spec: JsonObject, inputs: JsonObject): void {
+  let checked;
+  try {
+    checked = compileInputs((spec['inputs'] ?? {}) as JsonObject)(inputs);
+  } catch {
+    // The mistake is in the Workflow that somebody applied: its status says so, and so will the run.
+    return;
+  }
+  if (checked.ok) return;
+  const problems = checked.problems.map((message) => ({ path: 'inputs', message, rule: 'inputs' }));
+  const list = checked.problems.join('; ');
+  throw new RequestProblem('invalid', `The inputs do not fit workflow ${workflow}: ${list}.`, { problems });
 }
 
 /** Which of the runs that have no row are asked for; the row's filter does the same in the database. */

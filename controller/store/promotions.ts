@@ -76,7 +76,7 @@ export function createPromotionHistory(
         activeOf(drizzle, home, project, environment),
         historyOf(drizzle, home, project, environment),
         retiredOf(drizzle, home, project, environment),
-        figuresOf(drizzle, home, project, environment),
+        figuresOf(drizzle, home, environment),
       ]);
       return { active, history, retired, runs: figures };
     },
@@ -361,7 +361,8 @@ async function retiredOf(db: Drizzle, home: string, project: string, environment
   return rows.filter((row) => row.digest === null).map(({ digest: _digest, ...retired }) => retired);
 }
 
-function figuresOf(db: Drizzle, home: string, project: string, environment: string) {
+/** By the environment that pinned the version: a namespace may have been another's before, or nobody's. */
+function figuresOf(db: Drizzle, home: string, environment: string) {
   return db
     .select({
       workflow: runs.workflow,
@@ -370,15 +371,7 @@ function figuresOf(db: Drizzle, home: string, project: string, environment: stri
       succeeded: sql<number>`(count(*) filter (where ${runs.phase} = 'Succeeded'))::int`,
     })
     .from(runs)
-    .innerJoin(environments, and(eq(environments.home, runs.home), eq(environments.namespace, runs.namespace)))
-    .where(
-      and(
-        eq(environments.home, home),
-        eq(environments.project, project),
-        eq(environments.name, environment),
-        sql`${runs.counted}`,
-      ),
-    )
+    .where(and(eq(runs.home, home), eq(runs.environment, environment), sql`${runs.counted}`))
     .groupBy(runs.workflow, runs.digest)
     .orderBy(asc(runs.workflow), asc(runs.digest));
 }

@@ -417,10 +417,11 @@ export function describeHistory(driver: string, opened: () => Store): void {
       expect(fact.history.map((h) => `${h.workflow} ${h.digest}`).toSorted()).toEqual(['a a1', 'a a2', 'b b1', 'c c1']);
     });
 
-    test('figures count finished runs of the namespace, without cancelled ones and infrastructure failures', async () => {
-      const [project, namespace] = [fresh('p'), fresh('ns')];
-      await opened().promotions.own({ project, name: 'staging', uid: 'u' }, namespace, 1);
-      const run = (more: Partial<RunRow>) => runRow(fresh('run'), { namespace, digest: 'd1', finishedAt: 9, ...more });
+    test('figures count finished runs of the environment, without cancelled ones and infrastructure failures', async () => {
+      const [project, name, namespace] = [fresh('p'), fresh('staging'), fresh('ns')];
+      await opened().promotions.own({ project, name, uid: 'u' }, namespace, 1);
+      const run = (more: Partial<RunRow>) =>
+        runRow(fresh('run'), { namespace, environment: name, digest: 'd1', finishedAt: 9, ...more });
       const runs = [
         run({ phase: 'Succeeded' }),
         run({ phase: 'Succeeded', digest: 'd2' }),
@@ -429,12 +430,17 @@ export function describeHistory(driver: string, opened: () => Store): void {
         run({ phase: 'Failed', error: failure('infrastructure/lost') }),
         run({ phase: 'Cancelled', error: failure('cancelled') }),
         run({ phase: 'Running', finishedAt: null }),
-        run({ phase: 'Succeeded', namespace: fresh('ns') }),
+        // Before it moved here.
+        run({ phase: 'Succeeded', digest: 'd3', namespace: fresh('ns') }),
+        // Of who had the namespace before, and of nobody.
+        run({ phase: 'Succeeded', environment: fresh('other') }),
+        run({ phase: 'Succeeded', environment: null }),
       ];
       await Promise.all(runs.map((r) => opened().runs.create(r)));
-      expect((await opened().promotions.upstream(project, 'staging')).runs).toEqual([
+      expect((await opened().promotions.upstream(project, name)).runs).toEqual([
         { workflow: 'report', digest: 'd1', finished: 3, succeeded: 1 },
         { workflow: 'report', digest: 'd2', finished: 1, succeeded: 1 },
+        { workflow: 'report', digest: 'd3', finished: 1, succeeded: 1 },
       ]);
     });
 

@@ -220,7 +220,7 @@ CREATE INDEX "promotions_environment" ON "promotions" USING btree ("home","proje
 CREATE INDEX "runs_unfinished" ON "runs" USING btree ("owner","home") WHERE finished_at is null;--> statement-breakpoint
 CREATE INDEX "runs_name" ON "runs" USING btree ("home","namespace","name");--> statement-breakpoint
 CREATE INDEX "runs_created" ON "runs" USING btree ("home","created_at","id");--> statement-breakpoint
-CREATE INDEX "runs_counted" ON "runs" USING btree ("namespace","workflow","digest","phase") WHERE counted;--> statement-breakpoint
+CREATE INDEX "runs_counted" ON "runs" USING btree ("home","environment","workflow","digest","phase") WHERE counted;--> statement-breakpoint
 CREATE INDEX "version_names_at" ON "version_names" USING btree ("home","at","id");--> statement-breakpoint
 -- Rows that are updated several times a second: room on the page keeps the new version beside the old one (HOT updates).
 ALTER TABLE "runs" SET (fillfactor = 60);--> statement-breakpoint

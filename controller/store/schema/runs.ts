@@ -47,7 +47,7 @@ export const runs = pgTable(
     index('runs_unfinished').on(t.owner, t.home).where(sql`finished_at is null`),
     index('runs_name').on(t.home, t.namespace, t.name),
     index('runs_created').on(t.home, t.createdAt, t.id),
-    index('runs_counted').on(t.namespace, t.workflow, t.digest, t.phase).where(sql`counted`),
+    index('runs_counted').on(t.home, t.environment, t.workflow, t.digest, t.phase).where(sql`counted`),
   ],
 );
 

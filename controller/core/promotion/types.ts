@@ -112,7 +112,8 @@ export interface SourceError {
 }
 
 export interface PromotionFacts {
-  environment: { project: string; name: string; namespace: string; spec: EnvironmentSpec };
+  /** `since`: when it was made; what ended before was another's of the same name. */
+  environment: { project: string; name: string; namespace: string; since: Instant; spec: EnvironmentSpec };
   /**
    * Null when the source does not exist; `error` when it cannot be read at present, was not fetched yet, or has mistakes
    * in its environment files (promotions hold, nothing is lost).

@@ -154,7 +154,7 @@ function step(world: World, stage: Stage, observe: Observer): boolean {
 
 function gather(world: World, stage: Stage): PromotionFacts {
   return {
-    environment: { project: 'team', name: stage.name, namespace: stage.name, spec: stage.spec },
+    environment: { project: 'team', name: stage.name, namespace: stage.name, since: 0, spec: stage.spec },
     source: {
       branch: 'main',
       error: world.error === null ? null : { reason: 'SourceUnreachable', message: world.error },

@@ -63,7 +63,13 @@ export async function gatherPromotionFacts(deps: FactsDependencies, environment:
     upstream.set(before, { exists, ...(await store.promotions.upstream(project, before)) });
   }
   const facts = {
-    environment: { project, name, namespace: spec.namespace ?? name, spec },
+    environment: {
+      project,
+      name,
+      namespace: spec.namespace ?? name,
+      since: Date.parse(environment.metadata.creationTimestamp),
+      spec,
+    },
     source: source ? { branch: source.spec.branch, error: sourceError(source, repository) } : null,
     branches: refs
       .filter((row) => row.ref.startsWith('refs/heads/') && !row.deleted)

@@ -447,6 +447,34 @@ describe('promotions', () => {
     );
   });
 
+  test('are refused at once for a ref that is none', async () => {
+    const metadata = { name: 'team', namespace: 'default' };
+    const { objects } = world.store;
+    const { object: made } = await objects.apply({
+      kind: 'WorkflowSource',
+      metadata,
+      spec: { url: '/srv/team.git', branch: 'main' },
+    });
+    const source = { source: { name: 'team' }, track: { branch: 'main' } };
+    await objects.apply({ kind: 'Environment', metadata: { ...metadata, name: 'team-dev' }, spec: source });
+    const ask = (ref: string) => world.refused('POST', path, { environment: 'team-dev', ref });
+    // Before the first fetch nobody knows.
+    expect((await world.call('POST', path, { environment: 'team-dev', ref: 'v3.0.0' })).status).toBe(201);
+    await objects.writeStatus('WorkflowSource', { ...metadata, uid: made.metadata.uid }, { commit: 'a'.repeat(40) });
+    expect(await ask('v2.0.0')).toMatchObject({
+      status: 404,
+      detail: 'There is no tag v2.0.0 in source team. There are: v1.1.0, v1.0.0.',
+    });
+    expect(await ask('abc1234')).toMatchObject({
+      status: 422,
+      detail: expect.stringContaining('git rev-parse abc1234'),
+    });
+    for (const ref of ['v1.1.0', 'b'.repeat(40)])
+      expect((await world.call('POST', path, { environment: 'team-dev', ref })).status).toBe(201);
+    await objects.delete('Environment', 'default', 'team-dev');
+    await objects.delete('WorkflowSource', 'default', 'team');
+  });
+
   test('are approved in the groups that the gates ask for', async () => {
     await addPromotion(world.store, {
       name: 'prod-v1',

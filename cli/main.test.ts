@@ -456,7 +456,7 @@ describe('promotions', () => {
     await cli('get', 'sources');
     const asked = await eventually(
       () => cli('promote', 'prod', 'v0.9.0'),
-      () => true,
+      ({ code }) => code === 0,
     );
     expect(asked.stdout).toMatch(/^promotion \S+ created/);
     expect((await cli('promote', 'nope', 'v1.0.0')).code).toBe(3);

@@ -11,7 +11,7 @@ import { createSecretDirectory } from './executors/secrets.ts';
 import { createEnvironmentReconciler } from './reconcilers/environment.ts';
 import { createMetrics } from './reconcilers/metrics.ts';
 import { createPlanCache } from './reconcilers/plans.ts';
-import { createRepositories } from './reconcilers/repositories.ts';
+import { createRepositories, sourceKey } from './reconcilers/repositories.ts';
 import { createKindStatusWriter, createRunStatusWriter } from './reconcilers/statuses.ts';
 import { createWorkflowReconciler } from './reconcilers/workflow.ts';
 import { createRunReconciler } from './reconcilers/workflow-run.ts';
@@ -124,6 +124,11 @@ export async function startController(options: ControllerOptions): Promise<Runni
         checkObject(kind, object)
           .filter((problem) => problem.severity !== 'warning')
           .map(({ path, message, rule }) => ({ path: formatPath(path), message, rule })),
+      tags: async (source) =>
+        (await store.refs.list(sourceKey(source)))
+          .filter(({ ref, deleted }) => ref.startsWith('refs/tags/') && !deleted)
+          .toSorted((a, b) => b.firstSeenAt - a.firstSeenAt)
+          .map(({ ref }) => ref.slice('refs/tags/'.length)),
       project,
       version: options.version,
       closing: closing.signal,

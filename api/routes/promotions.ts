@@ -4,7 +4,7 @@ import type { Promotion as PromotionObject } from '../../crds/promotion.ts';
 import type { PromotionPhase, PromotionRow } from '../../controller/core/promotion/types.ts';
 import { approvalEntry, withEntry } from '../approvals.ts';
 import type { AppDependencies } from '../dependencies.ts';
-import { RequestProblem } from '../errors.ts';
+import { notFound, RequestProblem } from '../errors.ts';
 import { withGeneratedName } from '../names.ts';
 import { demandValid, getObject } from '../objects.ts';
 import { objectSchema } from '../resources/object.ts';
@@ -107,7 +107,7 @@ export function promotionRoutes(app: Hono, deps: AppDependencies): void {
       problems: ['not-found', 'conflict'],
     },
     async ({ body: { environment, ref } }, c) => {
-      await getObject(deps, 'Environment', deps.project, environment);
+      const present = await getObject(deps, 'Environment', deps.project, environment);
       const rows = await deps.store.promotions.ofEnvironment(deps.project, environment);
       const row = rows.find((r) => (r.ref === ref || r.commit === ref) && !isFinished(r.phase));
       const [waits] = row ? [] : await waiting.list((o) => into(environment)(o) && o.spec.ref === ref, 1);
@@ -118,6 +118,7 @@ export function promotionRoutes(app: Hono, deps: AppDependencies): void {
           `Promotion ${underWay} of ${ref} into ${environment} is under way already.`,
         );
       }
+      await demandKnownRef(deps, present.spec.source.name, ref);
       const spec = { environment, ref };
       const object = await withGeneratedName(namePrefix(environment, ref), async (name) => {
         const metadata = { name, namespace: deps.project };
@@ -169,6 +170,26 @@ async function gateGroups(deps: AppDependencies, object: PromotionObject, row: P
   const environment = await deps.store.objects.get('Environment', deps.project, object.spec.environment);
   const gates = [...(environment?.spec.gates ?? []), ...(row?.gatesAtStart ?? [])];
   return gates.flatMap((gate) => gate.approval?.groups ?? []);
+}
+
+/**
+ * A name that is no tag of the source will never be one of a version by itself; which commits there are only git knows.
+ * What was not fetched yet may have it.
+ * @throws RequestProblem 404 that names the tags there are, newest first, 422 for a short hash
+ */
+async function demandKnownRef(deps: AppDependencies, source: string, ref: string): Promise<void> {
+  if (/^([0-9a-f]{40}|[0-9a-f]{64})$/.test(ref)) return;
+  const object = await deps.store.objects.get('WorkflowSource', deps.project, source);
+  if (object?.status?.commit === undefined) return;
+  const tags = await deps.tags(object);
+  if (tags.includes(ref)) return;
+  if (/^[0-9a-f]{4,63}$/.test(ref)) {
+    throw new RequestProblem(
+      'invalid',
+      `${ref} is no tag of source ${source}, and too short for a commit: name it by all its digits, as git rev-parse ${ref} prints them.`,
+    );
+  }
+  throw notFound(`tag ${ref} in source ${source}`, tags);
 }
 
 /** `prod-v1-4-0-`, so that a list of names says what they are. */

@@ -86,7 +86,7 @@ test('an environment that moves to another namespace takes its workflows along',
   );
   const { metadata, spec } = await client.get('Environment', key('dev'));
   const { labels } = metadata;
-  await client.apply({
+  await world.controller.store.objects.apply({
     kind: 'Environment',
     metadata: { ...key('dev'), labels },
     spec: { ...spec, namespace: 'moved' },

@@ -83,6 +83,43 @@ describe('objects', () => {
     expect(problem.problems?.[0]?.message).not.toBe('');
   });
 
+  test('that a repository owns are neither changed nor deleted here', async () => {
+    const inDefault = { namespace: 'default' };
+    const url = '/api/v1/namespaces';
+    const { objects } = world.store;
+    await objects.apply({
+      kind: 'WorkflowSource',
+      metadata: { ...inDefault, name: 'owner' },
+      spec: { url: '/srv/team.git', branch: 'main' },
+    });
+    const spec = { source: { name: 'owner' }, track: { branch: 'main' } };
+    const labels = { 'windlass.dev/source': 'owner' };
+    await objects.apply({ kind: 'Environment', metadata: { ...inDefault, name: 'owned', labels }, spec });
+    const ofEnvironment = { 'windlass.dev/environment': 'owned', 'windlass.dev/project': 'default' };
+    await objects.apply({
+      kind: 'Workflow',
+      metadata: { namespace: 'owned', name: 'report', labels: ofEnvironment },
+      spec: workflowSpec,
+    });
+    const environment = `${url}/default/environments/owned`;
+    const workflow = `${url}/owned/workflows/report`;
+    for (const [path, body, detail] of [
+      [
+        environment,
+        { spec },
+        'Environment owned comes from environments/owned.yaml of source owner; change it by a merge.',
+      ],
+      [workflow, object, 'Workflow report comes from what was promoted into owned; change it by a merge.'],
+    ] as const) {
+      expect(await world.refused('PUT', path, body)).toMatchObject({ status: 409, detail });
+      expect(await world.refused('DELETE', path)).toMatchObject({ status: 409, detail });
+    }
+    // Nothing is left behind that nobody can take away.
+    await objects.delete('WorkflowSource', 'default', 'owner');
+    expect((await world.call('DELETE', environment)).status).toBe(204);
+    expect((await world.call('DELETE', workflow)).status).toBe(204);
+  });
+
   test('deep nesting is refused, not followed', async () => {
     const deep = `{"spec":${'{"a":'.repeat(5000)}1${'}'.repeat(5000)}}`;
     expect(await world.refused('PUT', path, deep)).toMatchObject({ status: 422 });
@@ -180,6 +217,13 @@ describe('runs', () => {
     ['inputs that are no map', { workflow: 'report', inputs: [] }, 422, 'inputs'],
     ['a name that is none', { workflow: 'report', name: 'No Such Name' }, 422, 'name'],
     ['both names', { workflow: 'report', name: 'a', generateName: 'b' }, 422, 'either'],
+    ['an input that is unknown', { workflow: 'report', inputs: { regoin: 'eu' } }, 422, 'did you mean region?'],
+    [
+      'an input that does not fit',
+      { workflow: 'report', inputs: { region: 7 } },
+      422,
+      'input "region": must be string',
+    ],
     ['inputs with NUL', { workflow: 'report', inputs: { a: '\0' } }, 422, 'inputs.a'],
   ])('%s: %o → %i', async (_, body, status, words) => {
     const problem = await world.refused('POST', runs, body);
@@ -380,7 +424,7 @@ describe('promotions', () => {
       after: ['staging'],
       gates: [{ approval: { groups: ['release-managers'] } }],
     });
-    await world.store.promotions.own('default', 'prod', 'workflows-prod');
+    await world.store.promotions.own({ project: 'default', name: 'prod', uid: 'u' }, 'workflows-prod', 1);
   });
 
   test('are created by hand, once for a ref that is under way', async () => {
@@ -401,6 +445,34 @@ describe('promotions', () => {
     expect((await world.call<Listed<PromotionSummary>>('GET', `${path}?environment=staging`)).body.items).toHaveLength(
       1,
     );
+  });
+
+  test('are refused at once for a ref that is none', async () => {
+    const metadata = { name: 'team', namespace: 'default' };
+    const { objects } = world.store;
+    const { object: made } = await objects.apply({
+      kind: 'WorkflowSource',
+      metadata,
+      spec: { url: '/srv/team.git', branch: 'main' },
+    });
+    const source = { source: { name: 'team' }, track: { branch: 'main' } };
+    await objects.apply({ kind: 'Environment', metadata: { ...metadata, name: 'team-dev' }, spec: source });
+    const ask = (ref: string) => world.refused('POST', path, { environment: 'team-dev', ref });
+    // Before the first fetch nobody knows.
+    expect((await world.call('POST', path, { environment: 'team-dev', ref: 'v3.0.0' })).status).toBe(201);
+    await objects.writeStatus('WorkflowSource', { ...metadata, uid: made.metadata.uid }, { commit: 'a'.repeat(40) });
+    expect(await ask('v2.0.0')).toMatchObject({
+      status: 404,
+      detail: 'There is no tag v2.0.0 in source team. There are: v1.1.0, v1.0.0.',
+    });
+    expect(await ask('abc1234')).toMatchObject({
+      status: 422,
+      detail: expect.stringContaining('git rev-parse abc1234'),
+    });
+    for (const ref of ['v1.1.0', 'b'.repeat(40)])
+      expect((await world.call('POST', path, { environment: 'team-dev', ref })).status).toBe(201);
+    await objects.delete('Environment', 'default', 'team-dev');
+    await objects.delete('WorkflowSource', 'default', 'team');
   });
 
   test('are approved in the groups that the gates ask for', async () => {

@@ -98,6 +98,11 @@ test('answers carry headers that keep browsers from guessing, framing and cachin
   expect(headers.get('cache-control')).toBe('no-store');
 });
 
+test('whoever opens the address is shown the documentation', async () => {
+  const { status, headers } = await request('/', {});
+  expect([status, headers.get('location')]).toEqual([302, '/docs']);
+});
+
 test('the documentation page loads from here only, and what it loads is served', async () => {
   const response = await request('/docs', {});
   expect(response.headers.get('content-security-policy')).toContain("script-src 'self'");

@@ -1,5 +1,6 @@
 import type { Registry } from 'prom-client';
 import type { Kind } from '../crds/kinds.ts';
+import type { WorkflowSource } from '../crds/workflow-source.ts';
 import type { Clock } from '../controller/seams/clock.ts';
 import type { Store } from '../controller/store/types.ts';
 import type { Access } from './access.ts';
@@ -22,6 +23,8 @@ export interface AppDependencies {
   ready(): Promise<{ ok: boolean; reasons: string[] }>;
   /** Checks an object as a user wrote it against its schema and rules; empty when it is right. */
   validate(kind: Kind, object: unknown): InvalidField[];
+  /** The tags of a source at its last fetch, newest first. */
+  tags(source: WorkflowSource): Promise<string[]>;
   /** Namespace of sources, environments and promotions; null: every namespace may be a project, requests say which. */
   project: string | null;
   version: string;

@@ -35,6 +35,7 @@ const contentSecurityPolicy =
 
 /** The documentation page, from disk: it works with no network. */
 export function docsRoutes(app: Hono): void {
+  app.get('/', (c) => c.redirect('/docs'));
   app.get('/docs', (c) => c.html(page, 200, { 'content-security-policy': contentSecurityPolicy }));
   app.get('/docs/start.js', (c) => c.body(start, 200, { 'content-type': 'text/javascript; charset=utf-8' }));
   for (const [name, type] of Object.entries(assets)) {

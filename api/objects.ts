@@ -33,6 +33,32 @@ export async function getObject<K extends Kind>(
   );
 }
 
+/**
+ * That a repository owns the object, and what to say to whoever would change it; null when nothing does. What somebody
+ * changed here would be made what the repository says again.
+ */
+export async function findOwner(
+  deps: AppDependencies,
+  kind: Kind,
+  { namespace, name }: { namespace: string; name: string },
+): Promise<{ uid: string; problem: RequestProblem } | null> {
+  if (kind !== 'Environment' && kind !== 'Workflow') return null;
+  const object = await deps.store.objects.get(kind, namespace, name);
+  if (object === null) return null;
+  const { uid, labels } = object.metadata;
+  const owner = labels[kind === 'Environment' ? 'windlass.dev/source' : 'windlass.dev/environment'];
+  if (owner === undefined) return null;
+  const [ownerKind, project] =
+    kind === 'Environment'
+      ? (['WorkflowSource', namespace] as const)
+      : (['Environment', labels['windlass.dev/project'] ?? deps.project] as const);
+  // Without its owner nothing else would ever take it away.
+  if (project === null || (await deps.store.objects.get(ownerKind, project, owner)) === null) return null;
+  const from =
+    kind === 'Environment' ? `environments/${name}.yaml of source ${owner}` : `what was promoted into ${owner}`;
+  return { uid, problem: new RequestProblem('conflict', `${kind} ${name} comes from ${from}; change it by a merge.`) };
+}
+
 /** @throws RequestProblem 422 with every problem. */
 export function demandValid(deps: AppDependencies, kind: Kind, draft: Record<string, unknown>): void {
   const problems = deps.validate(kind, { ...draft, apiVersion, kind });

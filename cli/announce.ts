@@ -4,7 +4,7 @@ import { formatDiagnostic } from '../controller/core/diagnostic.ts';
 import type { Io } from './io.ts';
 import { formatTable } from './output/table.ts';
 import { createPaint, printable, shortRef } from './output/text.ts';
-import { environments } from './resources/environments.ts';
+import { describeTrack, environments } from './resources/environments.ts';
 import { type AnyResource } from './resources/index.ts';
 import { firstItems } from './resources/paging.ts';
 import { workflows } from './resources/workflows.ts';
@@ -44,14 +44,16 @@ export async function announce(
   }
   if (found.environments.length > 0) out(`\n${table(io, environments, found.environments)}`);
   if (found.workflows.length > 0) out(`\n${table(io, workflows, found.workflows)}`);
-  const refused = newestRefused(found.promotions);
-  if (found.workflows.length === 0 && refused.every((p) => p.reason === 'NoWorkflows')) {
+  const refused = newestRefused(found);
+  const none = found.workflows.length === 0 ? whyNone(found) : null;
+  if (none?.empty) {
     out(
       `\nThere is no workflow in it yet. The smallest one, to be committed to ${served.branch} as ${served.path}/hello.yaml:\n\n` +
         smallestWorkflow.replace(/^(?=.)/gm, '    '),
     );
     return;
   }
+  if (none !== null && none.why !== '') out(`\n${printable(none.why)}\n`);
   for (const { name } of refused) {
     const { ref, environment, message, diagnostics } = await client.promotion(name);
     out(`\n${shortRef(ref)} is refused for ${environment}: ${printable(message ?? '')}\n`);
@@ -59,10 +61,42 @@ export async function announce(
   }
 }
 
-/** Of each environment the newest promotion, when it was rejected. Newest first is how they come. */
-function newestRefused(promotions: readonly PromotionSummary[]): PromotionSummary[] {
+/**
+ * Why no workflow is active: the tree at the branch's tip is `empty`, or what `why` says; nothing when that is said
+ * elsewhere.
+ */
+export function whyNone(found: Found): { empty: boolean; why: string } {
+  const { source, environments, promotions } = found;
+  const refused = newestRefused(found);
+  const told = refused.some(({ reason }) => reason !== 'NoWorkflows');
+  const tip = promotions.find(({ ref, commit }) => (commit ?? ref) === source?.commit);
+  if (!told && tip?.reason === 'NoWorkflows') return { empty: true, why: '' };
+  const unfetched = source?.conditions.some(({ type, status }) => type === 'Ready' && status === 'False') ?? true;
+  if (told || unfetched) return { empty: false, why: '' };
+  const because = (why: string) => ({ empty: false, why: `No workflow is active yet. ${why}` });
+  for (const { name, conditions } of environments) {
+    const ready = conditions.find(({ type, status }) => type === 'Ready' && status === 'False');
+    if (ready) return because(`Environment ${name}: ${ready.reason}: ${ready.message}`);
+  }
+  const waits = promotions.find(({ phase }) => phase === 'Pending' || phase === 'Gating');
+  if (waits) return because(`${shortRef(waits.ref)} waits for ${waits.environment}: ${waits.message ?? ''}`);
+  const tracks = environments.map((e) => `${e.name} takes ${describeTrack(e.spec.track)}`).join(', ');
+  return because(`No ref is a candidate${tracks === '' ? '' : `: ${tracks}`}; see windlass get promotions.`);
+}
+
+/**
+ * Of each environment the newest promotion, when it was rejected, and the branch has not gone on since. Newest first is
+ * how they come.
+ */
+export function newestRefused({ source, environments, promotions }: Found): PromotionSummary[] {
   const newest = new Map(promotions.toReversed().map((promotion) => [promotion.environment, promotion]));
-  return [...newest.values()].filter((promotion) => promotion.phase === 'Rejected');
+  const branches = new Map(environments.map(({ name, spec }) => [name, spec.track.branch]));
+  return [...newest.values()].filter(({ phase, environment, ref, automatic }) => {
+    // A later commit that changes nothing, such as one that takes the mistake back, makes no promotion.
+    const passed =
+      automatic && branches.get(environment) === source?.branch && source?.commit != null && ref !== source.commit;
+    return phase === 'Rejected' && !passed;
+  });
 }
 
 /** What happens, a line for each event after `after`, until the signal. */
@@ -75,7 +109,7 @@ export async function followProgress(io: Io, client: Client, after: number, sign
   }
 }
 
-interface Found {
+export interface Found {
   source: SourceResource | undefined;
   environments: EnvironmentResource[];
   workflows: Awaited<ReturnType<Client['workflows']>>['items'];

@@ -1,5 +1,6 @@
 import type { Client, ObjectKey } from '../api/client.ts';
 import type { Kind } from '../crds/kinds.ts';
+import { suggest } from '../controller/core/expression/suggest.ts';
 import { CliError, exitCodes, usageError } from './exit.ts';
 import { firstItems } from './resources/paging.ts';
 
@@ -27,7 +28,9 @@ export async function findWorkflowNamespace(client: Client, name: string): Promi
   if (candidates.length > 0) return { candidates: candidates.sort() };
   const there = [...new Set(items.map((workflow) => workflow.name))].sort().join(', ');
   throw new CliError(
-    `there is no workflow ${name}${there === '' ? ' and no other' : `; there is: ${there}`}`,
+    there === ''
+      ? `there is no workflow ${name}: no workflow is active yet; see \`windlass get promotions\``
+      : `there is no workflow ${name}${suggest(name, there.split(', ')) || `; there is: ${there}`}`,
     exitCodes.notFound,
   );
 }

@@ -61,6 +61,7 @@ export async function openLaptopHome(options: LaptopHomeOptions): Promise<Home &
         clock,
         lost,
         env,
+        troubled: (key, error) => log.warn({ err: error, ...key }, 'following a process failed; it is tried again'),
         allowLoopback: true,
         allowPrivate: true,
       }),

@@ -98,6 +98,7 @@ async function runIn(root: string, options: LocalRunOptions): Promise<LocalRun> 
     clock,
     lost: () => neverLost,
     env: options.env,
+    troubled: () => {},
     allowLoopback: true,
     allowPrivate: true,
   });

@@ -9,7 +9,7 @@ import type { Home } from './home.ts';
 import { createEnvironmentReconciler } from './reconcilers/environment.ts';
 import { createMetrics } from './reconcilers/metrics.ts';
 import { createPlanCache } from './reconcilers/plans.ts';
-import { createRepositories } from './reconcilers/repositories.ts';
+import { createRepositories, sourceKey } from './reconcilers/repositories.ts';
 import { createKindStatusWriter, createRunStatusWriter } from './reconcilers/statuses.ts';
 import { createRunRetention } from './reconcilers/run-retention.ts';
 import { createWorkflowReconciler } from './reconcilers/workflow.ts';
@@ -98,7 +98,8 @@ export async function startController(home: Home, options: ControllerOptions): P
     onFinished: (run) => environments.runFinished(run.environment),
   });
   const retention = home.retention === null ? null : createRunRetention({ store, clock, log, ...home.retention });
-  const reconcilers = { workflowrun: runs, workflowsource: sources, environment: environments, workflow: workflows };
+  // Runs last: ten thousand that wait for a workflow would keep the few others from the database.
+  const reconcilers = { workflowsource: sources, environment: environments, workflow: workflows, workflowrun: runs };
   for (const [kind, { loop }] of Object.entries(reconcilers)) metrics.watchDepth(kind, loop);
 
   const closing = new AbortController();
@@ -114,6 +115,11 @@ export async function startController(home: Home, options: ControllerOptions): P
         checkObject(kind, object)
           .filter((problem) => problem.severity !== 'warning')
           .map(({ path, message, rule }) => ({ path: formatPath(path), message, rule })),
+      tags: async (source) =>
+        (await store.refs.list(sourceKey(source)))
+          .filter(({ ref, deleted }) => ref.startsWith('refs/tags/') && !deleted)
+          .toSorted((a, b) => b.firstSeenAt - a.firstSeenAt)
+          .map(({ ref }) => ref.slice('refs/tags/'.length)),
       project: home.project,
       version: options.version,
       closing: closing.signal,

@@ -24,6 +24,8 @@ export interface WorkingCopy {
   diagnostics: Diagnostic[];
 }
 
+/** The only source of a laptop whose repository has environment files. */
+const laptopSource = 'repo';
 /** Folder of environment files, from the root of a repository. */
 const environmentsFolder = 'environments';
 
@@ -98,7 +100,7 @@ async function readDocuments(
 
 async function readStages(directory: Directory, entries: TreeEntry[]): Promise<WorkingCopy> {
   const selected = selectDocuments(entries, environmentsFolder);
-  const { environments, diagnostics } = readEnvironments(await contents(directory, selected.documents));
+  const { environments, diagnostics } = readEnvironments(await contents(directory, selected.documents), [laptopSource]);
   return { ...empty, objects: environments.length, diagnostics: [...selected.diagnostics, ...diagnostics] };
 }
 

@@ -8,6 +8,7 @@ import { kinds } from '../crds/kinds.ts';
 import { crdManifest, editorSchema } from '../crds/manifest.ts';
 import { UserMetadata } from '../crds/metadata.ts';
 import { chartCrd, kustomizeBase } from './chart.ts';
+import { completeLockfile } from './lockfile.ts';
 
 /**
  * Writes every file that is generated from the contract. With `--check` it writes nothing and fails when one is not what
@@ -38,6 +39,8 @@ files.set(
 );
 files.set('docs/reference/openapi.json', `${JSON.stringify(await openapiDocument(), null, 2)}\n`);
 files.set('docs/reference/cli.md', cliReference());
+
+files.set('package-lock.json', completeLockfile(readFileSync(join(root, 'package-lock.json'), 'utf8')));
 
 const check = process.argv.includes('--check');
 const stale: string[] = [];

@@ -6,7 +6,7 @@ import type { Draft } from '../../controller/seams/objects.ts';
 import { callerOf, demand } from '../access.ts';
 import type { AppDependencies } from '../dependencies.ts';
 import { notFound, RequestProblem } from '../errors.ts';
-import { demandUnchanged, demandValid, getObject } from '../objects.ts';
+import { demandUnchanged, demandValid, findOwner, getObject } from '../objects.ts';
 import { draftSchema, looseDraft, objectSchema } from '../resources/object.ts';
 import { namespacedParams, namespaceParams, Name, PageOf, pageQuery } from '../resources/shared.ts';
 import { addRoute, only } from '../route.ts';
@@ -76,8 +76,10 @@ function objectRoutesOf(app: Hono, deps: AppDependencies, kind: Kind): void {
     },
     async ({ params, body }, c) => {
       const draft = draftOf(deps, kind, params, body as Sent);
+      const owned = await findOwner(deps, kind, params);
       const { object } = await callerOf(c).objects.apply(draft, (present) => {
         demandSame((body as Sent).metadata ?? {}, present?.metadata);
+        if (owned !== null && present?.metadata.uid === owned.uid) throw owned.problem;
         if (present) demandUnchanged(kind, present.spec, draft.spec);
       });
       return c.json(object);
@@ -94,9 +96,11 @@ function objectRoutesOf(app: Hono, deps: AppDependencies, kind: Kind): void {
       summary: `Deletes a ${kind}; history stays`,
       params: namespacedParams,
       response: { status: 204, description: 'It is gone.' },
-      problems: ['not-found'],
+      problems: ['not-found', 'conflict'],
     },
     async ({ params }, c) => {
+      const owned = await findOwner(deps, kind, params);
+      if (owned !== null) throw owned.problem;
       if (!(await callerOf(c).objects.delete(kind, params.namespace, params.name))) {
         throw notFound(`${kind} ${params.name} in namespace ${params.namespace}`);
       }

@@ -4,7 +4,7 @@ import type { Promotion as PromotionObject } from '../../crds/promotion.ts';
 import type { PromotionPhase, PromotionRow } from '../../controller/core/promotion/types.ts';
 import { callerOf, demand } from '../access.ts';
 import type { AppDependencies } from '../dependencies.ts';
-import { RequestProblem } from '../errors.ts';
+import { notFound, RequestProblem } from '../errors.ts';
 import { createPromotion, decidePromotion } from '../intents.ts';
 import { demandValid, getObject } from '../objects.ts';
 import { projectOf } from '../projects.ts';
@@ -116,7 +116,7 @@ export function promotionRoutes(app: Hono, deps: AppDependencies): void {
     async ({ query, body: { environment, ref } }, c) => {
       const project = await projectOf(deps, c, query.project);
       await demand(c, 'create', 'Promotion', project);
-      await getObject(deps, c, 'Environment', project, environment);
+      const present = await getObject(deps, c, 'Environment', project, environment);
       const rows = await deps.store.promotions.ofEnvironment(project, environment);
       const row = rows.find((r) => (r.ref === ref || r.commit === ref) && !isFinished(r.phase));
       const [waits] = row ? [] : await waiting.list((o) => into(project, environment)(o) && o.spec.ref === ref, 1);
@@ -127,6 +127,7 @@ export function promotionRoutes(app: Hono, deps: AppDependencies): void {
           `Promotion ${underWay} of ${ref} into ${environment} is under way already.`,
         );
       }
+      await demandKnownRef(deps, { namespace: project, name: present.spec.source.name }, ref);
       const object = await createPromotion(callerOf(c).objects, project, { environment, ref }, (draft) =>
         demandValid(deps, 'Promotion', draft),
       );
@@ -179,4 +180,28 @@ async function gateGroups(deps: AppDependencies, object: PromotionObject, row: P
   const environment = await deps.store.objects.get('Environment', object.metadata.namespace, object.spec.environment);
   const gates = [...(environment?.spec.gates ?? []), ...(row?.gatesAtStart ?? [])];
   return gates.flatMap((gate) => gate.approval?.groups ?? []);
+}
+
+/**
+ * A name that is no tag of the source will never be one of a version by itself; which commits there are only git knows.
+ * What was not fetched yet may have it.
+ * @throws RequestProblem 404 that names the tags there are, newest first, 422 for a short hash
+ */
+async function demandKnownRef(
+  deps: AppDependencies,
+  { namespace, name: source }: { namespace: string; name: string },
+  ref: string,
+): Promise<void> {
+  if (/^([0-9a-f]{40}|[0-9a-f]{64})$/.test(ref)) return;
+  const object = await deps.store.objects.get('WorkflowSource', namespace, source);
+  if (object?.status?.commit === undefined) return;
+  const tags = await deps.tags(object);
+  if (tags.includes(ref)) return;
+  if (/^[0-9a-f]{4,63}$/.test(ref)) {
+    throw new RequestProblem(
+      'invalid',
+      `${ref} is no tag of source ${source}, and too short for a commit: name it by all its digits, as git rev-parse ${ref} prints them.`,
+    );
+  }
+  throw notFound(`tag ${ref} in source ${source}`, tags);
 }

@@ -1,7 +1,9 @@
 import type { Hono } from 'hono';
 import { Type } from 'typebox';
 import { durationPattern } from '../../crds/metadata.ts';
+import type { JsonObject } from '../../crds/json.ts';
 import type { WorkflowRun } from '../../crds/workflow-run.ts';
+import { compileInputs } from '../../controller/core/plan/json-schema.ts';
 import { parseDuration } from '../../controller/core/duration.ts';
 import { isFinished, type RunPhase } from '../../controller/core/run/types.ts';
 import type { Instant } from '../../controller/core/time.ts';
@@ -100,7 +102,9 @@ export function runRoutes(app: Hono, deps: AppDependencies): void {
       id: 'createRun',
       tag: 'runs',
       summary: 'Creates a run',
-      description: 'Answers at once. The inputs are checked when the run leaves the queue; wrong ones end it Failed.',
+      description:
+        'Answers at once. The inputs must fit the version that is active now; they are checked again when the run leaves the queue, ' +
+        'as another may be active then, and wrong ones end it Failed.',
       params: namespaceParams,
       body: NewRun,
       response: { status: 201, description: 'The WorkflowRun object.', schema: objectSchema('WorkflowRun') },
@@ -111,13 +115,18 @@ export function runRoutes(app: Hono, deps: AppDependencies): void {
       await demand(c, 'create', 'WorkflowRun', namespace);
       // A version is active a moment before its Workflow shows in the namespace.
       const active = await deps.store.promotions.activeIn(namespace, workflow);
-      if (!active?.digest) await getObject(deps, c, 'Workflow', namespace, workflow);
+      const digest = active?.digest ?? null;
+      const version =
+        digest === null
+          ? await getObject(deps, c, 'Workflow', namespace, workflow)
+          : await deps.store.versions.get(digest);
       if (name !== undefined && generateName !== undefined) {
         throw new RequestProblem('invalid', 'Give either name or generateName.');
       }
-      const object = await createRun(callerOf(c).objects, namespace, body, (draft) =>
-        demandValid(deps, 'WorkflowRun', draft),
-      );
+      const object = await createRun(callerOf(c).objects, namespace, body, (draft) => {
+        demandValid(deps, 'WorkflowRun', draft);
+        if (version) demandInputs(workflow, version.spec as JsonObject, (body.inputs ?? {}) as JsonObject);
+      });
       return c.json(object, 201, { location: `/api/v1/namespaces/${namespace}/runs/${object.metadata.name}` });
     },
   );
@@ -240,6 +249,21 @@ async function demandUnfinished(deps: AppDependencies, namespace: string, name: 
   }
   if (!run.object) throw new RequestProblem('conflict', `Run ${name} was deleted and is being cancelled.`);
   return run;
+}
+
+/** @throws RequestProblem 422 with everything that is wrong in the inputs */
+function demandInputs(workflow: string, spec: JsonObject, inputs: JsonObject): void {
+  let checked;
+  try {
+    checked = compileInputs((spec['inputs'] ?? {}) as JsonObject)(inputs);
+  } catch {
+    // The mistake is in the Workflow that somebody applied: its status says so, and so will the run.
+    return;
+  }
+  if (checked.ok) return;
+  const problems = checked.problems.map((message) => ({ path: 'inputs', message, rule: 'inputs' }));
+  const list = checked.problems.join('; ');
+  throw new RequestProblem('invalid', `The inputs do not fit workflow ${workflow}: ${list}.`, { problems });
 }
 
 /** Which of the runs that have no row are asked for; the row's filter does the same in the database. */

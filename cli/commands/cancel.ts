@@ -6,7 +6,7 @@ import { namespaceOption } from '../options.ts';
 
 interface CancelOptions extends ServerOptions {
   namespace?: string;
-  reason: string;
+  reason?: string;
 }
 
 export function cancelCommand(cli: Cli): Command {
@@ -14,13 +14,13 @@ export function cancelCommand(cli: Cli): Command {
     .summary('cancel a run')
     .description('Cancels a run: what runs is stopped, then its finally steps run. That cannot be taken back.')
     .argument('<run>', 'the run')
-    .requiredOption('--reason <text>', 'why; it is recorded')
+    .option('--reason <text>', 'why; it is recorded')
     .addOption(namespaceOption('where the run is; needed only when several namespaces have one of this name'))
     .action(async (name: string, _: unknown, command: Command) => {
       const options = command.optsWithGlobals<CancelOptions>();
       const client = await connect(cli.io, options);
       const key = await findRun(client, name, options.namespace);
-      await client.cancelRun(key, { reason: options.reason });
+      await client.cancelRun(key, options.reason === undefined ? {} : { reason: options.reason });
       cli.io.stdout.write(`run ${key.name} in ${key.namespace} is being cancelled\n`);
     });
 }

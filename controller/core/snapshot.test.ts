@@ -178,7 +178,9 @@ describe('refused, with where and why:', () => {
     [
       'a document of 100 MB, without reading it',
       { 'workflows/a.yaml': { size: 100_000_000 } },
-      ['workflows/a.yaml:1:1: error: the file is over 5 MiB and is not read; make it smaller, or keep it elsewhere [file-too-large]'],
+      [
+        'workflows/a.yaml:1:1: error: the file is over 5 MiB and is not read; make it smaller, or keep it elsewhere [file-too-large]',
+      ],
     ],
   ] as [string, Parameters<typeof treeOf>[0], string[]][])('%s', (_, files, expected) => {
     const { content, diagnostics } = judge(files);
@@ -202,7 +204,7 @@ describe('environments', () => {
       ['environments/prod.yaml', bytes(environment('prod'))],
       ['environments/dev.yaml', bytes(environment('dev'))],
     ]);
-    const { environments, diagnostics } = readEnvironments(files);
+    const { environments, diagnostics } = readEnvironments(files, ['repo']);
     expect(diagnostics).toEqual([]);
     expect(environments).toEqual([
       {
@@ -221,10 +223,35 @@ describe('environments', () => {
   test('of one name twice are an error in both places', () => {
     const { diagnostics } = readEnvironments(
       new Map([['e.yaml', bytes(`${environment('a')}---\n${environment('a')}`)]]),
+      ['repo'],
     );
     expect(diagnostics.map((d) => [d.line, d.rule])).toEqual([
       [3, 'duplicate-name'],
       [8, 'duplicate-name'],
     ]);
+  });
+
+  test('name environments and sources that are there', () => {
+    const dev = environment('dev').replace('name: repo', 'name: other');
+    const prod = environment('prod').replace('track:', 'after: [stagin, dev, nowhere], track:');
+    const files = { dev, staging: environment('staging'), prod };
+    const { diagnostics } = readEnvironments(
+      new Map(Object.entries(files).map(([name, text]) => [`environments/${name}.yaml`, bytes(text)])),
+      ['repo'],
+    );
+    expect(diagnostics.map(formatDiagnostic)).toEqual([
+      'environments/dev.yaml:4:25: error: there is no source "other"; write repo [environment-source-unknown]',
+      'environments/prod.yaml:4:41: error: there is no environment "stagin"; did you mean staging? [environment-after-unknown]',
+      'environments/prod.yaml:4:54: error: there is no environment "nowhere"; add its file beside this one, or take it out [environment-after-unknown]',
+    ]);
+  });
+
+  test('that cannot be read are not said to be missing as well', () => {
+    const files = new Map([
+      ['environments/staging.yaml', bytes(environment('staging').replace('track:', 'trac:'))],
+      ['environments/prod.yaml', bytes(environment('prod').replace('track:', 'after: [staging], track:'))],
+    ]);
+    const { diagnostics } = readEnvironments(files, ['repo']);
+    expect(new Set(diagnostics.map(({ file }) => file))).toEqual(new Set(['environments/staging.yaml']));
   });
 });

@@ -3,6 +3,7 @@ import type { JsonObject } from '../../crds/json.ts';
 import type { WorkflowSpec } from '../../crds/workflow.ts';
 import type { Diagnostic } from './diagnostic.ts';
 import { sha256Hex, workflowDigest } from './digest.ts';
+import { suggest } from './expression/suggest.ts';
 import { isGlob, matchFiles } from './files-globs.ts';
 import { checkFile } from './lint/index.ts';
 import {
@@ -81,7 +82,8 @@ export function selectDocuments(
     else if (isSymlink(entry) && (isDocument(entry.path) || !below)) {
       refuse('file-symlink', 'a symlink is not followed; put the file itself here');
     } else if (below && isDocument(entry.path) && !isSymlink(entry)) {
-      if (entry.size > maxReadBytes) refuse('file-too-large', 'the file is over 5 MiB and is not read; make it smaller, or keep it elsewhere');
+      if (entry.size > maxReadBytes)
+        refuse('file-too-large', 'the file is over 5 MiB and is not read; make it smaller, or keep it elsewhere');
       else documents.push(entry);
     }
   }
@@ -107,8 +109,14 @@ export function readWorkflows(
   return { workflows, diagnostics: uniqueDiagnostics(found.diagnostics) };
 }
 
-/** Every Environment of the given files, parsed and linted. */
-export function readEnvironments(documents: ReadonlyMap<string, Uint8Array>): {
+/**
+ * Every Environment of the given files, parsed and linted. They are all that there are, so a name in `after` must be one
+ * of them, and `source.name` one of `sources`.
+ */
+export function readEnvironments(
+  documents: ReadonlyMap<string, Uint8Array>,
+  sources: readonly string[],
+): {
   environments: { file: string; metadata: WrittenMetadata & { name: string }; spec: EnvironmentSpec }[];
   diagnostics: Diagnostic[];
 } {
@@ -116,7 +124,33 @@ export function readEnvironments(documents: ReadonlyMap<string, Uint8Array>): {
   const environments = found.documents.map(({ file, name, object }) => {
     return { file, metadata: { ...object.metadata, name }, spec: object.spec };
   });
+  const names = environments.map(({ metadata }) => metadata.name);
+  // Files with mistakes are left out, and their environments would seem to be missing.
+  if (!found.diagnostics.some(({ severity }) => severity === 'error')) {
+    for (const document of found.documents) found.diagnostics.push(...unknownNames(document, names, sources));
+  }
   return { environments, diagnostics: uniqueDiagnostics(found.diagnostics) };
+}
+
+function unknownNames(
+  document: ParsedDocumentOf<'Environment'>,
+  environments: readonly string[],
+  sources: readonly string[],
+): Diagnostic[] {
+  const { after = [], source } = document.object.spec;
+  const refuse = (path: Path, rule: string, message: string) =>
+    diagnose(document.file, document, { path: ['spec', ...path], rule, message });
+  const diagnostics = after.flatMap((name, i) => {
+    if (environments.includes(name)) return [];
+    const others = environments.filter((other) => other !== document.name);
+    const hint = suggest(name, others) || '; add its file beside this one, or take it out';
+    return [refuse(['after', i], 'environment-after-unknown', `there is no environment "${name}"${hint}`)];
+  });
+  if (!sources.includes(source.name)) {
+    const message = `there is no source "${source.name}"; write ${sources.join(' or ')}`;
+    diagnostics.push(refuse(['source', 'name'], 'environment-source-unknown', message));
+  }
+  return diagnostics;
 }
 
 /** All documents of one kind, each name once; other kinds are named in a warning, as nothing will come of them. */

@@ -20,6 +20,7 @@ describe('all executors as one', () => {
       clock: systemClock,
       lost: neverLost,
       env: { PATH: process.env['PATH'], TMPDIR: world.directory, SECRET_OF_THE_CONTROLLER: 'x' },
+      troubled: () => {},
       allowLoopback: true,
       allowPrivate: true,
     });

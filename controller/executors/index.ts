@@ -1,4 +1,4 @@
-import type { ResolvedBody } from '../core/run/types.ts';
+import type { AttemptKey, ResolvedBody } from '../core/run/types.ts';
 import type { Clock } from '../seams/clock.ts';
 import type { Executor, ExecutorSink, FileStore, SecretReader } from '../seams/executor.ts';
 import type { AddressPolicy } from './http/addresses.ts';
@@ -21,6 +21,8 @@ export interface ExecutorsOptions extends InControllerOptions, AddressPolicy {
   root: string;
   /** The controller's environment; steps get PATH, LANG and TMPDIR of it. */
   env: Readonly<Record<string, string | undefined>>;
+  /** Told when the disk or the store fails while a process is followed; it is tried again. */
+  troubled(key: AttemptKey, error: unknown): void;
 }
 
 export interface ClusterExecutorsOptions
@@ -39,7 +41,7 @@ export function createExecutors(options: ExecutorsOptions): Executor {
     TMPDIR: env['TMPDIR'] ?? '/tmp',
   };
   return together({
-    run: new ProcessExecutor({ root, files, secrets, sink, clock, host }),
+    run: new ProcessExecutor({ root, files, secrets, sink, clock, host, troubled: options.troubled }),
     http: new HttpExecutor({
       secrets,
       sink,

@@ -28,6 +28,12 @@ describe('secrets in a directory', () => {
     expect(await secrets.read('dev', 'api', 'key.pem')).toBe('a\nb\n');
   });
 
+  test('a missing one says which file to make', async () => {
+    const read = readSecrets(createSecretDirectory(directory), 'dev', { T: { name: 'api', key: 'token' } });
+    const message = `secret api has no key token in namespace dev; put it into ${join(directory, 'dev/api/token')}, readable by you alone (mode 0600)`;
+    expect(await read).toEqual({ error: { type: 'secretMissing', message, retryable: false } });
+  });
+
   test('none is null, also when there is no directory at all', async () => {
     expect(await createSecretDirectory(directory).read('dev', 'api', 'token')).toBeNull();
     expect(await createSecretDirectory(join(directory, 'none')).read('dev', 'api', 'token')).toBeNull();

@@ -19,6 +19,7 @@ const keyName = /^[-._a-zA-Z0-9]{1,253}$/;
  */
 export function createSecretDirectory(directory: string): SecretReader {
   return {
+    place: (namespace, secret, key) => join(directory, namespace, secret, key),
     async read(namespace, secret, key) {
       if (!name.test(namespace) || !name.test(secret) || !keyName.test(key) || key === '.' || key === '..') return null;
       try {
@@ -63,7 +64,9 @@ export async function readSecrets(
     try {
       const value = await secrets.read(namespace, ref.name, ref.key);
       if (value === null) {
-        const message = `secret ${ref.name} has no key ${ref.key} in namespace ${namespace}`;
+        const where = secrets.place?.(namespace, ref.name, ref.key);
+        const hint = where === undefined ? '' : `; put it into ${where}, readable by you alone (mode 0600)`;
+        const message = `secret ${ref.name} has no key ${ref.key} in namespace ${namespace}${hint}`;
         return { error: { type: 'secretMissing', message, retryable: false } };
       }
       values[as] = value;

@@ -1,4 +1,5 @@
 import { spawn } from 'node:child_process';
+import type { Readable } from 'node:stream';
 import { GitError } from './errors.ts';
 
 export interface GitCommand {
@@ -34,6 +35,8 @@ export interface GitProcesses {
 const killAfterMs = 2_000;
 const pipesAfterExitMs = 1_000;
 const maxStderrBytes = 64 * 1024;
+/** Many refs may be asked about at once; more gits than this only wait for each other's processor. */
+const maxRunning = 8;
 
 /**
  * Each git gets a process group and session of its own: its helpers (ssh, git-remote-https, index-pack) end with it, and
@@ -41,9 +44,23 @@ const maxStderrBytes = 64 * 1024;
  */
 export function createGitProcesses(): GitProcesses {
   const running = new Map<() => void, Promise<unknown>>();
+  const queue: (() => void)[] = [];
+  let free = maxRunning;
   let closing = false;
 
   async function run(command: GitCommand): Promise<GitResult> {
+    if (free > 0) free--;
+    else await new Promise<void>((resolve) => queue.push(resolve));
+    try {
+      return await launch(command);
+    } finally {
+      const next = queue.shift();
+      if (next) next();
+      else free++;
+    }
+  }
+
+  async function launch(command: GitCommand): Promise<GitResult> {
     if (closing) throw new GitError('The repository was closed; the controller is stopping.');
     const { file, args } = withFileLimit(command);
     const child = spawn(file, args, { env: { ...command.env }, detached: true, stdio: ['pipe', 'pipe', 'pipe'] });
@@ -74,6 +91,12 @@ export function createGitProcesses(): GitProcesses {
 
     const finished = new Promise<GitResult>((resolve, reject) => {
       const timer = setTimeout(() => exceed('time'), command.timeoutMs);
+      child.on('error', (cause: NodeJS.ErrnoException) => {
+        clearTimeout(timer);
+        reject(new GitError(cannotStart(cause), { cause }));
+      });
+      // Out of file descriptors it has no streams, and the error comes in a moment.
+      if ((child.stdout as Readable | undefined) === undefined) return;
       child.stdout.on('data', (chunk: Buffer) => {
         stdoutBytes += chunk.length;
         if (stdoutBytes > command.maxOutputBytes) return exceed('output');
@@ -87,10 +110,6 @@ export function createGitProcesses(): GitProcesses {
       // git may end before it has read all of it (EPIPE); its exit code says what happened.
       child.stdin.on('error', () => {});
       child.stdin.end(command.stdin ?? '');
-      child.on('error', (cause) => {
-        clearTimeout(timer);
-        reject(new GitError('Cannot start git. Install git 2.31 or newer and have it on the PATH.', { cause }));
-      });
       // A background ssh (ControlPersist) keeps our pipes open for minutes after git has ended.
       child.on('exit', () => {
         setTimeout(() => {
@@ -121,6 +140,11 @@ export function createGitProcesses(): GitProcesses {
   }
 
   return { run, close };
+}
+
+function cannotStart({ code, message }: NodeJS.ErrnoException): string {
+  if (code === 'ENOENT') return 'Cannot start git. Install git 2.31 or newer and have it on the PATH.';
+  return `Cannot start git: ${message}. The machine may be out of processes, files or memory.`;
 }
 
 /**

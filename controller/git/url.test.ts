@@ -1,7 +1,7 @@
 import { resolve } from 'node:path';
 import { describe, expect, test } from 'vitest';
 import { UnsupportedUrl } from './errors.ts';
-import { parseRepositoryUrl } from './url.ts';
+import { canonicalUrl, parseRepositoryUrl } from './url.ts';
 
 test.each([
   ['https://github.com/team/flows.git', 'https'],
@@ -23,6 +23,25 @@ test.each([
 ])('%s works on a laptop only', (url, path) => {
   expect(parseRepositoryUrl(url, 'laptop')).toEqual({ kind: 'local', url: path, path });
   expect(() => parseRepositoryUrl(url, 'cluster')).toThrow(UnsupportedUrl);
+});
+
+test.each([
+  ['https://GitHub.com:443/team/flows/', 'https://bot@github.com/team/flows'],
+  ['ssh://git@github.com/team/flows/', 'ssh://git@github.com/team/flows'],
+  ['/srv/flows/', 'file:///srv/flows'],
+  ['./flows', resolve('flows')],
+])('%s and %s are one repository', (one, other) => {
+  expect(canonicalUrl(one)).toBe(canonicalUrl(other));
+});
+
+test.each([
+  ['https://github.com/team/flows', 'https://github.com/team/other'],
+  ['https://github.com/team/flows', 'https://github.com:8443/team/flows'],
+  ['https://github.com/team/flows', 'ssh://github.com/team/flows'],
+  ['/srv/flows', '/srv/flows.git'],
+  ['ftp://one', 'ftp://other'],
+])('%s and %s are two', (one, other) => {
+  expect(canonicalUrl(one)).not.toBe(canonicalUrl(other));
 });
 
 describe('refused in both homes, with a message that says what to use', () => {

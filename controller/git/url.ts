@@ -50,6 +50,24 @@ export function parseRepositoryUrl(url: string, home: Home): RepositoryUrl {
   }
 }
 
+/** One spelling of what names the same repository: two that differ are two repositories. What is no URL stays as it is. */
+export function canonicalUrl(url: string): string {
+  try {
+    const parsed = parseRepositoryUrl(url, 'laptop');
+    if (parsed.kind === 'local') return `file://${resolve(parsed.path)}`;
+    if (parsed.kind === 'ssh') return withoutSlash(parsed.url);
+    const { origin, pathname, search } = new URL(parsed.url);
+    return `${origin}${withoutSlash(pathname)}${search}`;
+  } catch (error) {
+    if (error instanceof UnsupportedUrl) return url;
+    throw error;
+  }
+}
+
+function withoutSlash(path: string): string {
+  return path.replace(/\/+$/, '');
+}
+
 function parseNetworkUrl(url: string, scheme: 'https' | 'ssh', form: string): RepositoryUrl {
   let parsed: URL;
   try {

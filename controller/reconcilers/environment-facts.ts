@@ -10,6 +10,7 @@ import type {
   PromotionFacts,
   PromotionRow,
   RefContent,
+  SourceError,
   TagFact,
   UpstreamFact,
 } from '../core/promotion/types.ts';
@@ -17,8 +18,9 @@ import type { Repository } from '../git/repository.ts';
 import type { Governance } from '../seams/governance.ts';
 import type { Clock } from '../seams/clock.ts';
 import type { RefRow, Store } from '../store/types.ts';
+import { invalidEnvironments } from './environment-files.ts';
 import { judgeCommit } from './judge-commit.ts';
-import type { Repositories } from './repositories.ts';
+import { type Repositories, sourceKey } from './repositories.ts';
 import { tagFacts } from './tags.ts';
 
 /** The facts of one environment, with what is needed to read more of them. */
@@ -47,8 +49,9 @@ export async function gatherPromotionFacts(deps: FactsDependencies, environment:
   const { namespace: project, name } = environment.metadata;
   const { spec } = environment;
   const source = await store.objects.get('WorkflowSource', project, spec.source.name);
-  const repository = source ? repositories.get(source.metadata.uid) : null;
-  const refs = source ? await store.refs.list(source.metadata.uid) : [];
+  const refs = source ? await store.refs.list(sourceKey(source)) : [];
+  // Without refs nothing was recorded of it yet: what is not there may come.
+  const repository = source && refs.length > 0 ? repositories.get(source) : null;
   const active = await store.promotions.active(project, name);
   const promotions = await promotionFacts(deps, environment, repository, [
     ...new Set(active.map(({ commit }) => commit)),
@@ -63,7 +66,13 @@ export async function gatherPromotionFacts(deps: FactsDependencies, environment:
     upstream.set(before, { exists, ...(await store.promotions.upstream(project, before)) });
   }
   const facts = {
-    environment: { project, name, namespace: spec.namespace ?? name, spec },
+    environment: {
+      project,
+      name,
+      namespace: spec.namespace ?? name,
+      since: Date.parse(environment.metadata.creationTimestamp),
+      spec,
+    },
     source: source ? { branch: source.spec.branch, error: sourceError(source, repository, refs) } : null,
     branches: refs
       .filter((row) => row.ref.startsWith('refs/heads/') && !row.deleted)
@@ -108,11 +117,15 @@ async function identitiesOf(governance: Governance, project: string): Promise<Id
   return table.ok ? readIdentities(table.texts) : { users: new Map(), problem: table.message };
 }
 
-function sourceError(source: WorkflowSource, repository: Repository | null, refs: RefRow[]): string | null {
-  // The mirror is opened before anything is in it.
-  if (!repository || refs.length === 0) return 'the source has not been fetched yet';
+function sourceError(source: WorkflowSource, repository: Repository | null, refs: RefRow[]): SourceError | null {
   const ready = source.status?.conditions?.find((condition) => condition.type === 'Ready');
-  return ready?.status === 'False' ? ready.message : null;
+  if (ready?.status === 'False') {
+    const reason = ready.reason === invalidEnvironments ? invalidEnvironments : 'SourceUnreachable';
+    return { reason, message: ready.message };
+  }
+  // The mirror is opened before anything is in it.
+  const fetched = repository !== null && refs.length > 0;
+  return fetched ? null : { reason: 'SourceUnreachable', message: 'the source has not been fetched yet' };
 }
 
 /** The promotions into an environment, whether it is there or not, each with its object; null when that was deleted. */
@@ -220,13 +233,13 @@ async function contentOf(
   repository: Repository | null,
   commit: string,
 ): Promise<RefContent | null> {
-  const { uid } = source.metadata;
+  const id = sourceKey(source);
   const path = source.spec.path ?? defaultPath;
-  const known = await store.versions.content(uid, commit, path);
+  const known = await store.versions.content(id, commit, path);
   if (known || !repository) return known;
   if ((await repository.commitInfo(commit)) === null) return { ok: false, reason: 'UnknownRef', diagnostics: [] };
   const { content, snapshots, blobs } = await judgeCommit(repository, commit, path);
   await store.versions.put(snapshots, blobs, clock.now());
-  await store.versions.putContent(uid, commit, path, content);
+  await store.versions.putContent(id, commit, path, content);
   return content;
 }

@@ -5,6 +5,11 @@ import { readEnvironments, selectDocuments } from '../core/snapshot.ts';
 import type { Repository } from '../git/repository.ts';
 import type { Store } from '../store/types.ts';
 import { readPaths } from './judge-commit.ts';
+import { mustLead } from './leads.ts';
+import { sourceKey } from './repositories.ts';
+
+/** Of a source and all that comes from it, while one of its environment files has a mistake. */
+export const invalidEnvironments = 'InvalidEnvironments';
 
 /** Says which source an Environment was read from; only those are taken away when their file goes. */
 const managedBy = 'windlass.dev/source';
@@ -13,7 +18,7 @@ const onlyEnvironment = 'dev';
 
 /**
  * Makes the project's Environments what the files at the branch's tip say (on a laptop, where nobody applies them). One
- * mistake changes nothing: all diagnostics are returned and the environments stay as they were.
+ * mistake changes nothing: all diagnostics are returned and the environments stay as they were. @throws FenceLost
  */
 export async function applyEnvironmentFiles(
   { store }: { store: Store },
@@ -22,9 +27,7 @@ export async function applyEnvironmentFiles(
   repository: Repository,
 ): Promise<Diagnostic[]> {
   const { namespace: project, name } = source.metadata;
-  const tip = (await store.refs.list(source.metadata.uid)).find(
-    (row) => row.ref === `refs/heads/${source.spec.branch}`,
-  );
+  const tip = (await store.refs.list(sourceKey(source))).find((row) => row.ref === `refs/heads/${source.spec.branch}`);
   if (!tip) return [];
   const entries = await repository.tree(tip.commit, path);
   const selected = selectDocuments(entries, path);
@@ -34,7 +37,10 @@ export async function applyEnvironmentFiles(
     ids,
     selected.documents.map((entry) => entry.path),
   );
-  const { environments, diagnostics } = readEnvironments(documents);
+  const { environments, diagnostics } = readEnvironments(
+    documents,
+    (await store.objects.list('WorkflowSource', { namespace: project })).map(({ metadata }) => metadata.name),
+  );
   const problems = [...selected.diagnostics, ...diagnostics].filter((diagnostic) => diagnostic.severity === 'error');
   if (problems.length > 0) return problems;
 
@@ -43,6 +49,7 @@ export async function applyEnvironmentFiles(
     wanted.set(onlyEnvironment, { source: { name }, track: { branch: source.spec.branch } });
   }
   for (const [environment, spec] of wanted) {
+    mustLead(store);
     await store.objects.apply({
       kind: 'Environment',
       metadata: { name: environment, namespace: project, labels: { [managedBy]: name } },
@@ -53,7 +60,9 @@ export async function applyEnvironmentFiles(
     namespace: project,
     labels: { [managedBy]: name },
   })) {
-    if (!wanted.has(metadata.name)) await store.objects.delete('Environment', project, metadata.name, metadata.uid);
+    if (wanted.has(metadata.name)) continue;
+    mustLead(store);
+    await store.objects.delete('Environment', project, metadata.name, metadata.uid);
   }
   return [];
 }

@@ -2,6 +2,7 @@ import type { Environment } from '../../crds/environment.ts';
 import type { Workflow, WorkflowSpec } from '../../crds/workflow.ts';
 import type { Draft } from '../seams/objects.ts';
 import type { Store } from '../store/types.ts';
+import { mustLead } from './leads.ts';
 
 /** Says which environment put a Workflow there; such a Workflow is a projection of the active version. */
 export const environmentLabel = 'windlass.dev/environment';
@@ -23,12 +24,15 @@ export async function syncProjections(store: Store, environment: Environment): P
     const present = await store.objects.get('Workflow', namespace, workflow);
     if (present && isForeign(present)) taken.push(workflow);
     else if (!present || isOfAnother(present, { project, environment: name, digest })) {
+      mustLead(store);
       await store.objects.apply(await projectionOf(store, { project, environment: name, namespace, workflow, digest }));
     }
   }
   for (const { metadata } of await projectionsOf(store, project, name)) {
     const stays = metadata.namespace === namespace && active.some(({ workflow }) => workflow === metadata.name);
-    if (!stays) await store.objects.delete('Workflow', metadata.namespace, metadata.name, metadata.uid);
+    if (stays) continue;
+    mustLead(store);
+    await store.objects.delete('Workflow', metadata.namespace, metadata.name, metadata.uid);
   }
   return { taken };
 }
@@ -90,6 +94,7 @@ function marksOf({ metadata: { labels, annotations } }: Workflow, { project, env
 /** Takes away every projection of an environment that is gone. */
 export async function retireProjections(store: Store, project: string, environment: string): Promise<void> {
   for (const { metadata } of await projectionsOf(store, project, environment)) {
+    mustLead(store);
     await store.objects.delete('Workflow', metadata.namespace, metadata.name, metadata.uid);
   }
 }

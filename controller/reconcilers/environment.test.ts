@@ -51,6 +51,32 @@ test('a promotion into an environment that is not there says so, and goes on onc
   expect(judged.status).toMatchObject({ phase: 'Rejected', conditions: [{ reason: 'UnknownRef' }, {}] });
 });
 
+test('an environment that is deleted and made again begins anew, and comes to what the branch holds', async () => {
+  const { client, until } = world;
+  const spec = { source: { name: 'again' }, track: { branch: 'main' } };
+  const beside = (name: string) =>
+    JSON.stringify({ apiVersion: 'windlass.dev/v1alpha1', kind: 'Environment', metadata: { name }, spec });
+  const { url } = await quickstartRepository(join(world.directory, 'again'), {
+    'environments/dev.yaml': beside('beside-1'),
+    'environments/staging.yaml': beside('beside-2'),
+    'environments/prod.yaml': beside('beside-3'),
+  });
+  const environment = { kind: 'Environment' as const, metadata: key('again'), spec };
+  const actives = () => client.environment('again').then(({ active }) => active);
+  await client.apply({ kind: 'WorkflowSource', metadata: key('again'), spec: { url, branch: 'main' } });
+  await client.apply(environment);
+  const before = await until('it has workflows', actives, (active) => active.length > 0);
+  await client.delete('Environment', key('again'));
+  await client.apply(environment);
+  const after = await until('it has them again', actives, (active) =>
+    active.some(({ since }) => since !== before[0]?.since),
+  );
+  const what = ({ workflow, digest }: (typeof after)[number]) => ({ workflow, digest });
+  expect(after.map(what)).toEqual(before.map(what));
+  const { items } = await client.promotions({ environment: 'again' });
+  expect(items.map(({ phase }) => phase)).toEqual(['Succeeded', 'Succeeded']);
+});
+
 test('an environment that moves to another namespace takes its workflows along', async () => {
   const { client, until } = world;
   await world.serve(await quickstartRepository(join(world.directory, 'team')));
@@ -61,7 +87,7 @@ test('an environment that moves to another namespace takes its workflows along',
   );
   const { metadata, spec } = await client.get('Environment', key('dev'));
   const { labels } = metadata;
-  await client.apply({
+  await world.controller.store.objects.apply({
     kind: 'Environment',
     metadata: { ...key('dev'), labels },
     spec: { ...spec, namespace: 'moved' },

@@ -4,6 +4,7 @@ import type { Promotion, PromotionStatus } from '../../crds/promotion.ts';
 import { decidePromotion } from '../core/promotion/decide.ts';
 import { lostHistory } from '../core/promotion/history-lost.ts';
 import { type EnvironmentView, projectEnvironmentStatus, projectPromotionStatus } from '../core/promotion/project.ts';
+import { findProblem } from '../core/promotion/problem.ts';
 import type { PromotionDecision, PromotionRow } from '../core/promotion/types.ts';
 import { createLoop, type Loop, type Requeue } from '../runtime/loop.ts';
 import type { Clock } from '../seams/clock.ts';
@@ -13,6 +14,7 @@ import type { Store } from '../store/types.ts';
 import { gatherPromotionFacts, promotionsInto, type PromotionWorld, supplyFacts } from './environment-facts.ts';
 import { retireProjections, syncProjections } from './environment-workflows.ts';
 import { keyOf, requestedAt, splitKey } from './keys.ts';
+import { mustLead } from './leads.ts';
 import type { Metrics } from './metrics.ts';
 import type { Repositories } from './repositories.ts';
 import type { KindStatusWriter } from './statuses.ts';
@@ -76,7 +78,8 @@ export function createEnvironmentReconciler(deps: EnvironmentReconcilerDependenc
     const namespace = environment.spec.namespace ?? name;
     const verdict = await governance.admits(project, namespace);
     if (!verdict.ok) return await hold(environment, verdict);
-    if (!(await store.promotions.own(project, name, namespace))) {
+    const owner = { project, name, uid: environment.metadata.uid };
+    if (!(await store.promotions.own(owner, namespace, clock.now()))) {
       const message = `Namespace ${namespace} belongs to another environment; give this one a spec.namespace of its own.`;
       return await hold(environment, { reason: 'NamespaceTaken', message });
     }
@@ -143,6 +146,7 @@ export function createEnvironmentReconciler(deps: EnvironmentReconcilerDependenc
   async function createPromotions(environment: Environment, decision: PromotionDecision): Promise<void> {
     const { namespace, name } = environment.metadata;
     for (const { name: promotion, ref } of decision.create) {
+      mustLead(store);
       try {
         await store.objects.create({
           kind: 'Promotion',
@@ -180,6 +184,7 @@ export function createEnvironmentReconciler(deps: EnvironmentReconcilerDependenc
       revision: revision ?? environment.status?.revision ?? 0,
       sourceError: world.facts.source?.error ?? null,
       stalled: decision.stalled,
+      problem: findProblem(world.facts),
       active: await store.promotions.active(environment.metadata.namespace, environment.metadata.name),
       promotions: rows,
     });
@@ -187,7 +192,7 @@ export function createEnvironmentReconciler(deps: EnvironmentReconcilerDependenc
 
   function writeStatus(
     { metadata, spec, status }: Environment,
-    view: Pick<EnvironmentView, 'revision' | 'sourceError' | 'stalled' | 'active' | 'promotions'>,
+    view: Pick<EnvironmentView, 'revision' | 'sourceError' | 'stalled' | 'problem' | 'active' | 'promotions'>,
   ): void {
     const next = projectEnvironmentStatus(
       {
@@ -214,6 +219,7 @@ export function createEnvironmentReconciler(deps: EnvironmentReconcilerDependenc
       revision: environment.status?.revision ?? 0,
       sourceError: null,
       stalled,
+      problem: null,
       active: await store.promotions.active(project, name),
       promotions: promotions.map(({ row }) => row),
     });
@@ -241,7 +247,7 @@ export function createEnvironmentReconciler(deps: EnvironmentReconcilerDependenc
     return { requeueAt: null };
   }
 
-  /** It stays as it is recorded and goes on once the environment is there. */
+  /** What no environment has judged yet goes on once there is one; the rest ends then, as it was meant for another. */
   function writeNoEnvironment(row: PromotionRow, object: Promotion): void {
     const message = `There is no Environment ${object.spec.environment} in ${object.metadata.namespace}; apply it, or delete this Promotion.`;
     offerPromotion(object, { ...row, reason: 'EnvironmentNotFound', message }, clock.now());
@@ -252,6 +258,12 @@ export function createEnvironmentReconciler(deps: EnvironmentReconcilerDependenc
     const handled = metadata.annotations[requestedAt];
     const next = projectPromotionStatus(row, metadata.generation, status?.conditions, now, handled);
     promotionStatuses.offer(metadata, next, row.finishedAt !== null);
+  }
+
+  function sourceFetched(project: string, source: string): void {
+    for (const [key, { metadata, spec }] of environments) {
+      if (metadata.namespace === project && spec.source.name === source) loop.enqueue(key);
+    }
   }
 
   function enqueueDownstream(name: string): void {
@@ -278,11 +290,7 @@ export function createEnvironmentReconciler(deps: EnvironmentReconcilerDependenc
 
   return {
     loop,
-    sourceFetched(project, source) {
-      for (const [key, { metadata, spec }] of environments) {
-        if (metadata.namespace === project && spec.source.name === source) loop.enqueue(key);
-      }
-    },
+    sourceFetched,
     runFinished,
     async start() {
       const seen = new Map<string, string>();
@@ -294,8 +302,20 @@ export function createEnvironmentReconciler(deps: EnvironmentReconcilerDependenc
             environments.delete(key);
             statuses.forgetId(object.metadata.uid);
           } else environments.set(key, object);
+          // Those after it wait for it to be there.
+          if (type === 'Deleted' || before === undefined) enqueueDownstream(object.metadata.name);
           // Our own status writes come back here; only a new spec or a request is news.
           if (type === 'Deleted' || before === undefined || asked(before) !== asked(object)) loop.enqueue(key);
+        }),
+        await store.objects.watch('WorkflowSource', ({ type, object }) => {
+          const { uid, namespace, name } = object.metadata;
+          const ready = object.status?.conditions?.find((condition) => condition.type === 'Ready');
+          const version = JSON.stringify([ready?.status, ready?.reason, ready?.message]);
+          if (type === 'Deleted') seen.delete(uid);
+          else if (seen.get(uid) === version) return;
+          else seen.set(uid, version);
+          // What could not be read a moment ago can be now, or the other way round: it is written after the fetch is told.
+          sourceFetched(namespace, name);
         }),
         await store.objects.watch('Promotion', ({ type, object }) => {
           if (type === 'Deleted') promotionStatuses.forgetId(object.metadata.uid);

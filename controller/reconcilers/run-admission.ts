@@ -66,8 +66,10 @@ export async function admitRun(deps: AdmissionDependencies, object: WorkflowRun)
     createdAt: Date.parse(metadata.creationTimestamp),
   });
   if (!checked.ok) {
-    const refused = refuse(row, `inputs: ${checked.problems.join('; ')}`, clock.now());
-    await store.runs.create(refused);
+    const message = `inputs: ${checked.problems.join('; ')}`;
+    const at = clock.now();
+    const said = `run ${row.name} failed: ${message}`;
+    await store.runs.create(refuse(row, message, at), [{ type: 'Warning', reason: 'RunFailed', message: said, at }]);
     return { recorded: false, finished: true, status: await statusOf(deps, object) };
   }
   await store.runs.create(row);

@@ -1,9 +1,10 @@
 import { mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import pino from 'pino';
+import pino, { type Logger } from 'pino';
 import { Registry } from 'prom-client';
 import { afterEach, beforeEach, expect, test } from 'vitest';
+import { createVirtualClock } from '../../test/fixtures/clock.ts';
 import type { WorkflowRun, WorkflowRunSpec, WorkflowRunStatus } from '../../crds/workflow-run.ts';
 import type { WorkflowSpec } from '../../crds/workflow.ts';
 import type { AttemptResult, RunObservation, RunRow } from '../core/run/types.ts';
@@ -39,6 +40,7 @@ interface Changes {
   store?: Partial<Store>;
   plans?: PlanCache;
   clock?: Clock;
+  log?: Logger;
   /** How an attempt ends; null: it runs on. */
   end?: (action: StartAction) => AttemptResult | null;
   onFinished?: (run: RunRow) => void;
@@ -76,7 +78,7 @@ async function startRuns({ clock = systemClock, ...changes }: Changes = {}): Pro
     statuses,
     mailbox,
     clock,
-    log,
+    log: changes.log ?? log,
     metrics: createMetrics(new Registry()),
     drains: () => true,
     onFinished: changes.onFinished ?? (() => {}),
@@ -299,6 +301,35 @@ test('a status that was on its way when the run ended does not blur the last one
   await runs.stop();
   const run = await store.objects.get('WorkflowRun', namespace, 'one');
   expect(run?.status).toMatchObject({ phase: 'Failed', progress: '2/2', failedSteps: ['breaks'] });
+});
+
+test('a database that is away is told of once, and once more when it goes again', async () => {
+  const lines: string[] = [];
+  const clock = createVirtualClock();
+  const answers = [false, false, false, true, true, false, false];
+  let asked = Promise.withResolvers<void>();
+  await startRuns({
+    clock,
+    log: pino({ level: 'warn' }, { write: (line: string) => lines.push(line) }),
+    store: {
+      runs: {
+        ...store.runs,
+        async claim() {
+          // What comes of this answer is done before the next turn of the event loop.
+          setImmediate(asked.resolve);
+          if (answers.shift()) return [];
+          throw new Error('the database is away');
+        },
+      },
+    },
+  });
+  for (;;) {
+    await asked.promise;
+    if (answers.length === 0) break;
+    asked = Promise.withResolvers();
+    clock.advance(500);
+  }
+  expect(lines).toHaveLength(2);
 });
 
 test('nothing is left armed after the end', async () => {

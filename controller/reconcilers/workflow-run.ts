@@ -109,6 +109,7 @@ export function createRunReconciler(deps: RunReconcilerDependencies): RunReconci
   let stopClaiming = () => {};
   let claiming: Promise<void> | null = null;
   let claimAgain = false;
+  let canClaim = true;
   /** Attempts begun here that are waited for and have not ended. */
   const live = new Set<string>();
   let draining = false;
@@ -303,6 +304,7 @@ export function createRunReconciler(deps: RunReconcilerDependencies): RunReconci
         const { lease } = store;
         disownLost();
         const claimed = await store.runs.claim(claimLimit);
+        canClaim = true;
         for (const { id, fence } of claimed) {
           const entry = entries.get(id);
           // A new entry: a reconcile that is still under way with the old one must not commit by the new fence.
@@ -317,7 +319,9 @@ export function createRunReconciler(deps: RunReconcilerDependencies): RunReconci
         }
         if (claimed.length === claimLimit) claimAgain = true;
       } catch (error) {
-        log.warn({ err: error }, 'looking for runs without an owner failed; it is tried again');
+        // Said once: it is tried twice a second for as long as the database is away.
+        if (canClaim) log.warn({ err: error }, 'looking for runs without an owner failed; it is tried again');
+        canClaim = false;
       }
     }
   }

@@ -2,7 +2,7 @@ import type { Logger } from 'pino';
 import type { Environment } from '../../crds/environment.ts';
 import type { WorkflowSource, WorkflowSourceStatus } from '../../crds/workflow-source.ts';
 import { type Assertion, nextConditions } from '../core/conditions.ts';
-import { formatDiagnostic } from '../core/diagnostic.ts';
+import { type Diagnostic, formatDiagnostic } from '../core/diagnostic.ts';
 import { parseDuration } from '../core/duration.ts';
 import { refusedTags } from '../core/promotion/refused.ts';
 import type { Instant } from '../core/time.ts';
@@ -11,11 +11,12 @@ import type { FetchedRef } from '../git/refs.ts';
 import { watchLocal } from '../git/watch.ts';
 import { createLoop, type Loop, type Requeue } from '../runtime/loop.ts';
 import type { Clock } from '../seams/clock.ts';
+import { FenceLost } from '../seams/lease.ts';
 import type { RefRow, Store } from '../store/types.ts';
-import { applyEnvironmentFiles } from './environment-files.ts';
+import { applyEnvironmentFiles, invalidEnvironments } from './environment-files.ts';
 import { keyOf, requestedAt, splitKey } from './keys.ts';
 import type { Metrics } from './metrics.ts';
-import type { Repositories } from './repositories.ts';
+import { type Repositories, sourceKey } from './repositories.ts';
 import type { KindStatusWriter } from './statuses.ts';
 import { tagFacts } from './tags.ts';
 
@@ -39,6 +40,8 @@ export interface SourceReconciler {
 }
 
 const defaultInterval = '1m';
+/** Of the mistakes in environment files; the status has them all. */
+const maxProblemsTold = 10;
 
 /** Fetches every source at its interval, when asked, and when a local repository is pushed to. */
 export function createSourceReconciler(deps: SourceReconcilerDependencies): SourceReconciler {
@@ -53,8 +56,25 @@ export function createSourceReconciler(deps: SourceReconcilerDependencies): Sour
   const stops: (() => void)[] = [];
   /** Watches on local repositories, by source uid. */
   const watches = new Map<string, { url: string; stop: () => void }>();
+  /** What is known to be all that is kept of a source, by its uid. */
+  const keys = new Map<string, string>();
+  /** Keys of the loop that are reconciled now, with the sources that were deleted meanwhile. */
+  const running = new Map<string, WorkflowSource[]>();
+  let leaving: Promise<unknown> = Promise.resolve();
 
   async function reconcile(key: string): Promise<Requeue> {
+    const deleted: WorkflowSource[] = [];
+    running.set(key, deleted);
+    try {
+      return await look(key);
+    } finally {
+      running.delete(key);
+      // What was fetched after they went.
+      for (const source of deleted) await letGo(source);
+    }
+  }
+
+  async function look(key: string): Promise<Requeue> {
     if (!store.isLeader()) return { requeueAt: null };
     const [namespace, name] = splitKey(key);
     const source = await store.objects.get('WorkflowSource', namespace, name);
@@ -75,22 +95,25 @@ export function createSourceReconciler(deps: SourceReconcilerDependencies): Sour
     try {
       watchPushes(key, source);
       const environments = await environmentsOf(source);
+      if (keys.get(uid) !== sourceKey(source)) keys.delete(uid);
       const repository = await repositories.open(source, environments.flatMap(trackedBranches));
       const fetched = await repository.fetch();
-      const refs = await store.refs.record(uid, fetched.filter(isCommit), clock.now());
+      const refs = await store.refs.record(sourceKey(source), fetched.filter(isCommit), clock.now());
+      await dropEarlier(source);
       metrics.fetched(name, (clock.monotonic() - begun) / 1000, true);
       const problems =
         deps.environmentsPath === null
           ? []
           : await applyEnvironmentFiles(deps, source, deps.environmentsPath, repository);
+      if (problems.length > 0) await tellProblems(source, tip(refs, source), problems);
       deps.onFetched(namespace, name);
       const ranges = environments.flatMap(({ spec }) => spec.track.tag?.semver ?? []);
       const tags = await tagFacts(repository, refs, source.spec.branch);
       const assertions =
         problems.length > 0
           ? [
-              ready('False', 'InvalidEnvironments', problems.map(formatDiagnostic).join('\n')),
-              stalled('InvalidEnvironments', 'The environments stay as they were; correct the files and push.'),
+              ready('False', invalidEnvironments, problems.map(formatDiagnostic).join('\n')),
+              stalled(invalidEnvironments, 'The environments stay as they were; correct the files and push.'),
             ]
           : [
               ready(
@@ -107,6 +130,8 @@ export function createSourceReconciler(deps: SourceReconcilerDependencies): Sour
       );
       return { requeueAt: nextFetch(source) };
     } catch (error) {
+      // Whoever leads now fetches by itself, and says how that went.
+      if (error instanceof FenceLost) return { requeueAt: null };
       metrics.fetched(name, (clock.monotonic() - begun) / 1000, false);
       const reason = error instanceof Error ? error.name : 'Unknown';
       const message = error instanceof Error ? error.message : String(error);
@@ -121,6 +146,38 @@ export function createSourceReconciler(deps: SourceReconcilerDependencies): Sour
       if (forUser) return { requeueAt: nextFetch(source) };
       throw error;
     }
+  }
+
+  /** Once for a commit, however often it is fetched. */
+  async function tellProblems(source: WorkflowSource, commit: string | null, problems: Diagnostic[]): Promise<void> {
+    const { metadata, spec, status } = source;
+    const before = status?.conditions?.find(({ type }) => type === 'Ready')?.reason;
+    if (before === invalidEnvironments && status?.commit === commit) return;
+    const shown = problems.slice(0, maxProblemsTold).map(formatDiagnostic);
+    if (problems.length > shown.length) shown.push(`and ${problems.length - shown.length} more`);
+    const message = `Commit ${commit?.slice(0, 12) ?? ''} of ${spec.branch} changes no environment:\n${shown.join('\n')}`;
+    const { namespace, name } = metadata;
+    await store.events.append([
+      {
+        kind: 'WorkflowSource',
+        namespace,
+        name,
+        type: 'Warning',
+        reason: invalidEnvironments,
+        message,
+        at: clock.now(),
+      },
+    ]);
+  }
+
+  /** What was fetched from the url that the source had before. */
+  async function dropEarlier(source: WorkflowSource): Promise<void> {
+    const { uid } = source.metadata;
+    const key = sourceKey(source);
+    if (keys.get(uid) === key) return;
+    await store.refs.drop(uid, key);
+    await repositories.drop(uid, key);
+    keys.set(uid, key);
   }
 
   async function environmentsOf(source: WorkflowSource): Promise<Environment[]> {
@@ -159,18 +216,29 @@ export function createSourceReconciler(deps: SourceReconcilerDependencies): Sour
   }
 
   function gone(source: WorkflowSource): void {
-    const { uid } = source.metadata;
+    running.get(keyOf(source))?.push(source);
+    deps.onFetched(source.metadata.namespace, source.metadata.name);
+    leaving = Promise.all([leaving, letGo(source)]);
+  }
+
+  async function letGo({ metadata: { uid } }: WorkflowSource): Promise<void> {
     watches.get(uid)?.stop();
     watches.delete(uid);
+    keys.delete(uid);
     statuses.forgetId(uid);
-    repositories.forget(uid).catch((error: unknown) => log.warn({ err: error }, 'closing a repository failed'));
-    deps.onFetched(source.metadata.namespace, source.metadata.name);
+    try {
+      await repositories.drop(uid, null);
+      if (store.isLeader()) await store.refs.drop(uid, null);
+    } catch (error) {
+      log.warn({ err: error, source: uid }, 'what was fetched from a deleted source stays');
+    }
   }
 
   return {
     loop,
     async start() {
       const generations = new Map<string, string>();
+      await repositories.sweep(await store.objects.list('WorkflowSource'));
       stops.push(
         await store.objects.watch('WorkflowSource', ({ type, object }) => {
           const key = keyOf(object);
@@ -202,6 +270,7 @@ export function createSourceReconciler(deps: SourceReconcilerDependencies): Sour
       for (const stop of stops) stop();
       for (const { stop } of watches.values()) stop();
       await loop.stop();
+      await leaving;
     },
   };
 }

@@ -124,6 +124,29 @@ describe('createLoop', () => {
     expect({ observed, timers: clock.pending() }).toEqual({ observed: [true], timers: 0 });
   });
 
+  test('an observer that throws is warned of, and its key goes on', async () => {
+    const clock = createVirtualClock();
+    const warned = Promise.withResolvers<Error>();
+    process.once('warning', warned.resolve);
+    let count = 0;
+    const loop = createLoop({
+      name: 't',
+      clock,
+      concurrency: 1,
+      reconcile: async () => ({ requeueAt: ++count === 1 ? clock.now() + 1000 : null }),
+      observe: () => {
+        if (count === 1) throw new Error('the disk is full');
+      },
+    });
+    loop.enqueue('a');
+    await loop.idle();
+    expect((await warned.promise).message).toBe('the observer of t threw at a: Error: the disk is full');
+    clock.advance(1000);
+    loop.enqueue('b');
+    await loop.idle();
+    expect({ count, depth: loop.depth() }).toEqual({ count: 3, depth: 0 });
+  });
+
   test('stop waits for what runs and begins nothing more', async () => {
     const clock = createVirtualClock();
     let release = () => {};

@@ -94,13 +94,7 @@ export function createLoop(options: LoopOptions): Loop {
       failures.set(key, count);
       if (!(thrown instanceof TerminalError)) requeueAt = clock.now() + backoffMs(count, random());
     }
-    options.observe?.({
-      key,
-      seconds: (clock.monotonic() - begun) / 1000,
-      error,
-      failures: failures.get(key) ?? 0,
-      terminal: error instanceof TerminalError,
-    });
+    observe(key, begun, error);
     running.delete(key);
     if (again.delete(key)) {
       // What arrived while a failing reconcile ran must not turn its backoff into a busy loop.
@@ -113,6 +107,22 @@ export function createLoop(options: LoopOptions): Loop {
       const resolve = idlers;
       idlers = [];
       for (const fn of resolve) fn();
+    }
+  }
+
+  /** Figures and log lines are not worth a key: whatever goes wrong with them, it goes on. */
+  function observe(key: string, begun: number, error: unknown): void {
+    try {
+      options.observe?.({
+        key,
+        seconds: (clock.monotonic() - begun) / 1000,
+        error,
+        failures: failures.get(key) ?? 0,
+        terminal: error instanceof TerminalError,
+      });
+    } catch (thrown) {
+      // The logger may be what fails, so not by it.
+      process.emitWarning(`the observer of ${options.name} threw at ${key}: ${String(thrown)}`);
     }
   }
 

@@ -58,4 +58,6 @@ export interface FileStore {
 /** Reads one key of a Secret in a namespace; null when there is none. The value is used and dropped, never stored or logged. */
 export interface SecretReader {
   read(namespace: string, name: string, key: string): Promise<string | null>;
+  /** The file that a value is read from, where it is one: for whoever has to put it there. */
+  place?(namespace: string, name: string, key: string): string;
 }

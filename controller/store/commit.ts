@@ -136,7 +136,7 @@ with live as (
     stood_ms bigint, stands_since bigint, outcome text, error jsonb, finalizing_at bigint, outputs jsonb,
     revision int, steps json, attempts json, events json)
   where r.id = i.id and r.fence = i.fence
-  returning r.id, r.namespace, r.name, i.steps, i.attempts, i.events
+  returning r.id, r.home, r.namespace, r.name, i.steps, i.attempts, i.events
 ), step as (
   insert into steps (run_id, step, phase, reason, started_at, finished_at, attempts, infrastructure_failures, until, outputs, error)
   select live.id, s.* from live cross join lateral json_to_recordset(live.steps) as s(
@@ -155,8 +155,8 @@ with live as (
     phase = excluded.phase, stop_reason = excluded.stop_reason, started_at = excluded.started_at,
     finished_at = excluded.finished_at, error = excluded.error
 ), event as (
-  insert into events (kind, namespace, name, type, reason, message, at)
-  select 'WorkflowRun', live.namespace, live.name, e.*
+  insert into events (home, kind, namespace, name, type, reason, message, at)
+  select live.home, 'WorkflowRun', live.namespace, live.name, e.*
   from live
   cross join lateral json_to_recordset(live.events) as e(type text, reason text, message text, at bigint)
   cross join lateral (select pg_advisory_xact_lock(${eventLock} + 0 * e.at)) as turn
@@ -169,7 +169,7 @@ with live as (
   update runs set phase = 'Failed', outcome = 'Failed', error = $3::text::jsonb, finished_at = $4::bigint,
     started_at = coalesce(started_at, $4::bigint), stands_since = null, revision = revision + 1
   where id = $1::text and fence = $2::bigint and finished_at is null
-  returning id, namespace, name
+  returning id, home, namespace, name
 ), step as (
   update steps set phase = 'Cancelled', reason = 'RunStopping', finished_at = $4::bigint, until = null
   from live where steps.run_id = live.id and steps.phase in ('Pending', 'Waiting', 'Running', 'Retrying')
@@ -177,8 +177,8 @@ with live as (
   update attempts set phase = 'Stopping', stop_reason = 'cancelled'
   from live where attempts.run_id = live.id and attempts.phase = 'Starting'
 ), event as (
-  insert into events (kind, namespace, name, type, reason, message, at)
-  select 'WorkflowRun', namespace, name, 'Warning', 'Failed', $3::text::json ->> 'message', $4::bigint
+  insert into events (home, kind, namespace, name, type, reason, message, at)
+  select home, 'WorkflowRun', namespace, name, 'Warning', 'RunFailed', $3::text::json ->> 'message', $4::bigint
   from live cross join lateral (select pg_advisory_xact_lock(${eventLock} + 0 * length(live.id))) as turn
 )
 select id from live`;

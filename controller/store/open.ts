@@ -8,6 +8,7 @@ import { createEventHistory } from './events.ts';
 import type { Replica } from './lease.ts';
 import { enterAlone, enterReplica } from './lease.ts';
 import { lockDataDirectory } from './lock-file.ts';
+import { createLeaderFence } from './leader-fence.ts';
 import { createLogHistory } from './logs.ts';
 import { createObjectWatches } from './object-watches.ts';
 import { createObjectStore } from './objects.ts';
@@ -24,7 +25,7 @@ export type StoreOptions = { databaseUrl: string } | { dataDir: string };
 
 export interface StoreDependencies {
   clock: Clock;
-  /** Whose runs and objects these are: a cluster's UID, or host and data directory. */
+  /** Whose all of this is; nobody sees what is another's: a cluster's UID, or host and data directory. */
   home: string;
   log?: (message: string, fields?: object) => void;
 }
@@ -81,6 +82,7 @@ async function assemble(
   const { drizzle } = database;
   const identity = { home, replica: () => replica.lease.replica };
   const failed = (error: unknown) => report('a listener of the store threw', { error });
+  const fence = createLeaderFence(identity, replica.leaderFence);
   const changes = createChanges(replica.hasPeers, failed);
   const watches = createObjectWatches(database, home, changes, failed);
   const commits = createRunCommits(database, changes, clock);
@@ -100,11 +102,11 @@ async function assemble(
       return replica.lease;
     },
     objects: createObjectStore(database, home, watches, clock),
-    runs: createRunHistory(database, identity, commits),
-    promotions: createPromotionHistory(database, identity, replica.leaderFence, changes),
-    versions: createVersionHistory(database),
-    refs: createRefHistory(database),
-    events: createEventHistory(database, changes),
+    runs: createRunHistory(database, identity, commits, changes),
+    promotions: createPromotionHistory(database, home, fence, changes),
+    versions: createVersionHistory(database, home, fence),
+    refs: createRefHistory(database, fence),
+    events: createEventHistory(database, home, changes),
     logs: createLogHistory(database, changes),
     isLeader: () => replica.leaderFence() > 0,
     onLeadership: replica.onLeadership,

@@ -2,6 +2,7 @@ import postgres from 'postgres';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import type { WatchEvent } from '../seams/objects.ts';
 import { describeObjectStore } from '../../test/conformance/objects.ts';
+import { describeHomes } from '../../test/conformance/homes.ts';
 import { describeHistory } from '../../test/conformance/store.ts';
 import { runRow, stepRow, transition } from '../../test/fixtures/history.ts';
 import { startPostgres } from '../../test/fixtures/postgres.ts';
@@ -38,6 +39,7 @@ describe.runIf(server)(`PostgreSQL${skipped}`, () => {
 
   describeObjectStore('PostgreSQL', () => store.objects);
   describeHistory('PostgreSQL', () => store);
+  describeHomes('PostgreSQL', (home) => open(url, home));
 
   describe('replicas of one home', () => {
     test('several that start at once on an empty database all get in', async () => {
@@ -156,7 +158,7 @@ describe.runIf(server)(`PostgreSQL${skipped}`, () => {
       const second: Promise<void>[] = [];
       await sql.begin(async (tx) => {
         await tx`select pg_advisory_xact_lock(${eventLock})`;
-        await tx`insert into events ${tx({ ...event('first'), reason: 'R', at: 1 })}`;
+        await tx`insert into events ${tx({ home: 'order', ...event('first'), reason: 'R', at: 1 })}`;
         const begun = { type: 'Normal' as const, reason: 'Started', message: 'm', at: 1 };
         second.push(
           one.events.append([{ ...event('second'), reason: 'R', at: 1 }]),
@@ -183,8 +185,14 @@ describe.runIf(server)(`PostgreSQL${skipped}`, () => {
         const taker = await open(url, home);
         expect(taker.isLeader()).toBe(false);
         await expect(taker.promotions.commit(environment, nothing, 1)).rejects.toMatchObject({ name: 'FenceLost' });
-        await expect(taker.promotions.own('p', 'e', 'taken')).rejects.toMatchObject({ name: 'FenceLost' });
+        await expect(taker.promotions.own(environment, 'taken', 1)).rejects.toMatchObject({ name: 'FenceLost' });
         await expect(taker.promotions.disown('p', 'e')).rejects.toMatchObject({ name: 'FenceLost' });
+        await expect(taker.refs.record('source', [], 1)).rejects.toMatchObject({ name: 'FenceLost' });
+        const verdict = { ok: false as const, reason: 'NoWorkflows' as const, diagnostics: [] };
+        await expect(taker.versions.putContent('source', 'c', 'p', verdict)).rejects.toMatchObject({
+          name: 'FenceLost',
+        });
+        expect(await taker.versions.content('source', 'c', 'p')).toBeNull();
         await taker.runs.create(runRow('of-the-stalled'));
         expect(await child.ask({ do: 'claim' })).toEqual([{ id: 'of-the-stalled', fence: 1 }]);
         expect(await child.ask({ do: 'promote' })).toMatchObject({ revision: 1 });

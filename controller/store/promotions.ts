@@ -1,13 +1,12 @@
-import { and, asc, desc, eq, inArray, isNotNull, isNull, sql } from 'drizzle-orm';
+import { and, asc, desc, eq, getTableColumns, inArray, isNotNull, isNull, or, type SQL, sql } from 'drizzle-orm';
 import type { PromotionRow } from '../core/promotion/types.ts';
-import { FenceLost } from '../seams/lease.ts';
 import type { Changes } from './changes.ts';
 import type { Database, Drizzle } from './database.ts';
 import { sqlState } from './errors.ts';
 import { insertEvents } from './events.ts';
+import type { LeaderFence } from './leader-fence.ts';
 import { page, readCursor } from './page.ts';
 import { inPieces } from './pieces.ts';
-import { leaders } from './schema/leases.ts';
 import { activeHistory, activeVersions, environments, promotions } from './schema/promotions.ts';
 import { runs } from './schema/runs.ts';
 import { versionNames } from './schema/versions.ts';
@@ -17,53 +16,45 @@ import type { PromotionHistory } from './types.ts';
 type Decision = Parameters<PromotionHistory['commit']>[1];
 type Environment = Parameters<PromotionHistory['commit']>[0];
 
-const finishedKept = 100;
+const { home: _home, ...promotionColumns } = getTableColumns(promotions);
 
-/** What environments own and run. `leaderFence` is the fence this replica leads its home with; 0 while it does not. */
+const finishedKept = 100;
+/** Of those that came to a bad end: their refs must not be taken for new, or none below them would ever have its turn. */
+const refusedKept = 1000;
+
+/** What environments own and run. */
 export function createPromotionHistory(
   database: Database,
-  identity: { home: string; replica(): string },
-  leaderFence: () => number,
+  home: string,
+  fence: LeaderFence,
   changes: Changes,
 ): PromotionHistory {
   const { drizzle } = database;
-
-  /** Locks the leader row to the end of the transaction: whoever takes over waits for it, whoever was replaced finds out. */
-  async function fence(tx: Drizzle): Promise<void> {
-    const [row] = await tx
-      .select({ owner: leaders.owner })
-      .from(leaders)
-      .where(
-        and(eq(leaders.home, identity.home), eq(leaders.owner, identity.replica()), eq(leaders.fence, leaderFence())),
-      )
-      .for('no key update');
-    if (!row) throw new FenceLost('this replica does not lead the config kinds of its home');
-  }
 
   return {
     async commit(environment, decision, now) {
       const revision = await drizzle.transaction(async (tx) => {
         await fence(tx);
-        const raised = await raiseRevision(tx, environment);
-        await upsert(tx, decision.promotions);
-        await activate(tx, environment, decision.activate);
+        const raised = await raiseRevision(tx, home, environment);
+        await upsert(tx, home, decision.promotions);
+        await activate(tx, home, environment, decision.activate);
         for (const piece of inPieces(decision.names)) {
-          const names = piece.map((name) => ({ ...name, project: environment.project, at: now }));
+          const names = piece.map((name) => ({ ...name, home, project: environment.project, at: now }));
           await tx.insert(versionNames).values(names).onConflictDoNothing();
         }
-        await insertEvents(tx, journal(environment, decision, now));
+        await insertEvents(tx, home, journal(environment, decision, now));
         if (changes.hasPeers()) await tx.execute(sql`select pg_notify('windlass', '')`);
         return raised;
       });
       if (decision.events.length > 0) changes.emit('events');
       return { revision };
     },
-    active: (project, environment) => activeOf(drizzle, project, environment),
+    active: (project, environment) => activeOf(drizzle, home, project, environment),
     async revision(project, environment) {
       const [row] = await drizzle
         .select({ revision: environments.revision })
         .from(environments)
-        .where(and(eq(environments.project, project), eq(environments.name, environment)));
+        .where(and(eq(environments.home, home), eq(environments.project, project), eq(environments.name, environment)));
       return row?.revision ?? 0;
     },
     async activeIn(namespace, workflow) {
@@ -78,52 +69,69 @@ export function createPromotionHistory(
         .leftJoin(
           activeVersions,
           and(
+            eq(activeVersions.home, environments.home),
             eq(activeVersions.project, environments.project),
             eq(activeVersions.environment, environments.name),
             eq(activeVersions.workflow, workflow),
           ),
         )
-        .where(eq(environments.namespace, namespace));
+        .where(and(eq(environments.home, home), eq(environments.namespace, namespace)));
       return row ?? null;
     },
     async upstream(project, environment) {
       const [active, history, retired, figures] = await Promise.all([
-        activeOf(drizzle, project, environment),
-        historyOf(drizzle, project, environment),
-        retiredOf(drizzle, project, environment),
-        figuresOf(drizzle, project, environment),
+        activeOf(drizzle, home, project, environment),
+        historyOf(drizzle, home, project, environment),
+        retiredOf(drizzle, home, project, environment),
+        figuresOf(drizzle, home, environment),
       ]);
       return { active, history, retired, runs: figures };
     },
     async get(id) {
-      const [row] = await drizzle.select().from(promotions).where(eq(promotions.id, id));
+      const [row] = await drizzle
+        .select(promotionColumns)
+        .from(promotions)
+        .where(and(eq(promotions.home, home), eq(promotions.id, id)));
       return row ?? null;
     },
     async ofEnvironment(project, environment) {
-      const own = and(eq(promotions.project, project), eq(promotions.environment, environment));
+      const own = and(
+        eq(promotions.home, home),
+        eq(promotions.project, project),
+        eq(promotions.environment, environment),
+      );
       const newestFirst = [desc(promotions.createdAt), desc(promotions.id)];
-      const [open, finished] = await Promise.all([
+      const finished = and(own, isNotNull(promotions.finishedAt));
+      const refused = or(
+        inArray(promotions.phase, ['Rejected', 'Failed']),
+        inArray(promotions.reason, ['Withdrawn', 'TagDeleted']),
+      );
+      const newest = (which: SQL | undefined, limit: number) =>
         drizzle
-          .select()
+          .select(promotionColumns)
+          .from(promotions)
+          .where(which)
+          .orderBy(desc(promotions.finishedAt), ...newestFirst)
+          .limit(limit);
+      const found = await Promise.all([
+        drizzle
+          .select(promotionColumns)
           .from(promotions)
           .where(and(own, isNull(promotions.finishedAt)))
           .orderBy(...newestFirst),
-        drizzle
-          .select()
-          .from(promotions)
-          .where(and(own, isNotNull(promotions.finishedAt)))
-          .orderBy(desc(promotions.finishedAt), ...newestFirst)
-          .limit(finishedKept),
+        newest(finished, finishedKept),
+        newest(and(finished, refused), refusedKept),
       ]);
-      return [...open, ...finished];
+      return [...new Map(found.flat().map((row) => [row.id, row])).values()];
     },
     async list(filter, { limit, after }) {
       const cursor = after === undefined ? null : readCursor(after);
       const rows = await drizzle
-        .select()
+        .select(promotionColumns)
         .from(promotions)
         .where(
           and(
+            eq(promotions.home, home),
             filter.project === undefined ? undefined : eq(promotions.project, filter.project),
             filter.environment === undefined ? undefined : eq(promotions.environment, filter.environment),
             filter.phases === undefined
@@ -136,20 +144,24 @@ export function createPromotionHistory(
         .limit(limit + 1);
       return page(rows, limit, (row) => ({ at: row.createdAt, id: row.id }));
     },
-    async own(project, environment, namespace) {
+    async own({ project, name, uid }, namespace, now) {
       const [known] = await drizzle
-        .select({ namespace: environments.namespace })
+        .select({ namespace: environments.namespace, uid: environments.uid })
         .from(environments)
-        .where(and(eq(environments.project, project), eq(environments.name, environment)));
+        .where(theEnvironment(home, project, name));
       // Asked for at every reconcile; there is nothing to write then.
-      if (known?.namespace === namespace) return true;
+      if (known?.uid === uid && known.namespace === namespace) return true;
+      if (known && known.uid !== uid) await replace({ project, name, uid }, now);
       try {
         await drizzle.transaction(async (tx) => {
           await fence(tx);
           await tx
             .insert(environments)
-            .values({ project, name: environment, namespace })
-            .onConflictDoUpdate({ target: [environments.project, environments.name], set: { namespace } });
+            .values({ home, project, name, uid, namespace })
+            .onConflictDoUpdate({
+              target: [environments.home, environments.project, environments.name],
+              set: { namespace },
+            });
         });
         return true;
       } catch (error) {
@@ -158,38 +170,88 @@ export function createPromotionHistory(
         throw error;
       }
     },
-    async disown(project, environment) {
+    async disown(project, name) {
       await drizzle.transaction(async (tx) => {
         await fence(tx);
-        await tx
-          .update(environments)
-          .set({ namespace: null })
-          .where(and(eq(environments.project, project), eq(environments.name, environment)));
-        await tx
-          .delete(activeVersions)
-          .where(and(eq(activeVersions.project, project), eq(activeVersions.environment, environment)));
+        await letGo(tx, home, project, name);
       });
     },
   };
+
+  /** Another Environment of the same name: what people approved, and what gates saw, was meant for the one before. */
+  async function replace({ project, name, uid }: Environment, now: number): Promise<void> {
+    await drizzle.transaction(async (tx) => {
+      await fence(tx);
+      await letGo(tx, home, project, name);
+      await tx
+        .update(environments)
+        .set({ uid })
+        .where(theEnvironment(home, project, name));
+      const message = `Environment ${name} was replaced by another of the same name.`;
+      const ended = await tx
+        .update(promotions)
+        .set({ phase: 'Superseded', reason: 'EnvironmentReplaced', message, finishedAt: now })
+        .where(
+          and(
+            eq(promotions.home, home),
+            eq(promotions.project, project),
+            eq(promotions.environment, name),
+            isNull(promotions.finishedAt),
+          ),
+        )
+        .returning({ promotion: promotions.name, ref: promotions.ref });
+      const events = ended.map(({ promotion, ref }) => {
+        const said = `${ref} into ${name}: ${message}`;
+        return { promotion, type: 'Normal' as const, reason: 'PromotionSuperseded', message: said };
+      });
+      await insertEvents(tx, home, journal({ project, name, uid }, { events }, now));
+      if (changes.hasPeers()) await tx.execute(sql`select pg_notify('windlass', '')`);
+    });
+    changes.emit('events');
+  }
 }
 
-async function raiseRevision(tx: Drizzle, { project, name, uid }: Environment): Promise<number> {
+function theEnvironment(home: string, project: string, name: string) {
+  return and(eq(environments.home, home), eq(environments.project, project), eq(environments.name, name));
+}
+
+/** Namespace and active versions; history stays. */
+async function letGo(tx: Drizzle, home: string, project: string, environment: string): Promise<void> {
+  await tx
+    .update(environments)
+    .set({ namespace: null })
+    .where(theEnvironment(home, project, environment));
+  await tx
+    .delete(activeVersions)
+    .where(
+      and(
+        eq(activeVersions.home, home),
+        eq(activeVersions.project, project),
+        eq(activeVersions.environment, environment),
+      ),
+    );
+}
+
+async function raiseRevision(tx: Drizzle, home: string, { project, name, uid }: Environment): Promise<number> {
   const [row] = await tx
     .insert(environments)
-    .values({ project, name, uid, revision: 1 })
+    .values({ home, project, name, uid, revision: 1 })
     .onConflictDoUpdate({
-      target: [environments.project, environments.name],
-      set: { uid, revision: sql`${environments.revision} + 1` },
+      target: [environments.home, environments.project, environments.name],
+      set: { revision: sql`${environments.revision} + 1` },
     })
     .returning({ revision: environments.revision });
   if (!row) throw new Error(`environment ${project}/${name}: its revision was not returned`);
   return row.revision;
 }
 
-async function upsert(tx: Drizzle, rows: PromotionRow[]): Promise<void> {
-  const sorted = rows.map((row) => storable(row)).sort((a, b) => (a.id < b.id ? -1 : 1));
+async function upsert(tx: Drizzle, home: string, rows: PromotionRow[]): Promise<void> {
+  const sorted = rows.map((row) => ({ ...storable(row), home })).sort((a, b) => (a.id < b.id ? -1 : 1));
   for (const piece of inPieces(sorted)) {
-    await tx.insert(promotions).values(piece).onConflictDoUpdate({ target: promotions.id, set: promotionChanges });
+    await tx
+      .insert(promotions)
+      .values(piece)
+      .onConflictDoUpdate({ target: promotions.id, set: promotionChanges, setWhere: eq(promotions.home, home) });
   }
 }
 
@@ -205,15 +267,21 @@ const promotionChanges = {
   finishedAt: sql`excluded.finished_at`,
 };
 
-async function activate(tx: Drizzle, environment: Environment, activations: Decision['activate']): Promise<void> {
-  const { project, name } = environment;
+async function activate(
+  tx: Drizzle,
+  home: string,
+  environment: Environment,
+  activations: Decision['activate'],
+): Promise<void> {
+  const { project, name, uid } = environment;
   for (const { workflow, digest, ref, commit, at } of activations) {
-    await tx.insert(activeHistory).values({ project, environment: name, workflow, digest, ref, commit, at });
+    await tx.insert(activeHistory).values({ home, project, environment: name, uid, workflow, digest, ref, commit, at });
     if (digest === null) {
       await tx
         .delete(activeVersions)
         .where(
           and(
+            eq(activeVersions.home, home),
             eq(activeVersions.project, project),
             eq(activeVersions.environment, name),
             eq(activeVersions.workflow, workflow),
@@ -223,16 +291,16 @@ async function activate(tx: Drizzle, environment: Environment, activations: Deci
       const set = { digest, ref, commit, since: at };
       await tx
         .insert(activeVersions)
-        .values({ project, environment: name, workflow, ...set })
+        .values({ home, project, environment: name, workflow, ...set })
         .onConflictDoUpdate({
-          target: [activeVersions.project, activeVersions.environment, activeVersions.workflow],
+          target: [activeVersions.home, activeVersions.project, activeVersions.environment, activeVersions.workflow],
           set,
         });
     }
   }
 }
 
-function journal({ project, name }: Environment, decision: Decision, at: number) {
+function journal({ project, name }: Environment, decision: Pick<Decision, 'events'>, at: number) {
   return decision.events.map(({ promotion, type, reason, message }) => ({
     kind: promotion === null ? 'Environment' : 'Promotion',
     namespace: project,
@@ -244,7 +312,7 @@ function journal({ project, name }: Environment, decision: Decision, at: number)
   }));
 }
 
-function activeOf(db: Drizzle, project: string, environment: string) {
+function activeOf(db: Drizzle, home: string, project: string, environment: string) {
   return db
     .select({
       workflow: activeVersions.workflow,
@@ -254,27 +322,38 @@ function activeOf(db: Drizzle, project: string, environment: string) {
       since: activeVersions.since,
     })
     .from(activeVersions)
-    .where(and(eq(activeVersions.project, project), eq(activeVersions.environment, environment)))
+    .where(
+      and(
+        eq(activeVersions.home, home),
+        eq(activeVersions.project, project),
+        eq(activeVersions.environment, environment),
+      ),
+    )
     .orderBy(asc(activeVersions.workflow));
 }
 
+/** In the Environment that has the name now. */
+function itsHistory(home: string, project: string, environment: string) {
+  return and(
+    eq(activeHistory.home, home),
+    eq(activeHistory.project, project),
+    eq(activeHistory.environment, environment),
+    sql`${activeHistory.uid} = (select e.uid from environments e
+      where e.home = ${home} and e.project = ${project} and e.name = ${environment})`,
+  );
+}
+
 /** Every digest that was ever active. */
-async function historyOf(db: Drizzle, project: string, environment: string) {
+async function historyOf(db: Drizzle, home: string, project: string, environment: string) {
   const rows = await db
     .selectDistinct({ workflow: activeHistory.workflow, digest: sql<string>`${activeHistory.digest}` })
     .from(activeHistory)
-    .where(
-      and(
-        eq(activeHistory.project, project),
-        eq(activeHistory.environment, environment),
-        isNotNull(activeHistory.digest),
-      ),
-    );
+    .where(and(itsHistory(home, project, environment), isNotNull(activeHistory.digest)));
   return rows.toSorted((a, b) => (a.workflow < b.workflow ? -1 : a.workflow > b.workflow ? 1 : 0));
 }
 
 /** Workflows whose last entry retired them. */
-async function retiredOf(db: Drizzle, project: string, environment: string) {
+async function retiredOf(db: Drizzle, home: string, project: string, environment: string) {
   const rows = await db
     .selectDistinctOn([activeHistory.workflow], {
       workflow: activeHistory.workflow,
@@ -284,12 +363,13 @@ async function retiredOf(db: Drizzle, project: string, environment: string) {
       since: activeHistory.at,
     })
     .from(activeHistory)
-    .where(and(eq(activeHistory.project, project), eq(activeHistory.environment, environment)))
+    .where(itsHistory(home, project, environment))
     .orderBy(asc(activeHistory.workflow), desc(activeHistory.id));
   return rows.filter((row) => row.digest === null).map(({ digest: _digest, ...retired }) => retired);
 }
 
-function figuresOf(db: Drizzle, project: string, environment: string) {
+/** By the environment that pinned the version: a namespace may have been another's before, or nobody's. */
+function figuresOf(db: Drizzle, home: string, environment: string) {
   return db
     .select({
       workflow: runs.workflow,
@@ -298,8 +378,7 @@ function figuresOf(db: Drizzle, project: string, environment: string) {
       succeeded: sql<number>`(count(*) filter (where ${runs.phase} = 'Succeeded'))::int`,
     })
     .from(runs)
-    .innerJoin(environments, eq(environments.namespace, runs.namespace))
-    .where(and(eq(environments.project, project), eq(environments.name, environment), sql`${runs.counted}`))
+    .where(and(eq(runs.home, home), eq(runs.environment, environment), sql`${runs.counted}`))
     .groupBy(runs.workflow, runs.digest)
     .orderBy(asc(runs.workflow), asc(runs.digest));
 }

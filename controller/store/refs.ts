@@ -1,16 +1,18 @@
-import { and, asc, eq, sql } from 'drizzle-orm';
+import { and, asc, eq, ne, sql } from 'drizzle-orm';
 import type { Database, Drizzle } from './database.ts';
+import type { LeaderFence } from './leader-fence.ts';
 import { inPieces } from './pieces.ts';
-import { refs } from './schema/versions.ts';
+import { refContents, refs } from './schema/versions.ts';
 import { storable } from './storable.ts';
 import type { RefHistory } from './types.ts';
 
 /** Refs of a source as fetched. A tag keeps the commit it was first seen at, whatever happens to it later. */
-export function createRefHistory({ drizzle }: Database): RefHistory {
+export function createRefHistory({ drizzle }: Database, fence: LeaderFence): RefHistory {
   return {
     list: (sourceId) => ofSource(drizzle, sourceId),
     record(sourceId, fetched, now) {
       return drizzle.transaction(async (tx) => {
+        await fence(tx);
         const present = JSON.stringify(fetched.map((f) => storable(f.ref)));
         for (const piece of inPieces(fetched)) {
           const added = { sourceId, firstSeenAt: now, movedTo: null, deleted: false };
@@ -31,6 +33,15 @@ export function createRefHistory({ drizzle }: Database): RefHistory {
             ),
           );
         return ofSource(tx, sourceId);
+      });
+    },
+    drop(source, keep) {
+      return drizzle.transaction(async (tx) => {
+        await fence(tx);
+        for (const table of [refs, refContents]) {
+          const own = sql`starts_with(${table.sourceId}, ${`${source}-`})`;
+          await tx.delete(table).where(and(own, keep === null ? undefined : ne(table.sourceId, keep)));
+        }
       });
     },
   };

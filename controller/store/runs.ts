@@ -1,8 +1,10 @@
 import { and, asc, desc, eq, getTableColumns, gte, inArray, isNotNull, isNull, sql } from 'drizzle-orm';
-import type { RunRow } from '../core/run/types.ts';
+import type { RunEvent, RunRow } from '../core/run/types.ts';
 import { createBatch } from './batch.ts';
+import type { Changes } from './changes.ts';
 import type { RunCommits } from './commit.ts';
 import type { Database } from './database.ts';
+import { eventLock } from './events.ts';
 import { page, readCursor } from './page.ts';
 import { attempts, runs, steps } from './schema/runs.ts';
 import { storable } from './storable.ts';
@@ -15,22 +17,25 @@ export function createRunHistory(
   database: Database,
   identity: { home: string; replica(): string },
   commits: RunCommits,
+  changes: Changes,
 ): RunHistory {
   const { drizzle } = database;
   const { home, replica } = identity;
 
-  const created = createBatch<RunRow, boolean>({
+  const created = createBatch<{ run: RunRow; events: RunEvent[] }, boolean>({
     maxItems: 200,
-    key: (run) => run.id,
+    key: ({ run }) => run.id,
     async write(rows) {
-      const json = JSON.stringify(rows.map((row) => insertElement(row, home)));
-      const ids = new Set((await database.run<{ id: string }>(createStatement, [json])).map((row) => row.id));
-      return rows.map((row) => ids.has(row.id));
+      const json = JSON.stringify(rows.map(({ run, events }) => insertElement(run, home, events)));
+      const notify = changes.hasPeers() && rows.some(({ events }) => events.length > 0);
+      const ids = new Set((await database.run<{ id: string }>(createStatement, [json, notify])).map((row) => row.id));
+      if (rows.some(({ run, events }) => events.length > 0 && ids.has(run.id))) changes.emit('events');
+      return rows.map(({ run }) => ids.has(run.id));
     },
   });
 
   return {
-    create: (run) => created.add(run),
+    create: (run, events = []) => created.add({ run, events }),
     async claim(limit) {
       const rows = await database.run<{ id: string; fence: number | string }>(claimStatement, [home, replica(), limit]);
       return rows.map((row) => ({ id: row.id, fence: Number(row.fence) }));
@@ -46,7 +51,10 @@ export function createRunHistory(
     async load(ids) {
       if (ids.length === 0) return [];
       const [runRows, stepRows, attemptRows] = await Promise.all([
-        drizzle.select(runColumns).from(runs).where(inArray(runs.id, ids)),
+        drizzle
+          .select(runColumns)
+          .from(runs)
+          .where(and(inArray(runs.id, ids), eq(runs.home, home))),
         drizzle.select().from(steps).where(inArray(steps.runId, ids)),
         drizzle
           .select()
@@ -70,14 +78,17 @@ export function createRunHistory(
         .where(and(inArray(runs.id, ids), eq(runs.owner, replica()), isNull(runs.finishedAt)));
     },
     async get(id) {
-      const [row] = await drizzle.select(runColumns).from(runs).where(eq(runs.id, id));
+      const [row] = await drizzle
+        .select(runColumns)
+        .from(runs)
+        .where(and(eq(runs.id, id), eq(runs.home, home)));
       return row ?? null;
     },
     async getByName(namespace, name) {
       const [row] = await drizzle
         .select(runColumns)
         .from(runs)
-        .where(and(eq(runs.namespace, namespace), eq(runs.name, name)))
+        .where(and(eq(runs.home, home), eq(runs.namespace, namespace), eq(runs.name, name)))
         .orderBy(desc(runs.createdAt), desc(runs.id))
         .limit(1);
       return row ?? null;
@@ -86,7 +97,7 @@ export function createRunHistory(
       const rows = await drizzle
         .select(runColumns)
         .from(runs)
-        .where(and(...conditions(filter), after === undefined ? undefined : before(after)))
+        .where(and(eq(runs.home, home), ...conditions(filter), after === undefined ? undefined : before(after)))
         .orderBy(desc(runs.createdAt), desc(runs.id))
         .limit(limit + 1);
       return page(rows, limit, (row) => ({ at: row.createdAt, id: row.id }));
@@ -129,7 +140,7 @@ function conditions(filter: RunFilter) {
   ];
 }
 
-function insertElement(run: RunRow, home: string) {
+function insertElement(run: RunRow, home: string, events: RunEvent[]) {
   return {
     id: run.id,
     home,
@@ -155,19 +166,36 @@ function insertElement(run: RunRow, home: string) {
     finalizing_at: run.finalizingAt,
     outputs: storable(run.outputs),
     revision: run.revision,
+    events: events.map((e) => storable(e)),
   };
 }
 
+/** Events last, as in a commit. */
 const createStatement = `
+with given as (
+  select * from json_to_recordset($1::text::json) as i(
+    id text, home text, namespace text, name text, workflow text, digest text, version text, environment text,
+    values jsonb, inputs jsonb, phase text, desired text, reason text, date text, created_at bigint, started_at bigint,
+    finished_at bigint, stood_ms bigint, stands_since bigint, outcome text, error jsonb, finalizing_at bigint,
+    outputs jsonb, revision int, events json)
+), made as (
 insert into runs (id, home, namespace, name, workflow, digest, version, environment, values, inputs, phase, desired,
   reason, date, created_at, started_at, finished_at, stood_ms, stands_since, outcome, error, finalizing_at, outputs, revision)
-select * from json_to_recordset($1::text::json) as i(
-  id text, home text, namespace text, name text, workflow text, digest text, version text, environment text,
-  values jsonb, inputs jsonb, phase text, desired text, reason text, date text, created_at bigint, started_at bigint,
-  finished_at bigint, stood_ms bigint, stands_since bigint, outcome text, error jsonb, finalizing_at bigint,
-  outputs jsonb, revision int)
+select id, home, namespace, name, workflow, digest, version, environment, values, inputs, phase, desired,
+  reason, date, created_at, started_at, finished_at, stood_ms, stands_since, outcome, error, finalizing_at, outputs, revision
+from given
 on conflict (id) do nothing
-returning id`;
+returning id
+), event as (
+  insert into events (home, kind, namespace, name, type, reason, message, at)
+  select given.home, 'WorkflowRun', given.namespace, given.name, e.*
+  from given
+  join made on made.id = given.id
+  cross join lateral json_to_recordset(given.events) as e(type text, reason text, message text, at bigint)
+  cross join lateral (select pg_advisory_xact_lock(${eventLock} + 0 * e.at)) as turn
+  where json_array_length(given.events) > 0
+)
+select id, case when $2::boolean then pg_notify('windlass', '') end as notified from made`;
 
 /**
  * Runs nobody owns, or whose owner's lease is over by the database's clock; only while the asker's own lease holds.

@@ -6,7 +6,16 @@ import type {
   RefContent,
   UpstreamFact,
 } from '../core/promotion/types.ts';
-import type { AttemptKey, AttemptRow, RunPhase, RunRow, RunRows, RunTransition, StepRow } from '../core/run/types.ts';
+import type {
+  AttemptKey,
+  AttemptRow,
+  RunEvent,
+  RunPhase,
+  RunRow,
+  RunRows,
+  RunTransition,
+  StepRow,
+} from '../core/run/types.ts';
 import type { Snapshot } from '../core/snapshot.ts';
 import type { Instant } from '../core/time.ts';
 import type { FileStore, LogSink } from '../seams/executor.ts';
@@ -24,6 +33,7 @@ export interface VersionName {
 }
 
 export interface RefRow {
+  /** Made of the source and its URL. */
   sourceId: string;
   /** refs/tags/… or refs/heads/… */
   ref: string;
@@ -73,8 +83,8 @@ export interface LogLine {
 }
 
 export interface RunHistory {
-  /** Records a run that has left the queue; false when the id is there already. */
-  create(run: RunRow): Promise<boolean>;
+  /** Records a run that has left the queue, with what happened as it did; false when the id is there already. */
+  create(run: RunRow, events?: RunEvent[]): Promise<boolean>;
   /** Takes runs of this home with no live owner for the lease as it is at the call, up to `limit` (≤200); raises their fence. */
   claim(limit: number): Promise<{ id: string; fence: number }[]>;
   /** Those of these ids whose end is recorded; at most 1,000 are asked for at a time. */
@@ -114,14 +124,18 @@ export interface PromotionHistory {
   ): Promise<{ project: string; environment: string; digest: string | null; ref: string | null } | null>;
   upstream(project: string, environment: string): Promise<Omit<UpstreamFact, 'exists'>>;
   get(id: string): Promise<PromotionRow | null>;
-  /** All of one environment that have not finished, and the last 100 that have. */
+  /** All of one environment that have not finished, the last 100 that have, and the last 1,000 that came to a bad end. */
   ofEnvironment(project: string, environment: string): Promise<PromotionRow[]>;
   list(
     filter: { project?: string; environment?: string; phases?: string[] },
     page: { limit: number; after?: string },
   ): Promise<Page<PromotionRow>>;
-  /** Says which namespace an environment owns; false when another environment has it. @throws FenceLost when it would write and does not lead */
-  own(project: string, environment: string, namespace: string): Promise<boolean>;
+  /**
+   * Says which namespace an environment owns; false when another environment has it. When the environment is another than
+   * the one that had its name before, that one's open promotions end Superseded and it lets go of all it owned.
+   * @throws FenceLost when it would write and does not lead
+   */
+  own(environment: { project: string; name: string; uid: string }, namespace: string, now: Instant): Promise<boolean>;
   /** Lets go of everything an environment owned, history kept. @throws FenceLost */
   disown(project: string, environment: string): Promise<void>;
 }
@@ -139,6 +153,7 @@ export interface VersionHistory {
   namesOf(project: string, digests: string[]): Promise<VersionName[]>;
   /** What a commit of a source holds below a path, judged once and kept. */
   content(sourceId: string, commit: string, path: string): Promise<RefContent | null>;
+  /** @throws FenceLost */
   putContent(sourceId: string, commit: string, path: string, content: RefContent): Promise<void>;
 }
 
@@ -147,12 +162,15 @@ export interface RefHistory {
   /**
    * Records a fetch: new tags are inserted; a tag at another commit gets `movedTo` and keeps its commit; a tag that is
    * gone is marked deleted; branches are moved. Returns the rows as they are now.
+   * @throws FenceLost
    */
   record(
     sourceId: string,
     refs: Omit<RefRow, 'sourceId' | 'firstSeenAt' | 'movedTo' | 'deleted'>[],
     now: Instant,
   ): Promise<RefRow[]>;
+  /** Forgets refs and contents of every source id that begins with `<source>-`, except `keep`. @throws FenceLost */
+  drop(source: string, keep: string | null): Promise<void>;
 }
 
 export interface EventHistory {

@@ -1,6 +1,7 @@
-import { and, asc, desc, eq, inArray, sql } from 'drizzle-orm';
+import { and, asc, desc, eq, getTableColumns, inArray, sql } from 'drizzle-orm';
 import type { FileStore } from '../seams/executor.ts';
 import type { Database } from './database.ts';
+import type { LeaderFence } from './leader-fence.ts';
 import { page, readCursor } from './page.ts';
 import { inPieces } from './pieces.ts';
 import { blobs, refContents, versionNames, versions } from './schema/versions.ts';
@@ -9,8 +10,14 @@ import type { VersionHistory } from './types.ts';
 
 const blobsPerInsert = 64;
 
-/** Versions by content digest, their files, and their names. */
-export function createVersionHistory({ drizzle }: Database): VersionHistory & FileStore {
+const { id: _id, home: _home, ...nameColumns } = getTableColumns(versionNames);
+
+/** Versions by content digest and their files, shared by all homes; their names in this one. */
+export function createVersionHistory(
+  { drizzle }: Database,
+  home: string,
+  fence: LeaderFence,
+): VersionHistory & FileStore {
   return {
     async put(snapshots, contents, at) {
       await drizzle.transaction(async (tx) => {
@@ -34,15 +41,19 @@ export function createVersionHistory({ drizzle }: Database): VersionHistory & Fi
       return { digest: row.digest, workflow: row.workflow, spec: row.spec, files: row.files };
     },
     async name(names) {
-      for (const piece of inPieces(names)) await drizzle.insert(versionNames).values(piece).onConflictDoNothing();
+      for (const piece of inPieces(names)) {
+        const rows = piece.map((name) => ({ ...name, home }));
+        await drizzle.insert(versionNames).values(rows).onConflictDoNothing();
+      }
     },
     async list(filter, { limit, after }) {
       const cursor = after === undefined ? null : readCursor(after);
       const rows = await drizzle
-        .select()
+        .select({ ...nameColumns, id: versionNames.id })
         .from(versionNames)
         .where(
           and(
+            eq(versionNames.home, home),
             filter.project === undefined ? undefined : eq(versionNames.project, filter.project),
             filter.workflow === undefined ? undefined : eq(versionNames.workflow, filter.workflow),
             cursor ? sql`(${versionNames.at}, ${versionNames.id}) < (${cursor.at}, ${numeric(cursor.id)})` : undefined,
@@ -51,16 +62,17 @@ export function createVersionHistory({ drizzle }: Database): VersionHistory & Fi
         .orderBy(desc(versionNames.at), desc(versionNames.id))
         .limit(limit + 1);
       const { items, next } = page(rows, limit, (row) => ({ at: row.at, id: String(row.id) }));
-      return { items: items.map(({ id: _id, ...name }) => name), next };
+      return { items: items.map(({ id: _row, ...name }) => name), next };
     },
     async namesOf(project, digests) {
       if (digests.length === 0) return [];
-      const rows = await drizzle
-        .select()
+      return drizzle
+        .select(nameColumns)
         .from(versionNames)
-        .where(and(eq(versionNames.project, project), inArray(versionNames.digest, digests)))
+        .where(
+          and(eq(versionNames.home, home), eq(versionNames.project, project), inArray(versionNames.digest, digests)),
+        )
         .orderBy(asc(versionNames.id));
-      return rows.map(({ id: _id, ...name }) => name);
     },
     async content(sourceId, commit, path) {
       const [row] = await drizzle
@@ -70,10 +82,13 @@ export function createVersionHistory({ drizzle }: Database): VersionHistory & Fi
       return row?.content ?? null;
     },
     async putContent(sourceId, commit, path, content) {
-      await drizzle
-        .insert(refContents)
-        .values({ sourceId, commit, path, content: storable(content) })
-        .onConflictDoNothing();
+      await drizzle.transaction(async (tx) => {
+        await fence(tx);
+        await tx
+          .insert(refContents)
+          .values({ sourceId, commit, path, content: storable(content) })
+          .onConflictDoNothing();
+      });
     },
     async files(digest) {
       const [version] = await drizzle

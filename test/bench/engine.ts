@@ -56,6 +56,7 @@ export async function startEngine(databaseUrl: string | null): Promise<Engine> {
     clock,
     lost: () => store.lease.lost,
     env: process.env,
+    troubled: () => {},
     allowLoopback: true,
     allowPrivate: true,
   });

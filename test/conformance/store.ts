@@ -58,6 +58,20 @@ export function describeHistory(driver: string, opened: () => Store): void {
       expect(await opened().runs.getByName(run.namespace, 'none')).toBeNull();
     });
 
+    test('what happened as a run was recorded is told with it, and once', async () => {
+      const run = runRow(fresh('run'), { phase: 'Failed', outcome: 'Failed', finishedAt: 5 });
+      const event = { type: 'Warning' as const, reason: 'RunFailed', message: 'inputs:\0', at: 5 };
+      let heard = 0;
+      const stop = opened().events.onAppend(() => heard++);
+      expect(await opened().runs.create(run, [event])).toBe(true);
+      expect(heard).toBeGreaterThan(0);
+      stop();
+      expect(await opened().runs.create(run, [event])).toBe(false);
+      expect(await opened().events.list({ namespace: run.namespace, name: run.name }, { limit: 10 })).toEqual([
+        expect.objectContaining({ kind: 'WorkflowRun', ...event, message: 'inputs:\ufffd' }),
+      ]);
+    });
+
     test('by name, the newest run is found', async () => {
       const namespace = fresh('ns');
       await opened().runs.create(runRow(fresh('run'), { namespace, name: 'a', createdAt: 5 }));
@@ -309,10 +323,10 @@ export function describeHistory(driver: string, opened: () => Store): void {
     test('activeIn answers for the environment that owns the namespace, and for no other', async () => {
       const [project, namespace] = [fresh('p'), fresh('ns')];
       expect(await opened().promotions.activeIn(namespace, 'report')).toBeNull();
-      expect(await opened().promotions.own(project, 'prod', namespace)).toBe(true);
-      expect(await opened().promotions.own(project, 'prod', namespace)).toBe(true);
-      expect(await opened().promotions.own(project, 'other', namespace)).toBe(false);
-      expect(await opened().promotions.own(fresh('p'), 'prod', namespace)).toBe(false);
+      expect(await opened().promotions.own({ project, name: 'prod', uid: 'u' }, namespace, 1)).toBe(true);
+      expect(await opened().promotions.own({ project, name: 'prod', uid: 'u' }, namespace, 1)).toBe(true);
+      expect(await opened().promotions.own({ project, name: 'other', uid: 'u' }, namespace, 1)).toBe(false);
+      expect(await opened().promotions.own({ project: fresh('p'), name: 'prod', uid: 'u' }, namespace, 1)).toBe(false);
       const none = { project, environment: 'prod', digest: null, ref: null };
       expect(await opened().promotions.activeIn(namespace, 'report')).toEqual(none);
       const activate = [{ workflow: 'report', digest: 'd1', ref: 'v1', commit: 'c1', at }];
@@ -327,12 +341,55 @@ export function describeHistory(driver: string, opened: () => Store): void {
       expect((await opened().promotions.upstream(project, 'prod')).history).toEqual([
         { workflow: 'report', digest: 'd1' },
       ]);
-      expect(await opened().promotions.own(project, 'other', namespace)).toBe(true);
+      expect(await opened().promotions.own({ project, name: 'other', uid: 'u' }, namespace, 1)).toBe(true);
+    });
+
+    test('another environment of the same name inherits nothing: no promotion, no approval, no version, no history', async () => {
+      const [project, namespace] = [fresh('p'), fresh('ns')];
+      const one = { project, name: 'prod', uid: 'u1' };
+      const other = { ...one, uid: 'u2' };
+      const waits = promotionRow(fresh('promotion'), { project, gatesAtStart: [{ approval: { count: 1 } }] });
+      const ended = promotionRow(fresh('promotion'), {
+        project,
+        phase: 'Succeeded',
+        reason: 'Promoted',
+        finishedAt: 1,
+      });
+      const version = { workflow: 'report', digest: 'd1', ref: 'v1', commit: 'c1', at };
+      const gone = { ...version, workflow: 'gone', digest: null };
+      await opened().promotions.own(one, namespace, at);
+      await opened().promotions.commit(one, decision({ promotions: [waits, ended], activate: [version, gone] }), at);
+      await opened().promotions.own(one, `${namespace}-2`, at);
+      expect(await opened().promotions.get(waits.id)).toEqual(waits);
+
+      expect(await opened().promotions.own(other, namespace, at + 1)).toBe(true);
+      expect(await opened().promotions.get(waits.id)).toEqual({
+        ...waits,
+        phase: 'Superseded',
+        reason: 'EnvironmentReplaced',
+        message: 'Environment prod was replaced by another of the same name.',
+        finishedAt: at + 1,
+      });
+      expect(await opened().promotions.get(ended.id)).toEqual(ended);
+      expect(await opened().events.list({ namespace: project }, { limit: 10 })).toMatchObject([
+        { kind: 'Promotion', name: waits.name, type: 'Normal', reason: 'PromotionSuperseded', at: at + 1 },
+      ]);
+      const none = { project, environment: 'prod', digest: null, ref: null };
+      expect(await opened().promotions.activeIn(namespace, 'report')).toEqual(none);
+      expect(await opened().promotions.upstream(project, 'prod')).toMatchObject({
+        active: [],
+        history: [],
+        retired: [],
+      });
+      await opened().promotions.commit(other, decision({ activate: [version] }), at + 2);
+      expect((await opened().promotions.upstream(project, 'prod')).history).toHaveLength(1);
     });
 
     test('two environments that want one namespace at once: one gets it', async () => {
       const [project, namespace] = [fresh('p'), fresh('ns')];
-      const got = await Promise.all(['a', 'b', 'c'].map((name) => opened().promotions.own(project, name, namespace)));
+      const got = await Promise.all(
+        ['a', 'b', 'c'].map((name) => opened().promotions.own({ project, name, uid: 'u' }, namespace, 1)),
+      );
       expect(got.filter(Boolean)).toHaveLength(1);
     });
 
@@ -360,10 +417,11 @@ export function describeHistory(driver: string, opened: () => Store): void {
       expect(fact.history.map((h) => `${h.workflow} ${h.digest}`).toSorted()).toEqual(['a a1', 'a a2', 'b b1', 'c c1']);
     });
 
-    test('figures count finished runs of the namespace, without cancelled ones and infrastructure failures', async () => {
-      const [project, namespace] = [fresh('p'), fresh('ns')];
-      await opened().promotions.own(project, 'staging', namespace);
-      const run = (more: Partial<RunRow>) => runRow(fresh('run'), { namespace, digest: 'd1', finishedAt: 9, ...more });
+    test('figures count finished runs of the environment, without cancelled ones and infrastructure failures', async () => {
+      const [project, name, namespace] = [fresh('p'), fresh('staging'), fresh('ns')];
+      await opened().promotions.own({ project, name, uid: 'u' }, namespace, 1);
+      const run = (more: Partial<RunRow>) =>
+        runRow(fresh('run'), { namespace, environment: name, digest: 'd1', finishedAt: 9, ...more });
       const runs = [
         run({ phase: 'Succeeded' }),
         run({ phase: 'Succeeded', digest: 'd2' }),
@@ -372,12 +430,37 @@ export function describeHistory(driver: string, opened: () => Store): void {
         run({ phase: 'Failed', error: failure('infrastructure/lost') }),
         run({ phase: 'Cancelled', error: failure('cancelled') }),
         run({ phase: 'Running', finishedAt: null }),
-        run({ phase: 'Succeeded', namespace: fresh('ns') }),
+        // Before it moved here.
+        run({ phase: 'Succeeded', digest: 'd3', namespace: fresh('ns') }),
+        // Of who had the namespace before, and of nobody.
+        run({ phase: 'Succeeded', environment: fresh('other') }),
+        run({ phase: 'Succeeded', environment: null }),
       ];
       await Promise.all(runs.map((r) => opened().runs.create(r)));
-      expect((await opened().promotions.upstream(project, 'staging')).runs).toEqual([
+      expect((await opened().promotions.upstream(project, name)).runs).toEqual([
         { workflow: 'report', digest: 'd1', finished: 3, succeeded: 1 },
         { workflow: 'report', digest: 'd2', finished: 1, succeeded: 1 },
+        { workflow: 'report', digest: 'd3', finished: 1, succeeded: 1 },
+      ]);
+    });
+
+    test('an environment never forgets what it refused, however much was promoted since', async () => {
+      const project = fresh('p');
+      const ends = [
+        { phase: 'Rejected' as const, reason: 'InvalidRef' },
+        { phase: 'Superseded' as const, reason: 'TagDeleted' },
+        { phase: 'Superseded' as const, reason: 'NewerPromoted' },
+        ...Array.from({ length: 100 }, () => ({ phase: 'Succeeded' as const, reason: 'Promoted' })),
+      ];
+      const rows = ends.map((end, i) =>
+        promotionRow(fresh('promotion'), { project, createdAt: i, finishedAt: i, ...end }),
+      );
+      await opened().promotions.commit({ project, name: 'prod', uid: 'u' }, decision({ promotions: rows }), 1);
+      const shown = await opened().promotions.ofEnvironment(project, 'prod');
+      expect(shown.map(({ createdAt }) => createdAt).toSorted((a, b) => a - b)).toEqual([
+        0,
+        1,
+        ...Array.from({ length: 100 }, (_, i) => 3 + i),
       ]);
     });
 

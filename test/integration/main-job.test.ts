@@ -193,6 +193,10 @@ describe('the main job on the embedded database', () => {
     const run = await world.run('dev', workflow, { limit: 'many' });
     expect(run).toMatchObject({ phase: 'Failed', error: { type: 'input', message: expect.stringContaining('limit') } });
     expect(run.steps.every(({ phase, attempts }) => phase === 'Pending' && attempts.length === 0)).toBe(true);
+    const events = await world.controller.store.events.list({ name: run.name }, { limit: 10 });
+    expect(events).toMatchObject([
+      { kind: 'WorkflowRun', type: 'Warning', reason: 'RunFailed', message: expect.stringContaining('limit') },
+    ]);
   });
 
   /** A run whose only main step says something and then waits to be stopped. */

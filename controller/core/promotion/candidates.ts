@@ -21,8 +21,11 @@ export function findCandidates(view: View, promotions: readonly PromotionFact[])
   const { environment } = view.facts;
   const found: Candidates = { create: [], settled: [] };
   if (environment.spec.promote === 'Manual') return found;
-  for (const ref of pickRefs(view, promotions)) {
-    if (promotionOf(promotions, ref) === undefined) consider(view, ref, found);
+  const earlier = promotions.filter(({ row }) => isEarlier(view, row));
+  const own = promotions.filter((fact) => !earlier.includes(fact));
+  const names = new Set(earlier.map(({ row }) => row.name));
+  for (const ref of pickRefs(view, own)) {
+    if (promotionOf(own, ref) === undefined) consider(view, ref, names, found);
   }
   return found;
 }
@@ -32,6 +35,12 @@ export function isSettledBy(view: View, row: PromotionRow, ref: NamedCommit): bo
   const scope = parseTag(ref.ref)?.workflow ?? null;
   if (!row.automatic || (scope !== null && scope !== parseTag(row.ref)?.workflow)) return false;
   return row.commit !== null && ageAgainst(view, { ref: row.ref, commit: row.commit }, ref) === 'older';
+}
+
+/** Whether a promotion ended in another environment that had the name before: what came to be there is not here. */
+function isEarlier(view: View, { finishedAt, reason }: PromotionRow): boolean {
+  if (finishedAt === null) return false;
+  return reason === 'EnvironmentReplaced' || finishedAt < view.facts.environment.since;
 }
 
 function pickRefs(view: View, promotions: readonly PromotionFact[]): NamedCommit[] {
@@ -119,12 +128,14 @@ function upstreamRefs(view: View): NamedCommit[] {
   return picked;
 }
 
-function consider(view: View, ref: NamedCommit, found: Candidates): void {
+function consider(view: View, ref: NamedCommit, taken: ReadonlySet<string>, found: Candidates): void {
   const { environment } = view.facts;
   if (isOutdated(view, ref) !== false) return;
   const content = contentOf(view, ref.commit);
   if (content === undefined) return;
-  const create = { name: promotionName(environment.name, ref.ref, ref.commit), ...ref };
+  const name = promotionName(environment.name, ref.ref, ref.commit);
+  const free = taken.has(name) ? promotionName(environment.name, ref.ref, ref.commit, environment.since) : name;
+  const create = { name: free, ...ref };
   if (!content.ok) {
     found.create.push(create);
     return;

@@ -71,6 +71,7 @@ export function facts({ spec, ...more }: FactsOptions = {}): PromotionFacts {
       project: 'team',
       name: 'prod',
       namespace: 'prod',
+      since: 0,
       spec: { source: { name: 'repo' }, track: { tag: { semver: '>=1.0.0' } }, ...spec },
     },
     source: { branch: 'main', error: null },

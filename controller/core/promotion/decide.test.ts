@@ -1,4 +1,5 @@
 import { describe, expect, test } from 'vitest';
+import { formatDiagnostic } from '../diagnostic.ts';
 import { active, digest, facts, hash, holds, promotion, start, tag, upstream } from './decide.fixture.ts';
 import { decidePromotion } from './decide.ts';
 import { nameKey } from './name.ts';
@@ -397,6 +398,9 @@ describe('refusing', () => {
     expect(decision.promotions[0]?.diagnostics).toEqual(content.ok ? [] : content.diagnostics);
     expect(decision.activate).toEqual([]);
     expect(decision.events).toMatchObject([{ type: 'Warning', reason: 'PromotionRejected' }]);
+    const [head, ...lines] = (decision.events[0]?.message ?? '').split('\n');
+    expect(head).toContain(`${ref} into prod: `);
+    expect(lines).toEqual((content.ok ? [] : content.diagnostics).map(formatDiagnostic));
   });
 
   test('a broken candidate becomes a Promotion, so that its refusal is seen', () => {
@@ -444,7 +448,7 @@ describe('refusing', () => {
 });
 
 describe('while the source cannot be read', () => {
-  const source = { branch: 'main', error: 'connection refused' };
+  const source = { branch: 'main', error: { reason: 'SourceUnreachable' as const, message: 'connection refused' } };
 
   test('what is known goes on', () => {
     const world = facts({ source, tags: [tag('v1.0.0', a)], contents, promotions: [promotion('v1.0.0')] });

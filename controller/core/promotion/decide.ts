@@ -1,3 +1,4 @@
+import { formatDiagnostic } from '../diagnostic.ts';
 import { findCandidates, isSettledBy } from './candidates.ts';
 import { isSame } from './equal.ts';
 import { gatesFor } from './gates/judge.ts';
@@ -5,9 +6,12 @@ import { letIn } from './let-in.ts';
 import { nameKey } from './name.ts';
 import { advance, newerPromoted, type Standing, workflowsOf } from './phases.ts';
 import { movedMessage } from './refused.ts';
-import { isRange } from './tag.ts';
+import { isRange, shortRef } from './tag.ts';
 import type { PromotionDecision, PromotionFacts, PromotionRow } from './types.ts';
 import { isWaiting, tagOf, type View, viewOf } from './view.ts';
+
+/** Of the mistakes in one ref. */
+const maxMistakesTold = 10;
 
 /**
  * What happens to one environment's promotions now: which refs become candidates, what each waiting one waits for, and
@@ -114,15 +118,21 @@ function eventsOf(view: View, { fact, row }: Standing): PromotionDecision['event
   const events: PromotionDecision['events'] = [];
   const say = (type: 'Normal' | 'Warning', reason: string, message: string) =>
     events.push({ promotion: row.name, type, reason, message });
-  const message = `${row.ref} into ${row.environment}: ${row.message ?? ''}`;
+  const message = `${shortRef(row.ref)} into ${row.environment}: ${row.message ?? ''}`;
   const moved = movedNotice(view, row);
   if (moved !== null && withNotice(fact.row, moved) !== fact.row) say('Warning', 'TagMoved', moved);
   if (row.phase === fact.row.phase) return events;
   if (row.phase === 'Gating') say('Normal', 'PromotionWaiting', message);
   if (row.phase === 'Succeeded') say('Normal', row.reason === 'Promoted' ? 'Promoted' : 'NothingToChange', message);
   if (row.phase === 'Superseded') say('Normal', 'PromotionSuperseded', message);
-  if (row.phase === 'Rejected') say('Warning', 'PromotionRejected', message);
+  if (row.phase === 'Rejected') say('Warning', 'PromotionRejected', [message, ...mistakes(row)].join('\n'));
   return events;
+}
+
+/** So that whoever watches sees where they are; the Promotion has them all. */
+function mistakes({ diagnostics }: PromotionRow): string[] {
+  const shown = diagnostics.slice(0, maxMistakesTold).map(formatDiagnostic);
+  return diagnostics.length > shown.length ? [...shown, `and ${diagnostics.length - shown.length} more`] : shown;
 }
 
 /** What is said once of a promotion whose tag was moved, and stays said. */

@@ -2,10 +2,10 @@ const maxLength = 253;
 
 /**
  * The name of the Promotion of one ref into one environment: readable, a valid RFC 1123 subdomain, and the same whoever
- * computes it, so that creating it twice is harmless.
+ * computes it, so that creating it twice is harmless. `since` tells apart environments that had the name one after another.
  */
-export function promotionName(environment: string, ref: string, commit: string): string {
-  const hash = fnv1a(`${environment}\n${ref}\n${commit}`);
+export function promotionName(environment: string, ref: string, commit: string, since?: number): string {
+  const hash = fnv1a([environment, ref, commit, ...(since === undefined ? [] : [since])].join('\n'));
   const readable = `${environment}-${ref === commit ? ref.slice(0, 12) : ref}`
     .toLowerCase()
     .replace(/[^a-z0-9.]+/g, '-')

@@ -1,8 +1,8 @@
 import { changesOf, inScope } from './changes.ts';
 import { rejectionOf } from './gates/approval.ts';
 import { gatesFor, judgeGates } from './gates/judge.ts';
-import { isCommit, scopeOf } from './tag.ts';
-import type { GateResult, PromotionFact, PromotionRow, RefContent } from './types.ts';
+import { isCommit, scopeOf, shortRef } from './tag.ts';
+import type { GateResult, PromotionFact, PromotionRow, RefContent, SourceError } from './types.ts';
 import { contentOf, sourceError, tagOf, type View } from './view.ts';
 
 /** Where one waiting promotion stands now; `open` when nothing holds it and it may be let in. */
@@ -76,7 +76,7 @@ export function advance(view: View, fact: PromotionFact, now: number): Standing 
 
 /** Why a promotion that waited was overtaken. */
 export function newerPromoted(by?: PromotionRow): End {
-  const what = by === undefined ? 'A newer version' : `${by.ref} by ${by.name}`;
+  const what = by === undefined ? 'A newer version' : `${shortRef(by.ref)} by ${by.name}`;
   return { reason: 'NewerPromoted', message: `${what} is active instead.` };
 }
 
@@ -95,15 +95,15 @@ function unknownRef(ref: string): string {
   return `The source has no tag ${ref}, and it is not a commit by its full hash. Push the tag, or name the commit by all its 40 digits.`;
 }
 
-function unreachable(error: string): End {
-  return { reason: 'SourceUnreachable', message: `It waits for the source: ${error}` };
+function unreachable({ reason, message }: SourceError): End {
+  return { reason, message: `It waits for the source: ${message}` };
 }
 
 function refused(content: Extract<RefContent, { ok: false }>, ref: string): End {
   const count = content.diagnostics.length;
   const messages = {
-    InvalidRef: `${ref} has ${count} ${count === 1 ? 'mistake' : 'mistakes'}; nothing of it is promoted. Correct them and push a new version.`,
-    NoWorkflows: `${ref} holds no workflow below the source's path.`,
+    InvalidRef: `${shortRef(ref)} has ${count} ${count === 1 ? 'mistake' : 'mistakes'}; nothing of it is promoted. Correct ${count === 1 ? 'it' : 'them'} and push a new version.`,
+    NoWorkflows: `${shortRef(ref)} holds no workflow below the source's path.`,
     UnknownRef: `The repository has no commit ${ref}.`,
   };
   return { reason: content.reason, message: messages[content.reason] };

@@ -81,6 +81,7 @@ describe('an Environment', () => {
     suspended: false,
     sourceError: null,
     stalled: null,
+    problem: null,
     active: [active('report', 'r1', 'v1.0.0', commit), active('mail', 'm1', 'v1.0.0', commit)],
     promotions: [],
     conditions: undefined,
@@ -91,11 +92,25 @@ describe('an Environment', () => {
     ['quiet', {}, { Ready: 'True UpToDate' }],
     ['with something waiting', { promotions: [row('v1.1.0')] }, { Ready: 'True PromotionsWaiting' }],
     ['suspended', { suspended: true, stalled }, { Ready: 'False Suspended' }],
-    ['stalled', { stalled, sourceError: 'x' }, { Ready: 'False SourceNotFound', Stalled: 'True SourceNotFound' }],
+    [
+      'stalled',
+      { stalled, sourceError: { reason: 'SourceUnreachable', message: 'x' } },
+      { Ready: 'False SourceNotFound', Stalled: 'True SourceNotFound' },
+    ],
+    [
+      'that names what is not there',
+      { problem: { reason: 'BranchNotFound', message: 'x' }, promotions: [row('v1.1.0')] },
+      { Ready: 'False BranchNotFound', Stalled: 'True BranchNotFound' },
+    ],
     [
       'cut off',
-      { sourceError: 'refused' },
+      { sourceError: { reason: 'SourceUnreachable', message: 'refused' } },
       { Ready: 'False SourceUnreachable', Reconciling: 'True SourceUnreachable' },
+    ],
+    [
+      'whose files have a mistake',
+      { sourceError: { reason: 'InvalidEnvironments', message: 'environments/dev.yaml:4:5: …' } },
+      { Ready: 'False InvalidEnvironments', Stalled: 'True InvalidEnvironments' },
     ],
   ])('%s', (_, more, expected) => {
     expect(conditionsOf(projectEnvironmentStatus({ ...view, ...more }, start))).toEqual(expected);

@@ -3,7 +3,7 @@ import type { Condition } from '../../../crds/metadata.ts';
 import type { PromotionStatus } from '../../../crds/promotion.ts';
 import { type Assertion, nextConditions } from '../conditions.ts';
 import type { Instant } from '../time.ts';
-import type { ActiveVersion, PromotionDecision, PromotionRow } from './types.ts';
+import type { ActiveVersion, PromotionDecision, PromotionRow, SourceError } from './types.ts';
 import { isWaiting } from './view.ts';
 
 // As the schemas of the kinds bound them: a status must fit whatever is recorded.
@@ -39,9 +39,11 @@ export interface EnvironmentView {
   namespace: string;
   suspended: boolean;
   /** Why the source cannot be read at present, or null. */
-  sourceError: string | null;
+  sourceError: SourceError | null;
   /** From the decision, or the reconciler's own (NameTaken and the like). */
   stalled: PromotionDecision['stalled'];
+  /** What its spec names and is not there (`findProblem`), or null. */
+  problem: { reason: string; message: string } | null;
   /** What is active after the decision. */
   active: ActiveVersion[];
   /** Its promotions after the decision; those that have ended do not matter. */
@@ -83,7 +85,7 @@ function promotionConditions(row: PromotionRow): Assertion[] {
 }
 
 function environmentConditions(view: EnvironmentView): Assertion[] {
-  const { stalled, suspended, sourceError } = view;
+  const { stalled, suspended, sourceError, problem } = view;
   if (suspended)
     return [
       { type: 'Ready', status: 'False', reason: 'Suspended', message: 'Nothing is promoted while `suspend` is true.' },
@@ -96,10 +98,20 @@ function environmentConditions(view: EnvironmentView): Assertion[] {
     ];
   }
   if (sourceError !== null) {
-    const message = cut(`What is active stays; nothing new can be read: ${sourceError}`);
+    const { reason } = sourceError;
+    const message = cut(`What is active stays; nothing new can be read: ${sourceError.message}`);
     return [
-      { type: 'Ready', status: 'False', reason: 'SourceUnreachable', message },
-      { type: 'Reconciling', status: 'True', reason: 'SourceUnreachable', message },
+      { type: 'Ready', status: 'False', reason, message },
+      reason === 'InvalidEnvironments'
+        ? { type: 'Stalled', status: 'True', reason, message }
+        : { type: 'Reconciling', status: 'True', reason, message },
+    ];
+  }
+  if (problem !== null) {
+    const message = cut(problem.message);
+    return [
+      { type: 'Ready', status: 'False', reason: problem.reason, message },
+      { type: 'Stalled', status: 'True', reason: problem.reason, message },
     ];
   }
   const waiting = view.promotions.filter(isWaiting);

@@ -106,13 +106,20 @@ export interface PromotionRow {
   finishedAt: Instant | null;
 }
 
+/** Why nothing new comes from a source at present. */
+export interface SourceError {
+  reason: 'SourceUnreachable' | 'InvalidEnvironments';
+  message: string;
+}
+
 export interface PromotionFacts {
-  environment: { project: string; name: string; namespace: string; spec: EnvironmentSpec };
+  /** `since`: when it was made; what ended before was another's of the same name. */
+  environment: { project: string; name: string; namespace: string; since: Instant; spec: EnvironmentSpec };
   /**
-   * Null when the source does not exist; `error` when it cannot be read at present, or was not fetched yet (promotions
-   * hold, nothing is lost).
+   * Null when the source does not exist; `error` when it cannot be read at present, was not fetched yet, or has mistakes
+   * in its environment files (promotions hold, nothing is lost).
    */
-  source: { branch: string; error: string | null } | null;
+  source: { branch: string; error: SourceError | null } | null;
   branches: { name: string; commit: string }[];
   tags: TagFact[];
   /** By commit. Commits that are not in it have not been read yet: `decidePromotion` asks for them in `read`. */

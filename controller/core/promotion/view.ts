@@ -1,4 +1,4 @@
-import type { ActiveVersion, PromotionFacts, PromotionRow, RefContent, TagFact } from './types.ts';
+import type { ActiveVersion, PromotionFacts, PromotionRow, RefContent, SourceError, TagFact } from './types.ts';
 
 /**
  * The facts as one decision sees them: what is active changes while promotions are let in, and what is missing is noted
@@ -36,7 +36,7 @@ export function isAncestor(view: View, ancestor: string, descendant: string): bo
 }
 
 /** Why the source cannot be read at present, or null. */
-export function sourceError(view: View): string | null {
+export function sourceError(view: View): SourceError | null {
   return view.facts.source?.error ?? null;
 }
 

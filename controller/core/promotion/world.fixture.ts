@@ -154,8 +154,11 @@ function step(world: World, stage: Stage, observe: Observer): boolean {
 
 function gather(world: World, stage: Stage): PromotionFacts {
   return {
-    environment: { project: 'team', name: stage.name, namespace: stage.name, spec: stage.spec },
-    source: { branch: 'main', error: world.error },
+    environment: { project: 'team', name: stage.name, namespace: stage.name, since: 0, spec: stage.spec },
+    source: {
+      branch: 'main',
+      error: world.error === null ? null : { reason: 'SourceUnreachable', message: world.error },
+    },
     branches: [{ name: 'main', commit: world.tip }],
     tags: [...world.tags.values()].map((tag) => ({ ...tag, onBranch: isAncestor(world, tag.commit, world.tip) })),
     contents: new Map(),

@@ -259,6 +259,32 @@ describe('at most one start', () => {
     expect(await world.lines('begun')).toEqual(['begun']);
   });
 
+  test.each(['exit.json', 'masks'])(
+    'one whose %s was cut off by a power failure is lost, not followed for ever',
+    async (file) => {
+      const action = waiting('exit 0');
+      await startAndLoseController(action);
+      await killAll(action);
+      await writeFile(join(folderOf(action).path, file), '["cut of');
+      await world.executor().start(action);
+      expect(await sink.end(action.key)).toMatchObject(lost);
+    },
+  );
+
+  test('a store that fails while one is adopted is told once, and tried until it answers', async () => {
+    const troubles: unknown[] = [];
+    const away = new Error('the store is away');
+    const resumeAt = sink.log.resumeAt.bind(sink.log);
+    let failures = 2;
+    sink.log.resumeAt = (key) => (failures-- > 0 ? Promise.reject(away) : resumeAt(key));
+    const action = waiting('exit 0');
+    await startAndLoseController(action);
+    await killAll(action);
+    await world.executor({ troubled: (_key, error) => troubles.push(error) }).start(action);
+    expect(await sink.end(action.key)).toMatchObject(lost);
+    expect(troubles).toEqual([away]);
+  });
+
   test('one that vanishes under its controller is lost too', async () => {
     const action = waiting('exit 0');
     await world.executor().start(action);

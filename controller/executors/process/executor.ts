@@ -34,6 +34,8 @@ export interface ProcessExecutorOptions {
   host: HostEnvironment;
   /** Most bytes of one log that are stored (4 MiB), and that its file may have on disk (100 MiB). */
   log?: { storedBytes: number; fileBytes: number };
+  /** Told when the world (disk, store) fails while an attempt is followed; once, until it goes on. It is tried again. */
+  troubled(key: AttemptKey, error: unknown): void;
 }
 
 /** An attempt that this executor follows. */
@@ -323,10 +325,13 @@ export class ProcessExecutor implements Executor {
   }
 
   /** Follows in the background. When the world fails on the way (disk, store), what is there is taken over anew. */
-  #detach(live: Live, following: Promise<void>): void {
-    following.catch(async () => {
+  #detach(live: Live, following: Promise<void>, failures = 0): void {
+    following.catch(async (error: unknown) => {
+      // The power went while a file of the folder was written: what it said is nowhere else.
+      if (error instanceof SyntaxError) return this.#report(live, lost());
+      if (failures === 0 && !live.over.signal.aborted) this.#options.troubled(live.key, error);
       await pause(this.#options.clock, retryMs, live.over.signal);
-      if (!live.over.signal.aborted) this.#detach(live, this.#followAdopted(live));
+      if (!live.over.signal.aborted) this.#detach(live, this.#followAdopted(live), failures + 1);
     });
   }
 

@@ -156,7 +156,11 @@ describe('how it ended', () => {
     const { action, result } = await run(world.script('true', { secrets: { T: { name: 'api', key: 'token' } } }));
     expect(result).toEqual({
       outcome: 'Failed',
-      error: { type: 'secretMissing', message: 'secret api has no key token in namespace dev', retryable: false },
+      error: {
+        type: 'secretMissing',
+        message: expect.stringContaining('secret api has no key token in namespace dev; put it into'),
+        retryable: false,
+      },
     });
     await expect(access(folderOf(action).path)).rejects.toThrow('ENOENT');
   });

@@ -1,6 +1,7 @@
 CREATE SEQUENCE "public"."object_version" INCREMENT BY 1 MINVALUE 1 MAXVALUE 9223372036854775807 START WITH 1 CACHE 1;--> statement-breakpoint
 CREATE TABLE "events" (
 	"id" bigint PRIMARY KEY GENERATED ALWAYS AS IDENTITY (sequence name "events_id_seq" INCREMENT BY 1 MINVALUE 1 MAXVALUE 9223372036854775807 START WITH 1 CACHE 1),
+	"home" text NOT NULL,
 	"kind" text NOT NULL,
 	"namespace" text NOT NULL,
 	"name" text NOT NULL,
@@ -51,8 +52,10 @@ CREATE TABLE "objects" (
 --> statement-breakpoint
 CREATE TABLE "active_history" (
 	"id" bigint PRIMARY KEY GENERATED ALWAYS AS IDENTITY (sequence name "active_history_id_seq" INCREMENT BY 1 MINVALUE 1 MAXVALUE 9223372036854775807 START WITH 1 CACHE 1),
+	"home" text NOT NULL,
 	"project" text NOT NULL,
 	"environment" text NOT NULL,
+	"uid" text NOT NULL,
 	"workflow" text NOT NULL,
 	"digest" text,
 	"ref" text NOT NULL,
@@ -61,6 +64,7 @@ CREATE TABLE "active_history" (
 );
 --> statement-breakpoint
 CREATE TABLE "active_versions" (
+	"home" text NOT NULL,
 	"project" text NOT NULL,
 	"environment" text NOT NULL,
 	"workflow" text NOT NULL,
@@ -68,20 +72,22 @@ CREATE TABLE "active_versions" (
 	"ref" text NOT NULL,
 	"commit" text NOT NULL,
 	"since" bigint NOT NULL,
-	CONSTRAINT "active_versions_project_environment_workflow_pk" PRIMARY KEY("project","environment","workflow")
+	CONSTRAINT "active_versions_home_project_environment_workflow_pk" PRIMARY KEY("home","project","environment","workflow")
 );
 --> statement-breakpoint
 CREATE TABLE "environments" (
+	"home" text NOT NULL,
 	"project" text NOT NULL,
 	"name" text NOT NULL,
-	"uid" text,
+	"uid" text NOT NULL,
 	"namespace" text,
 	"revision" integer DEFAULT 0 NOT NULL,
-	CONSTRAINT "environments_project_name_pk" PRIMARY KEY("project","name")
+	CONSTRAINT "environments_home_project_name_pk" PRIMARY KEY("home","project","name")
 );
 --> statement-breakpoint
 CREATE TABLE "promotions" (
 	"id" text PRIMARY KEY NOT NULL,
+	"home" text NOT NULL,
 	"project" text NOT NULL,
 	"name" text NOT NULL,
 	"environment" text NOT NULL,
@@ -184,13 +190,14 @@ CREATE TABLE "refs" (
 --> statement-breakpoint
 CREATE TABLE "version_names" (
 	"id" bigint PRIMARY KEY GENERATED ALWAYS AS IDENTITY (sequence name "version_names_id_seq" INCREMENT BY 1 MINVALUE 1 MAXVALUE 9223372036854775807 START WITH 1 CACHE 1),
+	"home" text NOT NULL,
 	"project" text NOT NULL,
 	"workflow" text NOT NULL,
 	"digest" text NOT NULL,
 	"ref" text NOT NULL,
 	"commit" text NOT NULL,
 	"at" bigint NOT NULL,
-	CONSTRAINT "version_names_once" UNIQUE("project","workflow","digest","ref","commit")
+	CONSTRAINT "version_names_once" UNIQUE("home","project","workflow","digest","ref","commit")
 );
 --> statement-breakpoint
 CREATE TABLE "versions" (
@@ -201,16 +208,22 @@ CREATE TABLE "versions" (
 	"created_at" bigint NOT NULL
 );
 --> statement-breakpoint
-CREATE INDEX "events_object" ON "events" USING btree ("namespace","name","id");--> statement-breakpoint
+CREATE INDEX "events_home" ON "events" USING btree ("home","id");--> statement-breakpoint
+CREATE INDEX "events_object" ON "events" USING btree ("home","namespace","name","id");--> statement-breakpoint
 CREATE INDEX "replicas_home" ON "replicas" USING btree ("home");--> statement-breakpoint
 CREATE UNIQUE INDEX "objects_name" ON "objects" USING btree ("home","kind","namespace","name") WHERE not deleted;--> statement-breakpoint
 CREATE INDEX "objects_changed" ON "objects" USING btree ("home","changed");--> statement-breakpoint
-CREATE INDEX "active_history_environment" ON "active_history" USING btree ("project","environment","workflow","id");--> statement-breakpoint
-CREATE UNIQUE INDEX "environments_namespace" ON "environments" USING btree ("namespace") WHERE namespace is not null;--> statement-breakpoint
-CREATE INDEX "promotions_created" ON "promotions" USING btree ("created_at","id");--> statement-breakpoint
-CREATE INDEX "promotions_environment" ON "promotions" USING btree ("project","environment","finished_at");--> statement-breakpoint
+CREATE INDEX "active_history_environment" ON "active_history" USING btree ("home","project","environment","workflow","id");--> statement-breakpoint
+CREATE UNIQUE INDEX "environments_namespace" ON "environments" USING btree ("home","namespace") WHERE namespace is not null;--> statement-breakpoint
+CREATE INDEX "promotions_created" ON "promotions" USING btree ("home","created_at","id");--> statement-breakpoint
+CREATE INDEX "promotions_environment" ON "promotions" USING btree ("home","project","environment","finished_at");--> statement-breakpoint
 CREATE INDEX "runs_unfinished" ON "runs" USING btree ("owner","home") WHERE finished_at is null;--> statement-breakpoint
-CREATE INDEX "runs_name" ON "runs" USING btree ("namespace","name");--> statement-breakpoint
-CREATE INDEX "runs_created" ON "runs" USING btree ("created_at","id");--> statement-breakpoint
-CREATE INDEX "runs_counted" ON "runs" USING btree ("namespace","workflow","digest","phase") WHERE counted;--> statement-breakpoint
-CREATE INDEX "version_names_at" ON "version_names" USING btree ("at","id");
+CREATE INDEX "runs_name" ON "runs" USING btree ("home","namespace","name");--> statement-breakpoint
+CREATE INDEX "runs_created" ON "runs" USING btree ("home","created_at","id");--> statement-breakpoint
+CREATE INDEX "runs_counted" ON "runs" USING btree ("home","environment","workflow","digest","phase") WHERE counted;--> statement-breakpoint
+CREATE INDEX "version_names_at" ON "version_names" USING btree ("home","at","id");--> statement-breakpoint
+-- Rows that are updated several times a second: room on the page keeps the new version beside the old one (HOT updates).
+ALTER TABLE "runs" SET (fillfactor = 60);--> statement-breakpoint
+ALTER TABLE "steps" SET (fillfactor = 70);--> statement-breakpoint
+ALTER TABLE "attempts" SET (fillfactor = 70);
+

@@ -7,6 +7,7 @@ export const events = pgTable(
   'events',
   {
     id: bigint('id', { mode: 'number' }).generatedAlwaysAsIdentity().primaryKey(),
+    home: text('home').notNull(),
     kind: text('kind').notNull(),
     namespace: text('namespace').notNull(),
     name: text('name').notNull(),
@@ -15,7 +16,7 @@ export const events = pgTable(
     message: text('message').notNull(),
     at: instant('at').notNull(),
   },
-  (t) => [index('events_object').on(t.namespace, t.name, t.id)],
+  (t) => [index('events_home').on(t.home, t.id), index('events_object').on(t.home, t.namespace, t.name, t.id)],
 );
 
 /** Pieces of an attempt's output by byte offset. Pieces may overlap; readers drop the overlap. */

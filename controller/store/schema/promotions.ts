@@ -7,6 +7,7 @@ export const promotions = pgTable(
   'promotions',
   {
     id: text('id').primaryKey(),
+    home: text('home').notNull(),
     project: text('project').notNull(),
     name: text('name').notNull(),
     environment: text('environment').notNull(),
@@ -24,8 +25,8 @@ export const promotions = pgTable(
     finishedAt: instant('finished_at'),
   },
   (t) => [
-    index('promotions_created').on(t.createdAt, t.id),
-    index('promotions_environment').on(t.project, t.environment, t.finishedAt),
+    index('promotions_created').on(t.home, t.createdAt, t.id),
+    index('promotions_environment').on(t.home, t.project, t.environment, t.finishedAt),
   ],
 );
 
@@ -33,16 +34,17 @@ export const promotions = pgTable(
 export const environments = pgTable(
   'environments',
   {
+    home: text('home').notNull(),
     project: text('project').notNull(),
     name: text('name').notNull(),
-    /** UID of the object of the last commit. */
-    uid: text('uid'),
+    /** UID of the object; another one means that what the row says was an earlier environment's. */
+    uid: text('uid').notNull(),
     namespace: text('namespace'),
     revision: integer('revision').notNull().default(0),
   },
   (t) => [
-    primaryKey({ columns: [t.project, t.name] }),
-    uniqueIndex('environments_namespace').on(t.namespace).where(sql`namespace is not null`),
+    primaryKey({ columns: [t.home, t.project, t.name] }),
+    uniqueIndex('environments_namespace').on(t.home, t.namespace).where(sql`namespace is not null`),
   ],
 );
 
@@ -50,6 +52,7 @@ export const environments = pgTable(
 export const activeVersions = pgTable(
   'active_versions',
   {
+    home: text('home').notNull(),
     project: text('project').notNull(),
     environment: text('environment').notNull(),
     workflow: text('workflow').notNull(),
@@ -58,21 +61,23 @@ export const activeVersions = pgTable(
     commit: text('commit').notNull(),
     since: instant('since').notNull(),
   },
-  (t) => [primaryKey({ columns: [t.project, t.environment, t.workflow] })],
+  (t) => [primaryKey({ columns: [t.home, t.project, t.environment, t.workflow] })],
 );
 
-/** Everything that ever became active, in order; a null digest retired the workflow. */
+/** Everything that ever became active, in order, and in which Environment of the name; a null digest retired the workflow. */
 export const activeHistory = pgTable(
   'active_history',
   {
     id: bigint('id', { mode: 'number' }).generatedAlwaysAsIdentity().primaryKey(),
+    home: text('home').notNull(),
     project: text('project').notNull(),
     environment: text('environment').notNull(),
+    uid: text('uid').notNull(),
     workflow: text('workflow').notNull(),
     digest: text('digest'),
     ref: text('ref').notNull(),
     commit: text('commit').notNull(),
     at: instant('at').notNull(),
   },
-  (t) => [index('active_history_environment').on(t.project, t.environment, t.workflow, t.id)],
+  (t) => [index('active_history_environment').on(t.home, t.project, t.environment, t.workflow, t.id)],
 );

@@ -6,7 +6,7 @@ import { instant } from './columns.ts';
 
 /**
  * Hot tables: no foreign keys (each would lock the run once a step), no index on a column that a commit changes before
- * the run's end (HOT updates), fillfactor set by a migration.
+ * the run's end (HOT updates), fillfactor set in the migration.
  */
 export const runs = pgTable(
   'runs',
@@ -45,9 +45,9 @@ export const runs = pgTable(
   },
   (t) => [
     index('runs_unfinished').on(t.owner, t.home).where(sql`finished_at is null`),
-    index('runs_name').on(t.namespace, t.name),
-    index('runs_created').on(t.createdAt, t.id),
-    index('runs_counted').on(t.namespace, t.workflow, t.digest, t.phase).where(sql`counted`),
+    index('runs_name').on(t.home, t.namespace, t.name),
+    index('runs_created').on(t.home, t.createdAt, t.id),
+    index('runs_counted').on(t.home, t.environment, t.workflow, t.digest, t.phase).where(sql`counted`),
   ],
 );
 

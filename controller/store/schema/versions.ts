@@ -3,7 +3,7 @@ import type { JsonObject } from '../../../crds/json.ts';
 import type { Person, RefContent } from '../../core/promotion/types.ts';
 import { bytea, instant } from './columns.ts';
 
-/** What runs execute. `json`, not `jsonb`: the spec is given back with its keys in the order they were written. */
+/** What runs execute, named by its digest and so the same in every home. `json`, not `jsonb`: the spec is given back with its keys in the order they were written. */
 export const versions = pgTable('versions', {
   digest: text('digest').primaryKey(),
   workflow: text('workflow').notNull(),
@@ -22,6 +22,7 @@ export const versionNames = pgTable(
   'version_names',
   {
     id: bigint('id', { mode: 'number' }).generatedAlwaysAsIdentity().primaryKey(),
+    home: text('home').notNull(),
     project: text('project').notNull(),
     workflow: text('workflow').notNull(),
     digest: text('digest').notNull(),
@@ -30,8 +31,8 @@ export const versionNames = pgTable(
     at: instant('at').notNull(),
   },
   (t) => [
-    unique('version_names_once').on(t.project, t.workflow, t.digest, t.ref, t.commit),
-    index('version_names_at').on(t.at, t.id),
+    unique('version_names_once').on(t.home, t.project, t.workflow, t.digest, t.ref, t.commit),
+    index('version_names_at').on(t.home, t.at, t.id),
   ],
 );
 

@@ -17,7 +17,7 @@ export function judgeBranch(view: View, ref: NamedCommit): GateResult {
   const on = isAncestor(view, ref.commit, tip.commit);
   if (on === undefined) {
     const error = sourceError(view);
-    return result(false, `Not known yet whether it is on branch ${branch}${error ? `: ${error}` : '.'}`);
+    return result(false, `Not known yet whether it is on branch ${branch}${error ? `: ${error.message}` : '.'}`);
   }
   return result(on, `Commit ${ref.commit.slice(0, 12)} ${on ? 'is' : 'is not'} on branch ${branch}.`);
 }

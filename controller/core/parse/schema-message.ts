@@ -4,7 +4,7 @@ import { suggest } from '../expression/suggest.ts';
 import { formatPath, type Path, type Problem } from './position.ts';
 
 /** What the patterns of the contract mean, for people. */
-const patternMeanings: Record<string, string> = {
+export const patternMeanings: Record<string, string> = {
   [identifierPattern]: 'start with a lowercase letter and hold only lowercase letters, digits and _, at most 40',
   [namePattern]: 'hold only lowercase letters, digits, - and ., and start and end with a letter or digit',
   [labelPattern]: 'hold only lowercase letters, digits and -, at most 63, and start and end with a letter or digit',

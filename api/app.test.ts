@@ -224,6 +224,12 @@ describe('runs', () => {
       422,
       'input "region": must be string',
     ],
+    [
+      'a name that is none',
+      { workflow: 'report', name: 'Bad_Name' },
+      422,
+      'must hold only lowercase letters, digits, - and .',
+    ],
     ['inputs with NUL', { workflow: 'report', inputs: { a: '\0' } }, 422, 'inputs.a'],
   ])('%s: %o → %i', async (_, body, status, words) => {
     const problem = await world.refused('POST', runs, body);

@@ -1,6 +1,7 @@
 import { Ajv2020, type ErrorObject, type ValidateFunction } from 'ajv/dist/2020.js';
 import type { resolver } from 'hono-openapi';
 import type { TSchema } from 'typebox';
+import { patternMeanings } from '../controller/core/parse/schema-message.ts';
 import type { InvalidField } from './problem.ts';
 
 /**
@@ -56,6 +57,10 @@ function invalidField(error: ErrorObject): InvalidField {
   if (error.keyword === 'required') {
     const name = params.missingProperty ?? '';
     return { path: path ? `${path}.${name}` : name, message: `${name} is missing`, rule: 'required' };
+  }
+  if (error.keyword === 'pattern') {
+    const { pattern = '' } = error.params as { pattern?: string };
+    return { path, message: `must ${patternMeanings[pattern] ?? `match ${pattern}`}`, rule: 'pattern' };
   }
   const among = params.allowedValues ? `: ${params.allowedValues.join(', ')}` : '';
   return { path, message: `${error.message ?? 'is wrong'}${among}`, rule: kebab(error.keyword) };

@@ -234,6 +234,10 @@ describe('a run that waits for approval', () => {
   test('approve RUN STEP under a name, and it is told so', async () => {
     expect((await cli('approve', name, 'nope')).code).toBe(3);
     expect((await cli('approve', name, 'act')).code).toBe(4);
+    expect(await cli('approve', name)).toMatchObject({
+      code: 2,
+      stderr: expect.stringContaining(`windlass approve ${name} consent -n dev`),
+    });
     const approved = await cli('approve', name, 'consent', '--as', 'ada', '--comment', 'go');
     expect(approved.stdout).toBe(`step consent of run ${name} in dev approved\n`);
     await eventually(
@@ -288,6 +292,12 @@ describe('logs', () => {
     expect(followed.stdout()).toBe('act | acted\n');
   });
 
+  test('-f of a run that failed without any output says why', async () => {
+    const { stdout, stderr } = await cli('logs', '-f', 'ask-late');
+    expect(stdout).toBe('');
+    expect(stderr).toMatch(/^run ask-late Failed: \S/);
+  });
+
   test.each([
     [['logs', 'nope'], 3],
     [['logs', 'greet-logs', 'nope'], 3],
@@ -337,8 +347,9 @@ describe('get', () => {
     const names = async (...argv: string[]) =>
       (await json<{ items: RunSummary[] }>('get', 'runs', ...argv)).items.map((run) => run.name);
     expect(await names('--failed', '--since', '1d', '--workflow', 'flaky')).toEqual(['flaky-one']);
-    expect(await names('--phase', 'Cancelled')).toEqual(['ask-left']);
+    expect(await names('--phase', 'Cancelled')).toEqual(['ask-silent', 'ask-left']);
     expect(await names('--phase', 'Cancelled', 'Failed', '--environment', 'dev', '--workflow', 'ask')).toEqual([
+      'ask-silent',
       'ask-left',
       'ask-late',
     ]);

@@ -1,7 +1,9 @@
+import { execFile } from 'node:child_process';
 import { mkdir, mkdtemp, readFile, rename, rm, stat, writeFile } from 'node:fs/promises';
 import { createServer } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import { promisify } from 'node:util';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { type Invocation, invoke, windlass } from '../test/fixtures/cli.ts';
 import { createRepository, type ScratchRepository } from '../test/fixtures/repository.ts';
@@ -31,6 +33,7 @@ beforeAll(async () => {
   home = join(root, 'home');
   await mkdir(home);
   await writeFile(join(root, 'file'), '');
+  await promisify(execFile)('git', ['init', '-q', join(root, 'empty')]);
   repository = await createRepository(root, 'trunk');
   await repository.commit({ 'README.md': 'nothing yet' }, 'first');
 });
@@ -102,6 +105,12 @@ describe('up, one start after the other', () => {
 
 describe('up that cannot', () => {
   const broken = (argv: string[], env: Record<string, string> = {}) => windlass(['up', ...argv], { cwd: root, env });
+
+  test('a repository without a commit', async () => {
+    const { code, stderr } = await broken(['--repo', join(root, 'empty'), '--data', 'of-empty']);
+    expect(stderr).toContain('commit once first');
+    expect(code).toBe(1);
+  });
 
   test('a taken port', async () => {
     const other = createServer();

@@ -96,7 +96,9 @@ async function chooseBranch(
     if (!(error instanceof RepositoryUnreachable) || known === undefined || kept === null) throw error;
     return { branch: known, warning: `${error.message} What was read before is served meanwhile.` };
   }
-  throw new CannotStart(`The HEAD of ${url} names no branch (is it detached, or empty?). Name one with --branch.`);
+  throw new CannotStart(
+    `The HEAD of ${url} names no branch. If the repository is empty, commit once first; if HEAD is detached, name a branch with --branch.`,
+  );
 }
 
 /** Asks the repository, by way of a mirror of the moment. */

@@ -1,6 +1,7 @@
 import { Command } from 'commander';
+import { ApiProblem, type Client } from '../../api/client.ts';
 import { connect, type ServerOptions } from '../connection.ts';
-import { usageError } from '../exit.ts';
+import { CliError, exitCodes, usageError } from '../exit.ts';
 import type { Cli } from '../io.ts';
 import { findRun } from '../namespaces.ts';
 import { namespaceOption } from '../options.ts';
@@ -31,6 +32,28 @@ export function rejectCommand(cli: Cli): Command {
   });
 }
 
+/** Whoever names a run without its step is told which of its steps wait. */
+function explainRun(client: Client, name: string, verb: string) {
+  return async (error: unknown): Promise<never> => {
+    if (!(error instanceof ApiProblem && error.status === 404)) throw error;
+    const { items } = await client.runs({ name });
+    const commands: string[] = [];
+    for (const run of items) {
+      const { items: steps } = await client.steps(run);
+      for (const step of steps) {
+        if (step.reason === 'WaitingForApproval')
+          commands.push(`windlass ${verb} ${name} ${step.name} -n ${run.namespace}`);
+      }
+    }
+    if (items.length === 0) throw error;
+    const message =
+      commands.length === 0
+        ? `${name} is a run, and none of its steps waits for approval`
+        : `${name} is a run: say which step. These wait:\n  ${commands.join('\n  ')}`;
+    throw new CliError(message, commands.length === 0 ? exitCodes.refused : exitCodes.usage, { cause: error });
+  };
+}
+
 interface Verb {
   name: string;
   summary: string;
@@ -59,7 +82,7 @@ function make(cli: Cli, { name, summary, done, promotion, step: decideStep }: Ve
       if (step === undefined && options.namespace !== undefined) throw usageError('--namespace is for a step of a run');
       const client = await connect(cli.io, options);
       if (step === undefined) {
-        await client[promotion](target, decision);
+        await client[promotion](target, decision).catch(explainRun(client, target, name));
         cli.io.stdout.write(`promotion ${target} ${done}\n`);
         return;
       }

@@ -5,6 +5,7 @@ import { codeOfSignal, usageError } from '../exit.ts';
 import type { Cli, Output } from '../io.ts';
 import { namespaceOption } from '../options.ts';
 import { findRun } from '../namespaces.ts';
+import { printable } from '../output/text.ts';
 import { createLogWriter, type LogWriter } from '../output/logs.ts';
 
 interface LogsOptions extends ServerOptions {
@@ -51,11 +52,21 @@ async function follow(
   writer: LogWriter,
 ): Promise<void> {
   const only = { ...(step === undefined ? {} : { step }), ...(attempt === undefined ? {} : { attempt }) };
+  let printed = false;
   for await (const event of client.followLogs(key, { ...only, signal: cli.signal })) {
-    if (event.event === 'log') for (const { text } of event.lines) writer.write(event.step, event.attempt, text);
+    if (event.event !== 'log') continue;
+    printed = true;
+    for (const { text } of event.lines) writer.write(event.step, event.attempt, text);
   }
   writer.end();
   if (cli.signal.aborted) cli.exitCode = codeOfSignal(cli.signal);
+  else if (!printed) await explainSilence(cli, client, key);
+}
+
+/** A run that failed before any step began has no output to say why. */
+async function explainSilence({ io }: Cli, client: Client, key: ObjectKey): Promise<void> {
+  const run = await client.run(key);
+  if (run.error !== null) io.stderr.write(`run ${key.name} ${run.phase}: ${printable(run.error.message)}\n`);
 }
 
 async function print(

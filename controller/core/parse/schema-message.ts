@@ -11,7 +11,7 @@ import { suggest } from '../expression/suggest.ts';
 import { formatPath, type Path, type Problem } from './position.ts';
 
 /** What the patterns of the contract mean, for people. */
-const patternMeanings: Record<string, string> = {
+export const patternMeanings: Record<string, string> = {
   [identifierPattern]: 'start with a lowercase letter and hold only lowercase letters, digits and _, at most 40',
   [namePattern]: 'hold only lowercase letters, digits, - and ., with a letter or digit at both ends and beside each .',
   [labelKeyPattern]: 'be a name such as team or example.org/team, at most 63 letters, digits, -, _ and . after the /',

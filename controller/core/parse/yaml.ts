@@ -10,6 +10,7 @@ import {
   type Node,
   Parser,
   type Scalar,
+  type YAMLParseError,
 } from 'yaml';
 import type { JsonObject, JsonValue } from '../../../crds/json.ts';
 import { checkNumber, maxDepth } from './json-limits.ts';
@@ -58,6 +59,11 @@ export function readYaml(text: string): YamlFile {
   const composer = new Composer({ version: '1.2', uniqueKeys: false, logLevel: 'silent', merge: false });
   try {
     for (const document of composer.compose(new Parser().parse(text))) {
+      const indent = findIndentError(document.errors, text);
+      if (indent !== null) {
+        syntax.push({ ...position(indent), rule: 'yaml-syntax', message: wrongIndent });
+        continue;
+      }
       for (const error of document.errors) {
         if (syntax.length >= maxSyntaxErrors) break;
         // The parser reports its own stack overflow as a mistake of the file, which it is.
@@ -72,6 +78,25 @@ export function readYaml(text: string): YamlFile {
     syntax.push({ line: 1, column: 1, rule: 'depth', message: tooDeep });
   }
   return { documents, syntax };
+}
+
+const wrongIndent =
+  'the indent of this line differs from the lines it belongs to; what is on one level begins in the same column';
+
+/** Where the line is whose indent is wrong, when that is the first mistake: the others only follow from it. */
+function findIndentError(errors: readonly YAMLParseError[], text: string): number | null {
+  const [first, second] = errors;
+  if (first === undefined) return null;
+  const lineOf = (offset: number) => {
+    let at = text.lastIndexOf('\n', offset - 1) + 1;
+    while (text[at] === ' ') at++;
+    return at;
+  };
+  if (first.code === 'BAD_INDENT' && first.message.startsWith('All mapping items')) return lineOf(first.pos[0]);
+  if (first.code === 'MISSING_CHAR' && first.message.startsWith('Sequence item without')) return lineOf(first.pos[0]);
+  // A line that is too deep is read as more of the value above it, and that as a field's name over several lines.
+  if (first.code !== 'BLOCK_AS_IMPLICIT_KEY' || second?.code !== 'MULTILINE_IMPLICIT_KEY') return null;
+  return lineOf(second.pos[1] - 1);
 }
 
 const tooDeep = `nested deeper than ${maxDepth} levels`;

@@ -2,7 +2,7 @@ import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { kinds } from '../../crds/kinds.ts';
 import { crdManifest } from '../../crds/manifest.ts';
-import { type ClusterWorld, reasonOf, startClusterWorld } from '../fixtures/cluster-controller.ts';
+import { type MixedWorld, reasonOf, startMixedWorld } from '../fixtures/mixed-world.ts';
 import { KubernetesClient } from '../../controller/kubernetes/client.ts';
 import { createKubernetesGovernance } from '../../controller/kubernetes/governance.ts';
 import { quickstartRepository } from '../fixtures/controller.ts';
@@ -14,7 +14,7 @@ const server = await startApiServer();
 const namespace = 'team';
 const agrees = { 'windlass.dev/project': namespace };
 const workflow = 'nightly-report';
-let world: ClusterWorld;
+let world: MixedWorld;
 
 function cluster(): Cluster {
   if (!server) throw new Error('there is no API server');
@@ -56,7 +56,7 @@ beforeAll(async () => {
     space('plain'),
     space('shy'),
   ]);
-  world = await startClusterWorld(server);
+  world = await startMixedWorld(server);
   const { url } = await quickstartRepository(join(world.directory, 'repository'));
   await install(server, [object('WorkflowSource', 'repo', { url, branch: 'main' }), environment('dev')]);
   await world.object('Environment', namespace, 'dev', ({ status }) => (status?.active ?? []).length > 0);

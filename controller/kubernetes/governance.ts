@@ -68,7 +68,9 @@ export function createKubernetesGovernance(options: KubernetesGovernanceOptions)
         const wrong =
           compare('ValidatingAdmissionPolicy', policy, approvalsPolicy.spec) ??
           compare('ValidatingAdmissionPolicyBinding', binding, approvalsBinding.spec);
-        return wrong === null ? null : `No approval can be believed: ${wrong} Install that of this version, in place of what is there.`;
+        return wrong === null
+          ? null
+          : `No approval can be believed: ${wrong} Install that of this version, in place of what is there.`;
       } catch (error) {
         const why = error instanceof Error ? error.message : String(error);
         return `No approval can be believed: whether ValidatingAdmissionPolicy ${approvalsPolicyName} is in force cannot be found out (${why}).`;

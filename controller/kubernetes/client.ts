@@ -111,7 +111,10 @@ export class KubernetesClient {
       if (value !== undefined) url.searchParams.set(name, String(value));
     }
     const { headers, dispatcher } = await this.#authenticate();
+    // An HTTP/2 connection that the server ends has undici throw where nobody can catch it, once for each open stream.
+    const http1: object = { allowH2: false };
     const answer = await request(url, {
+      ...http1,
       method,
       headers: {
         ...headers,

@@ -31,6 +31,8 @@ export function createDrifts(deps: { store: Store; governance: Governance; clock
   async function whyNot({ project, environment }: Marks, namespace: string): Promise<string | null> {
     const object = await store.objects.get('Environment', project, environment);
     if (!object || object.spec.suspend) return `environment ${environment} is suspended`;
+    const stalled = object.status?.conditions?.find(({ type }) => type === 'Stalled');
+    if (stalled?.reason === 'HistoryLost') return stalled.message;
     const verdict = await governance.admits(project, namespace);
     return verdict.ok ? null : verdict.message;
   }

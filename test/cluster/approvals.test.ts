@@ -5,7 +5,7 @@ import { kinds } from '../../crds/kinds.ts';
 import { crdManifest } from '../../crds/manifest.ts';
 import type { Promotion } from '../../crds/promotion.ts';
 import type { WorkflowRun } from '../../crds/workflow-run.ts';
-import { type ClusterWorld, reasonOf, startClusterWorld } from '../fixtures/cluster-controller.ts';
+import { type MixedWorld, reasonOf, startMixedWorld } from '../fixtures/mixed-world.ts';
 import { quickstartRepository } from '../fixtures/controller.ts';
 import { type Finished, install, kubectl, kubectlOrThrow } from '../fixtures/kubectl.ts';
 import { type Cluster, startApiServer } from '../fixtures/kubernetes.ts';
@@ -192,10 +192,10 @@ describe.skipIf(!server)('the approvals of a promotion', () => {
 });
 
 describe.skipIf(!server)('a controller that promotes by approval', () => {
-  let world: ClusterWorld;
+  let world: MixedWorld;
   beforeAll(async () => {
     if (!server) return;
-    world = await startClusterWorld(server);
+    world = await startMixedWorld(server);
     const repository = await quickstartRepository(join(world.directory, 'repository'));
     for (const tag of ['v1.0.0', 'v1.1.0', 'v1.2.0', 'v1.3.0']) {
       await repository.commit({ 'note.txt': tag, [`workflows/w${tag.replaceAll('.', '')}.yaml`]: workflow(tag) }, tag);

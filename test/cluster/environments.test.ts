@@ -2,7 +2,9 @@ import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { kinds } from '../../crds/kinds.ts';
 import { crdManifest } from '../../crds/manifest.ts';
-import { type ClusterWorld, reasonOf, startClusterWorld } from '../fixtures/cluster-controller.ts';
+import { type MixedWorld, reasonOf, startMixedWorld } from '../fixtures/mixed-world.ts';
+import { KubernetesClient } from '../../controller/kubernetes/client.ts';
+import { createKubernetesGovernance } from '../../controller/kubernetes/governance.ts';
 import { quickstartRepository } from '../fixtures/controller.ts';
 import { install, kubectl, kubectlOrThrow } from '../fixtures/kubectl.ts';
 import { kstatus } from '../fixtures/kstatus.ts';
@@ -12,7 +14,7 @@ const server = await startApiServer();
 const namespace = 'team';
 const agrees = { 'windlass.dev/project': namespace };
 const workflow = 'nightly-report';
-let world: ClusterWorld;
+let world: MixedWorld;
 
 function cluster(): Cluster {
   if (!server) throw new Error('there is no API server');
@@ -54,7 +56,7 @@ beforeAll(async () => {
     space('plain'),
     space('shy'),
   ]);
-  world = await startClusterWorld(server);
+  world = await startMixedWorld(server);
   const { url } = await quickstartRepository(join(world.directory, 'repository'));
   await install(server, [object('WorkflowSource', 'repo', { url, branch: 'main' }), environment('dev')]);
   await world.object('Environment', namespace, 'dev', ({ status }) => (status?.active ?? []).length > 0);
@@ -205,6 +207,24 @@ describe.skipIf(!server)('what is refused by the cluster', () => {
     expect(messageOf(held, 'Ready')).toContain('exceeded quota');
     await run('delete', 'quota', 'none', '-n', 'full');
     await world.object('Workflow', 'full', workflow, is('Ready', 'Promoted'));
+  });
+
+  test('looking at namespaces, policies and tables: each says what is missing', async () => {
+    const client = new KubernetesClient(cluster().login('nobody'));
+    const governance = createKubernetesGovernance({ client, fieldManager: 'windlass' });
+    const forbidden = 'User "nobody" cannot get resource';
+    expect(await governance.admits(namespace, 'dev')).toMatchObject({
+      reason: 'NamespaceForbidden',
+      message: expect.stringContaining(forbidden),
+    });
+    expect(await governance.identityTable(namespace, 'windlass-identities')).toMatchObject({
+      ok: false,
+      message: expect.stringContaining(forbidden),
+    });
+    expect(await governance.approvalsHeld()).toContain(
+      'whether ValidatingAdmissionPolicy windlass-approvals is in force',
+    );
+    client.close();
   });
 
   test('a request is answered by every kind that is reconciled', async () => {

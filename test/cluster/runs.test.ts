@@ -82,7 +82,7 @@ describe.skipIf(!started)('runs as resources', () => {
     await world().waitFor(namespace, 'patched', '.status.conditions[?(@.type=="WaitingForApproval")].status', 'True');
     await patch('patched', { desired: 'Paused', reason: 'lunch' });
     await world().waitFor(namespace, 'patched', '.status.conditions[?(@.type=="Paused")].message', 'lunch');
-    await patch('patched', { approvals: [{ step: 'ok', user: 'ada', decision: 'Approve' }] });
+    await patch('patched', { approvals: [{ step: 'ok', user: 'admin', decision: 'Approve' }] });
     await world().waitFor(namespace, 'patched', '.status.observedGeneration', '3');
     expect((await world().run(namespace, 'patched'))?.status?.phase).toBe('Running');
     await patch('patched', { desired: 'Running', reason: null });
@@ -128,9 +128,31 @@ describe.skipIf(!started)('runs as resources', () => {
     await create('through', 'asks');
     await world().waitFor(namespace, 'through', '.status.phase', 'Running');
     await world().server.restart();
-    await patch('through', { approvals: [{ step: 'ok', user: 'ada', decision: 'Approve' }] });
+    await patch('through', { approvals: [{ step: 'ok', user: 'admin', decision: 'Approve' }] });
     await finished('through');
     expect((await world().run(namespace, 'through'))?.status?.phase).toBe('Succeeded');
+  });
+});
+
+describe.skipIf(!started)('several controllers', () => {
+  test('what one began goes on with another when it is stopped', async () => {
+    const database = await world().database();
+    const namespace = await world().namespace();
+    await world().kubectl(`apply -n ${namespace} -f -`, asks);
+    const controllers = [await world().start(database), await world().start(database)];
+    const names = ['a', 'b', 'c', 'd'];
+    for (const name of names) await world().kubectl(`create -n ${namespace} -f -`, runOf(name, 'asks'));
+    for (const name of names) await world().waitFor(namespace, name, '.status.phase', 'Running');
+    await controllers[0]?.stop(0);
+    const spec = { approvals: [{ step: 'ok', user: 'admin', decision: 'Approve' }] };
+    for (const name of names) {
+      await world().kubectl(`patch wrun ${name} -n ${namespace} --type=merge -p ${JSON.stringify({ spec })}`);
+    }
+    for (const name of names) {
+      await world().kubectl(`wait -n ${namespace} --for=condition=Finished --timeout=40s wrun/${name}`);
+      expect((await world().run(namespace, name))?.status).toMatchObject({ phase: 'Succeeded', progress: '2/2' });
+    }
+    await controllers[1]?.stop(0);
   });
 });
 
@@ -214,6 +236,26 @@ describe.skipIf(!started)('a controller that cannot serve yet', () => {
     expect((await get(port, '/healthz')).status).toBe(200);
     stopped.abort();
     expect(await starting).toBeNull();
+  });
+
+  test('it serves as soon as the database is there', async () => {
+    const port = await freePort();
+    const name = `late_${port}`;
+    const url = new URL(world().postgres.url);
+    url.pathname = `/${name}`;
+    const starting = startCluster(
+      world().options(url.href, { listen: { host: '127.0.0.1', port } }),
+      new AbortController().signal,
+    );
+    const ready = async () => {
+      const { status, body } = await get(port, '/readyz').catch(() => ({ status: 0, body: { reasons: [] } }));
+      return `${status} ${body.reasons?.join()}`;
+    };
+    await expect.poll(ready, { timeout: 30_000 }).toContain(`database "${name}" does not exist`);
+    await world().postgres.database(name);
+    const controller = await starting;
+    await expect.poll(ready, { timeout: 30_000 }).toBe('200 ');
+    await controller?.stop(0);
   });
 
   test('older CRDs than it needs: not ready, and it says which one lacks what', async () => {

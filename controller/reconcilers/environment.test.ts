@@ -101,6 +101,31 @@ test('an environment that moves to another namespace takes its workflows along',
   expect(there.items.map((item) => item.metadata.name)).toEqual(names);
 });
 
+test('an environment that has come further than is recorded does nothing until a person decides', async () => {
+  const { objects } = world.controller.store;
+  const environment = await objects.get('Environment', 'default', 'later');
+  const metadata = environment?.metadata ?? { ...key('none'), uid: '' };
+  const recorded = environment?.status?.revision ?? 0;
+  const stalled = (reason: string | undefined) =>
+    world.until(
+      `stalled for ${reason}`,
+      async () => (await objects.get('Environment', 'default', metadata.name))?.status,
+      (status) => status?.conditions?.find(({ type }) => type === 'Stalled')?.reason === reason,
+    );
+  await stalled(undefined);
+  const lookAgain = (at: string) =>
+    objects.update('Environment', 'default', metadata.name, ({ metadata: { annotations } }) => ({
+      annotations: { ...annotations, 'windlass.dev/requestedAt': at },
+    }));
+  await objects.writeStatus('Environment', metadata, { ...environment?.status, revision: recorded + 100 });
+  await lookAgain('once');
+  const lost = await stalled('HistoryLost');
+  expect(lost?.revision).toBe(recorded + 100);
+  await objects.writeStatus('Environment', metadata, { ...lost, revision: 0 });
+  await lookAgain('twice');
+  expect((await stalled(undefined))?.revision).toBeLessThanOrEqual(recorded);
+});
+
 test('runs that end by the hundred are looked at once, and once more when a second has passed', async () => {
   const { store } = world.controller;
   const spec = { source: { name: 'none' }, track: { upstream: true as const } };

@@ -94,7 +94,10 @@ export function newestRefused({ source, environments, promotions }: Found): Prom
   return [...newest.values()].filter(({ phase, environment, ref, automatic }) => {
     // A later commit that changes nothing, such as one that takes the mistake back, makes no promotion.
     const passed =
-      automatic && branches.get(environment) === source?.branch && source?.commit != null && ref !== source.commit;
+      automatic &&
+      branches.get(environment) === source?.branch &&
+      typeof source?.commit === 'string' &&
+      ref !== source.commit;
     return phase === 'Rejected' && !passed;
   });
 }

@@ -125,7 +125,7 @@ export function runRoutes(app: Hono, deps: AppDependencies): void {
       }
       const object = await createRun(callerOf(c).objects, namespace, body, (draft) => {
         demandValid(deps, 'WorkflowRun', draft);
-        if (version) demandInputs(workflow, version.spec as JsonObject, (body.inputs ?? {}) as JsonObject);
+        if (version) demandInputs(workflow, version.spec as JsonObject, body.inputs ?? {});
       });
       return c.json(object, 201, { location: `/api/v1/namespaces/${namespace}/runs/${object.metadata.name}` });
     },

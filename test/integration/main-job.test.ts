@@ -23,7 +23,10 @@ function mainJob(get: () => { world: ControllerWorld; repository: ScratchReposit
     const merge = await repository.git(['rev-parse', 'HEAD']);
     await world.active('dev', workflow, merge);
     const { items } = await world.client.events({ kind: 'Promotion' });
-    expect(items.at(-1)).toMatchObject({ reason: 'Promoted', message: expect.stringContaining(`${merge.slice(0, 12)} into dev`) });
+    expect(items.at(-1)).toMatchObject({
+      reason: 'Promoted',
+      message: expect.stringContaining(`${merge.slice(0, 12)} into dev`),
+    });
   });
 
   test('a prerelease tag waits for a good run in dev, then it is active in staging', async () => {

@@ -59,7 +59,18 @@ export function createClusterExecutors(options: ClusterExecutorsOptions): Execut
   const { files, secrets, sink, clock, lost, allowPrivateHttp } = options;
   const { client, namespaces, defaultImage, allowPrivileged, onUnseen } = options;
   return together({
-    run: new PodExecutor({ client, files, secrets, sink, clock, namespaces, defaultImage, allowPrivileged, onUnseen }),
+    run: new PodExecutor({
+      client,
+      files,
+      secrets,
+      sink,
+      clock,
+      namespaces,
+      defaultImage,
+      allowPrivileged,
+      lost,
+      onUnseen,
+    }),
     http: new HttpExecutor({
       secrets,
       sink,

@@ -387,6 +387,7 @@ describe.skipIf(nodes !== 'kubelet')('steps as Pods', () => {
       await executor.close();
       await world.executor().sweep(async () => []);
       await world.until(() => world.pods.size === 0);
+      expect(sink.ends).toEqual([]);
     });
   });
 

@@ -13,6 +13,7 @@ import { type Pod, stepContainer } from './pod.ts';
 import { Pods } from './pods.ts';
 import { refusalOf } from './refusals.ts';
 import { Removals } from './removals.ts';
+import { Turns } from './turns.ts';
 import { VersionFiles } from './version-files.ts';
 
 type RunBody = Extract<ResolvedBody, { kind: 'run' }>;
@@ -20,6 +21,8 @@ type RunBody = Extract<ResolvedBody, { kind: 'run' }>;
 const mebibyte = 1024 * 1024;
 /** A request that creates a Pod is not waited for any longer: the lease may be another's by then. */
 const createMs = 2000;
+/** Pods that are created at the same time: more would only wait in the API server, and be given up. */
+const createsAtOnce = 16;
 /** A Start that is older than this may have begun and be gone by now: it is adopted or lost, never begun. */
 const beginWithinMs = 30_000;
 
@@ -42,6 +45,8 @@ export interface PodExecutorOptions {
   defaultImage: string | null;
   /** Namespaces whose steps may reach beyond their Pod: host paths and namespaces, privileged, added capabilities. */
   allowPrivileged: ReadonlySet<string>;
+  /** The signal of the lease as it is now: nothing begins once it aborts. */
+  lost: () => AbortSignal;
   /** Told when Pods cannot be watched, which is tried again: until then no end is seen. */
   onUnseen: (error: unknown) => void;
   /** Most bytes of one log that are stored (4 MiB). */
@@ -59,6 +64,7 @@ export class PodExecutor implements Executor {
   /** Attempts whose creation the API server has refused: they have surely not begun. */
   readonly #refused = new Set<string>();
   readonly #removals: Removals;
+  readonly #creates = new Turns(createsAtOnce);
   /** Those that have ended and whose log is still on its way. */
   readonly #draining = new Map<string, LivePod>();
   #closed = false;
@@ -178,7 +184,7 @@ export class PodExecutor implements Executor {
   }
 
   async #begin(live: LivePod, action: StartAction, body: RunBody): Promise<void> {
-    const { client, clock } = this.#options;
+    const { clock } = this.#options;
     const fresh = clock.now() - action.startedAt < beginWithinMs || this.#refused.has(live.hash);
     if (!fresh) {
       const found = await this.#pods.find(action.key);
@@ -187,6 +193,11 @@ export class PodExecutor implements Executor {
     const [made, masks] = await Promise.all([this.#make(action, body), this.#masks(action.namespace, body.secrets)]);
     if ('error' in made) return live.end({ outcome: 'Failed', error: made.error });
     live.prepare(masks, 0);
+    await this.#creates.take(() => this.#create(live, action, made.manifest));
+  }
+
+  async #create(live: LivePod, action: StartAction, manifest: JsonObject): Promise<void> {
+    const { client, lost: leaseLost } = this.#options;
     // Told to stop before it began: another replica may have begun it all the same.
     if (live.isStopped) {
       const found = await this.#pods.find(action.key);
@@ -194,11 +205,14 @@ export class PodExecutor implements Executor {
     }
     // The lease may have been given up meanwhile: whoever owns the run now starts it.
     if (live.isReleased) return;
+    const signal = leaseLost();
+    if (signal.aborted) throw new Error('the lease is lost: nothing begins until there is another');
     try {
       const pod = await client.request<Pod>('POST', podsPath(action.namespace), {
-        body: made.manifest,
+        body: manifest,
         query: { fieldValidation: 'Strict', fieldManager: 'windlass' },
         timeoutMs: createMs,
+        signal,
       });
       this.#refused.delete(live.hash);
       this.#pods.created(pod);

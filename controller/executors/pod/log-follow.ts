@@ -11,7 +11,7 @@ import { frameMarks } from './wrapper.ts';
 
 /** A log that cannot be read for this long is given up, with a line that says so. */
 const unreadableMs = 30_000;
-const longestPauseMs = 5000;
+const longestPauseMs = 10_000;
 
 export interface LogFollowOptions {
   client: KubernetesClient;
@@ -57,14 +57,14 @@ export class LogFollow {
     while (!released.aborted && !this.#complete && !this.#tellTrouble()) {
       try {
         await this.#read();
-        if (!this.#complete) await this.#awaitEnd();
+        if (!this.#complete && this.#options.endedAt() === null) await this.#awaitEnd(2000);
       } catch (error) {
         if (released.aborted) break;
         this.#unreadableSince ??= clock.now();
         this.#why = reasonOf(error);
         if (this.#options.endedAt() !== null) onTrouble();
         if (error instanceof KubernetesError && error.status.code === 404) break;
-        await pause(clock, Math.min(longestPauseMs, 200 * 2 ** this.#tries++), released);
+        await this.#awaitEnd(Math.min(longestPauseMs, 500 * 3 ** this.#tries++));
       }
     }
     if (released.aborted) return;
@@ -108,16 +108,17 @@ export class LogFollow {
     // It ends with the container, or with the kubelet or API server in between. The container's end is known by then or
     // soon after; one that is later than this end, but for the two clocks, says that there is more to be read.
     const readUntil = clock.now();
-    if (endedAt() === null) await this.#awaitEnd();
+    if (endedAt() === null) await this.#awaitEnd(2000);
     const over = endedAt();
     this.#complete = wasOver || (over !== null && over <= readUntil + 1000);
   }
 
-  /** Until the container has ended, but not for long: the stream may have ended for another reason. */
-  async #awaitEnd(): Promise<void> {
-    const { clock, ended, released } = this.#options;
+  /** A pause that the end of the container cuts short, as its log is whole then; after that end it is only a pause. */
+  async #awaitEnd(ms: number): Promise<void> {
+    const { clock, ended, endedAt, released } = this.#options;
+    if (endedAt() !== null) return pause(clock, ms, released);
     const known = new AbortController();
-    await Promise.race([ended, pause(clock, 2000, AbortSignal.any([known.signal, released]))]);
+    await Promise.race([ended, pause(clock, ms, AbortSignal.any([known.signal, released]))]);
     known.abort();
   }
 }

@@ -174,7 +174,10 @@ describe('what is kept of a source', () => {
     await serve(one.url);
     const [before = ''] = await mirrors();
     const source = await serve(join(directory, 'missing'));
-    expect(source.status?.conditions).toMatchObject([{ type: 'Ready', status: 'False' }]);
+    expect(source.status?.conditions).toMatchObject([
+      { type: 'Ready', status: 'False' },
+      { type: 'Reconciling', status: 'True' },
+    ]);
     expect(await mirrors()).toContain(before);
     await serve(`${one.url}/`);
     expect(await mirrors()).toEqual([before]);

@@ -79,19 +79,19 @@ test('an environment that is deleted and made again begins anew, and comes to wh
 
 test('an environment that moves to another namespace takes its workflows along', async () => {
   const { client, until } = world;
-  await world.serve(await quickstartRepository(join(world.directory, 'team')));
+  const repository = await quickstartRepository(join(world.directory, 'team'));
+  await world.serve(repository);
   const { items } = await until(
     'dev has workflows',
     () => client.list('Workflow', 'dev'),
     (page) => page.items.length > 0,
   );
-  const { metadata, spec } = await client.get('Environment', key('dev'));
-  const { labels } = metadata;
-  await world.controller.store.objects.apply({
-    kind: 'Environment',
-    metadata: { ...key('dev'), labels },
-    spec: { ...spec, namespace: 'moved' },
-  });
+  const { spec } = await client.get('Environment', key('dev'));
+  const moved = { apiVersion: 'windlass.dev/v1alpha1', kind: 'Environment', metadata: { name: 'dev' } };
+  await repository.commit(
+    { 'environments/dev.yaml': JSON.stringify({ ...moved, spec: { ...spec, namespace: 'moved' } }) },
+    'Move dev',
+  );
   const names = items.map((item) => item.metadata.name);
   const [there] = await until(
     'they are no longer here',
@@ -103,7 +103,7 @@ test('an environment that moves to another namespace takes its workflows along',
 
 test('an environment that has come further than is recorded does nothing until a person decides', async () => {
   const { objects } = world.controller.store;
-  const environment = await objects.get('Environment', 'default', 'later');
+  const environment = await objects.get('Environment', 'default', 'again');
   const metadata = environment?.metadata ?? { ...key('none'), uid: '' };
   const recorded = environment?.status?.revision ?? 0;
   const stalled = (reason: string | undefined) =>

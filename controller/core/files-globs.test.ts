@@ -48,7 +48,15 @@ describe('patterns of files', () => {
         const plain = pattern.replaceAll(/[/.]+/g, 'x');
         expect(matchFiles(plain)(plain)).toBe(true);
       }),
-      { numRuns: 3000 },
+      {
+        numRuns: 3000,
+        examples: [
+          ['[!-.]', ''],
+          ['[a--*]', ''],
+          ['[\\\\-[]', ''],
+          ['[^--]', ''],
+        ],
+      },
     );
   });
 });

@@ -37,13 +37,26 @@ function segment(glob: string): string {
     if (char === '*') source += '[^/]*';
     else if (char === '?') source += '[^/]';
     else if (set?.[2]) {
-      // A range the wrong way round, as [z-a], would not compile: its letters stand for themselves.
-      const letters = set[2]
-        .replace(/[\\\]^[]/g, '\\$&')
-        .replace(/(.)-(.)/g, (range, from, to) => (from <= to ? range : `${from}\\-${to}`));
-      source += set[1] ? `[^/${letters}]` : `[${letters}]`;
+      const letters = lettersOf(set[2]);
+      source += set[1] ? `[^\\x{2f}${letters}]` : `[${letters}]`;
       i += set[0].length - 1;
     } else source += RE2JS.quote(char);
+  }
+  return source;
+}
+
+/** Letters and ranges of a set, each by its number, so that none means anything else to RE2. */
+function lettersOf(set: string): string {
+  const letters = [...set].map((letter) => letter.codePointAt(0) ?? 0);
+  const one = (letter: number) => `\\x{${letter.toString(16)}}`;
+  let source = '';
+  for (let i = 0; i < letters.length; i++) {
+    const [from = 0, dash, to] = letters.slice(i, i + 3);
+    // A range the wrong way round, as [z-a], would not compile: its letters stand for themselves.
+    if (dash === 0x2d && to !== undefined && from <= to) {
+      source += `${one(from)}-${one(to)}`;
+      i += 2;
+    } else source += one(from);
   }
   return source;
 }

@@ -47,7 +47,7 @@ function segment(glob: string): string {
 
 /** Letters and ranges of a set, each by its number, so that none means anything else to RE2. */
 function lettersOf(set: string): string {
-  const letters = [...set].map((letter) => letter.codePointAt(0) ?? 0);
+  const letters = Array.from(set, (letter) => letter.codePointAt(0) ?? 0);
   const one = (letter: number) => `\\x{${letter.toString(16)}}`;
   let source = '';
   for (let i = 0; i < letters.length; i++) {

@@ -301,6 +301,8 @@ describe.skipIf(!started)('an object store whose API server fails', () => {
     const client = new KubernetesClient(proxy.kubeConfig);
     closing.push(async () => client.close());
     const path = pathOf('Workflow', null);
+    // A server that was restarted by the test before refuses for a moment; a request waits that out, a stream does not.
+    await client.request('GET', path);
     const chunks = await client.stream(path, { watch: true }, new AbortController().signal, 500);
     const read = async () => {
       for await (const _ of chunks);

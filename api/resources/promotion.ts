@@ -1,5 +1,4 @@
 import { type Static, Type } from 'typebox';
-import type { Promotion as PromotionObject } from '../../crds/promotion.ts';
 import type { PromotionRow } from '../../controller/core/promotion/types.ts';
 import { only } from '../route.ts';
 import { iso, isoOrNull, Name, Nullable, NullableTime, OneOf, TimeString } from './shared.ts';
@@ -119,24 +118,5 @@ export function promotionSummary(row: PromotionRow): PromotionSummary {
     automatic: row.automatic,
     createdAt: iso(row.createdAt),
     finishedAt: isoOrNull(row.finishedAt),
-  };
-}
-
-/** A promotion that the controller has not taken up yet: there is only its object. */
-export function pendingPromotion(object: PromotionObject): PromotionSummary {
-  return {
-    id: object.metadata.uid,
-    name: object.metadata.name,
-    environment: object.spec.environment,
-    ref: object.spec.ref,
-    commit: null,
-    phase: 'Pending',
-    reason: null,
-    message: null,
-    changes: [],
-    gates: [],
-    automatic: false,
-    createdAt: object.metadata.creationTimestamp,
-    finishedAt: null,
   };
 }

@@ -1,3 +1,4 @@
+import { newPromotion } from '../../controller/core/promotion/create.ts';
 import type { Hono } from 'hono';
 import { Type } from 'typebox';
 import type { Promotion as PromotionObject } from '../../crds/promotion.ts';
@@ -12,7 +13,6 @@ import { objectSchema } from '../resources/object.ts';
 import {
   Decision,
   NewPromotion,
-  pendingPromotion,
   Promotion,
   type PromotionDetail,
   promotionPhases,
@@ -68,7 +68,10 @@ export function promotionRoutes(app: Hono, deps: AppDependencies): void {
       );
       // one may have been taken up between the two questions
       const ids = new Set(page.items.map((row) => row.id));
-      const first = pending.filter((object) => !ids.has(object.metadata.uid)).map(pendingPromotion);
+      const first = pending
+        .filter((object) => !ids.has(object.metadata.uid))
+        .map(newPromotion)
+        .map(promotionSummary);
       return c.json({ items: [...first, ...page.items.map(promotionSummary)], next: page.next });
     },
   );
@@ -91,7 +94,7 @@ export function promotionRoutes(app: Hono, deps: AppDependencies): void {
       const object = await getObject(deps, c, 'Promotion', project, params.name);
       const row = await deps.store.promotions.get(object.metadata.uid);
       const detail: PromotionDetail = {
-        ...(row ? promotionSummary(row) : pendingPromotion(object)),
+        ...promotionSummary(row ?? newPromotion(object)),
         diagnostics: row?.diagnostics ?? [],
         approvals: object.spec.approvals ?? [],
       };

@@ -2,6 +2,7 @@ import type { Environment } from '../../crds/environment.ts';
 import type { Promotion } from '../../crds/promotion.ts';
 import type { WorkflowSource } from '../../crds/workflow-source.ts';
 import { type Identities, identityTableName, readIdentities } from '../core/promotion/identities.ts';
+import { newPromotion } from '../core/promotion/create.ts';
 import { nameKey } from '../core/promotion/name.ts';
 import type {
   Person,
@@ -130,7 +131,7 @@ function sourceError(source: WorkflowSource, repository: Repository | null, refs
 
 /** The promotions into an environment, whether it is there or not, each with its object; null when that was deleted. */
 export async function promotionsInto(
-  { store, clock }: Pick<FactsDependencies, 'store' | 'clock'>,
+  { store }: Pick<FactsDependencies, 'store'>,
   project: string,
   name: string,
 ): Promise<{ row: PromotionRow; object: Promotion | null }[]> {
@@ -141,7 +142,7 @@ export async function promotionsInto(
   );
   for (const [id, object] of byId) {
     // An old one whose row is beyond the last hundred needs no decision any more.
-    if (!rows.has(id) && object.status?.finishedAt === undefined) rows.set(id, firstRow(project, object, clock.now()));
+    if (!rows.has(id) && object.status?.finishedAt === undefined) rows.set(id, newPromotion(object));
   }
   return [...rows.values()].map((row) => ({ row, object: byId.get(row.id) ?? null }));
 }
@@ -181,27 +182,6 @@ async function authorsOf(
   const since = activeCommits.length > 0 ? activeCommits : [null];
   const people = await Promise.all(since.map((from) => repository.people(from, commit, tag)));
   return people.flat();
-}
-
-function firstRow(project: string, object: Promotion, now: number): PromotionRow {
-  return {
-    id: object.metadata.uid,
-    project,
-    name: object.metadata.name,
-    environment: object.spec.environment,
-    ref: object.spec.ref,
-    commit: null,
-    phase: 'Pending',
-    reason: null,
-    message: null,
-    changes: [],
-    gates: [],
-    gatesAtStart: null,
-    diagnostics: [],
-    automatic: object.metadata.labels['windlass.dev/automatic'] === 'true',
-    createdAt: Date.parse(object.metadata.creationTimestamp) || now,
-    finishedAt: null,
-  };
 }
 
 /** Reads what a decision asked for into the facts; false when nothing of it can be read now. */

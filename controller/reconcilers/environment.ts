@@ -1,6 +1,7 @@
 import type { Logger } from 'pino';
 import type { Environment, EnvironmentStatus } from '../../crds/environment.ts';
 import type { Promotion, PromotionStatus } from '../../crds/promotion.ts';
+import { automaticLabel } from '../core/promotion/create.ts';
 import { decidePromotion } from '../core/promotion/decide.ts';
 import { lostHistory } from '../core/promotion/history-lost.ts';
 import { type EnvironmentView, projectEnvironmentStatus, projectPromotionStatus } from '../core/promotion/project.ts';
@@ -153,7 +154,7 @@ export function createEnvironmentReconciler(deps: EnvironmentReconcilerDependenc
           metadata: {
             name: promotion,
             namespace,
-            labels: { 'windlass.dev/environment': name, 'windlass.dev/automatic': 'true' },
+            labels: { 'windlass.dev/environment': name, [automaticLabel]: 'true' },
           },
           spec: { environment: name, ref },
         });

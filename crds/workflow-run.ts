@@ -20,6 +20,42 @@ export const WorkflowRunSpec = Strict({
       description: "Inputs, checked against the workflow's when the run leaves the queue. Immutable.",
     }),
   ),
+  priority: Type.Optional(
+    Type.Integer({
+      minimum: -1000,
+      maximum: 1000,
+      description: 'Of runs that wait for the same, the higher goes first. Default 0. Immutable.',
+    }),
+  ),
+  replay: Type.Optional(
+    Strict(
+      {
+        run: Text('UID of the recorded run whose inputs and outputs are taken.', 64),
+        version: Type.Optional(Text("Content digest to run. Default: the recorded run's.", 80)),
+        from: Type.Optional(
+          Identifier('Steps that do not come after this one are not run: their recorded outputs are taken.'),
+        ),
+      },
+      { description: 'Runs again what was recorded. Immutable.' },
+    ),
+  ),
+  execution: Type.Optional(
+    Strict(
+      {
+        number: Type.Integer({
+          minimum: 1,
+          maximum: 10_000,
+          description: 'One more than status.execution of an ended run makes it go on.',
+        }),
+        from: Type.Optional(Identifier('This step, and all that come after it, run again.')),
+        onlyFailed: Type.Optional(
+          Type.Boolean({ description: 'Only what failed runs again, not what came after it and succeeded.' }),
+        ),
+      },
+      { description: 'Makes an ended run go on, keeping what succeeded.' },
+    ),
+  ),
+  force: Type.Optional(Type.Boolean({ description: 'With desired Cancelled: neither compensates nor runs finally.' })),
   desired: Type.Optional(
     Type.Union([Type.Literal('Running'), Type.Literal('Paused'), Type.Literal('Cancelled')], {
       description: 'What should become of the run. Paused: no attempt begins, running ones end. Default Running.',
@@ -34,12 +70,15 @@ export type WorkflowRunSpec = Static<typeof WorkflowRunSpec>;
 
 export const WorkflowRunStatus = Strict({
   observedGeneration: Type.Optional(Type.Integer({ description: 'The generation this status was computed from.' })),
-  phase: Type.Optional(Text('Pending, Queued, Running, Finalizing, Succeeded, Failed, Cancelled or TimedOut.', 32)),
+  phase: Type.Optional(
+    Text('Pending, Queued, Running, Compensating, Finalizing, Succeeded, Degraded, Failed, Cancelled or TimedOut.', 32),
+  ),
   progress: Type.Optional(Text('Steps ended over steps in all, such as 7/10.', 32)),
   digest: Type.Optional(Text('Content digest of the version that runs.', 80)),
   version: Type.Optional(Text('A name of that version: tag or commit.', 253)),
   environment: Type.Optional(Text('The environment whose version runs, if any.', 253)),
   revision: Type.Optional(Type.Integer({ description: 'Raised by every recorded decision.' })),
+  execution: Type.Optional(Type.Integer({ description: 'Counts how often the run was begun; 1 at first.' })),
   startedAt: Type.Optional(Time('When it left the queue.')),
   finishedAt: Type.Optional(Time('When it ended.')),
   outputs: Type.Optional(
@@ -70,6 +109,11 @@ export const workflowRunKind: KindDefinition = {
   status: WorkflowRunStatus,
   atomicSpec: false,
   rules: [
+    ...['priority', 'replay'].map((field) => ({
+      path: 'spec',
+      rule: `has(self.${field}) == has(oldSelf.${field}) && (!has(self.${field}) || self.${field} == oldSelf.${field})`,
+      message: `${field} is immutable`,
+    })),
     { path: 'spec', rule: 'self.workflow == oldSelf.workflow', message: 'workflow is immutable' },
     {
       path: 'spec',

@@ -127,6 +127,141 @@ const Wait = Strict(
   { description: 'Waits, holding nothing.' },
 );
 
+/** What cannot be an image, a `${{ }}` among it, is seen before any node tries to pull it. */
+const Image = (description: string) =>
+  Type.String({ pattern: '^[a-zA-Z0-9][-._:/@a-zA-Z0-9]*$', maxLength: 512, description });
+
+/** Where the step's own fields (env, secrets, resources, …) say how it runs. */
+const Container = Strict(
+  {
+    image: Image('The image.'),
+    command: Type.Optional(
+      Type.Array(Text('An argument; may contain ${{ }}.', 32768), {
+        minItems: 1,
+        maxItems: 100,
+        description: "The program. Default: the image's.",
+      }),
+    ),
+    args: Type.Optional(
+      Type.Array(Text('An argument; may contain ${{ }}.', 32768), {
+        maxItems: 1000,
+        description: "Its arguments. Default: the image's.",
+      }),
+    ),
+    workingDir: Type.Optional(Text("Where it begins. Default: the image's.", 512)),
+  },
+  { description: 'Runs an image as it is: in a cluster as a Pod, on a laptop by its container engine.' },
+);
+
+const ChildWorkflow = Strict(
+  {
+    name: ObjectName('The Workflow, in the same namespace.'),
+    inputs: Type.Optional(
+      MapOf(Any('The value; strings may contain ${{ }}.'), {
+        description: 'Its inputs.',
+        keys: identifierPattern,
+      }),
+    ),
+  },
+  { description: "Runs another workflow as a child run. Outputs: the child's." },
+);
+
+const Lock = Strict({
+  name: Text('The lock, shared by the namespace; may contain ${{ }}.', 253),
+  limit: Type.Optional(
+    Type.Integer({
+      minimum: 1,
+      maximum: 10_000,
+      description: 'Most holders at once; where holders and waiters differ, the smallest counts. Default 1.',
+    }),
+  ),
+});
+
+const Locks = (description: string) => Type.Optional(Type.Array(Lock, { minItems: 1, maxItems: 20, description }));
+
+const ForEach = Strict(
+  {
+    items: Type.Optional(Any('A list, a map (each item has key and value), or one ${{ }} that yields one.')),
+    range: Type.Optional(
+      Strict(
+        {
+          from: Type.Optional(Any('First number, or one ${{ }}. Default 0.')),
+          to: Any('Last number, itself left out, or one ${{ }}.'),
+          step: Type.Optional(Type.Integer({ minimum: 1, maximum: 1_000_000, description: 'Default 1.' })),
+        },
+        { description: 'Whole numbers from `from` up to, but without, `to`.' },
+      ),
+    ),
+    matrix: Type.Optional(
+      MapOf(Any('A list, or one ${{ }} that yields one.'), {
+        description: 'Every combination of these lists; each item is a map of the same keys.',
+        keys: identifierPattern,
+        maxProperties: 10,
+      }),
+    ),
+    as: Type.Optional(Identifier('The name of the item in expressions. Default item; `index` is its place, from 0.')),
+    parallelism: Type.Optional(
+      Type.Integer({ minimum: 1, maximum: 10_000, description: 'Most items at once. Default: no limit of its own.' }),
+    ),
+    failFast: Type.Optional(
+      Type.Boolean({
+        description: 'True (the default): the first failed item stops the others. False: all run, then the step fails.',
+      }),
+    ),
+  },
+  {
+    description:
+      'Runs the step once for each item, at most 10,000. Outputs: a list in the order of items, null where one failed.',
+  },
+);
+
+const Until = Strict(
+  {
+    condition: Expression("CEL that ends the repetition; may read the step's own outputs."),
+    limit: Type.Integer({ minimum: 1, maximum: 10_000, description: 'Most repetitions; after them the step fails.' }),
+    interval: Type.Optional(Duration('Pause between repetitions. Default none.')),
+  },
+  { description: 'Repeats the step until a condition holds.' },
+);
+
+const Cache = Strict(
+  {
+    key: Type.Optional(
+      Type.Array(Text('A part; may contain ${{ }}.', 4096), {
+        maxItems: 20,
+        description: 'Added to what the key has by itself: body, env, files, input artifacts and image.',
+      }),
+    ),
+    version: Type.Optional(Text('Another one makes all older entries miss.', 253)),
+    ttl: Type.Optional(Duration('How long an entry is good. Default 7d.')),
+    ignoreSecrets: Type.Optional(
+      Type.Boolean({ description: 'Allows a step with secrets, whose values are no part of the key. Default false.' }),
+    ),
+  },
+  { description: 'Takes the outputs of an earlier success with the same key instead of running.' },
+);
+
+const artifactName = '^[a-z][a-z0-9_]{0,39}$';
+const Artifacts = Strict(
+  {
+    out: Type.Optional(
+      MapOf(Text('A file or folder, relative to the working directory.', 1024), {
+        description: 'What is kept when the step succeeds, by name.',
+        keys: artifactName,
+        maxProperties: 50,
+      }),
+    ),
+    in: Type.Optional(
+      MapOf(Type.String({ pattern: '^[a-z][a-z0-9_]{0,39}\\.[a-z][a-z0-9_]{0,39}$', description: 'STEP.NAME' }), {
+        description: 'What is put where before it begins: path, relative to the working directory, to STEP.NAME.',
+        keys: '^[A-Za-z0-9._/-]{1,512}$',
+        maxProperties: 50,
+      }),
+    ),
+  },
+  { description: 'Files that steps hand to each other.' },
+);
+
 const StepApproval = Strict(
   {
     groups: Type.Optional(
@@ -154,10 +289,6 @@ const Resources = Strict(
   },
   { description: 'In a cluster: CPU, memory and other resources of the Pod.' },
 );
-
-/** What cannot be an image, a `${{ }}` among it, is seen before any node tries to pull it. */
-const Image = (description: string) =>
-  Type.String({ pattern: '^[a-zA-Z0-9][-._:/@a-zA-Z0-9]*$', maxLength: 512, description });
 
 const Toleration = Strict({
   key: Type.Optional(Text('The taint; without it any.', 316)),
@@ -214,6 +345,30 @@ const podFields = {
   ),
 };
 
+/** What a fallback or a compensation does: it has the env, secrets and Pod settings of its step. */
+const otherBody = {
+  run: Type.Optional(Type.String({ minLength: 1, maxLength: 65536, description: 'A shell script.' })),
+  container: Type.Optional(Container),
+  http: Type.Optional(Http),
+  template: Type.Optional(Template),
+  workflow: Type.Optional(ChildWorkflow),
+  timeout: Type.Optional(Duration("Longest time of one attempt. Default: the step's.")),
+  retry: Type.Optional(Retry),
+};
+
+const Fallback = Strict(
+  {
+    ...otherBody,
+    skip: Type.Optional(Type.Boolean({ description: 'true: the step is Skipped, which meets the need of others.' })),
+    fail: Type.Optional(Text('The step fails with this message; may contain ${{ }} and read `error`.')),
+  },
+  { description: 'Exactly one of run, container, http, template, workflow, skip and fail.' },
+);
+
+const Compensation = Strict(otherBody, {
+  description: 'Undoes the step when the run ends badly. Exactly one of run, container, http, template and workflow.',
+});
+
 export const Step = Strict({
   name: Identifier('The name, unique in the workflow.'),
   if: Type.Optional(Expression('CEL; the step is Skipped unless true. Evaluated when all needs have ended.')),
@@ -246,7 +401,28 @@ export const Step = Strict({
       maxProperties: 50,
     }),
   ),
+  forEach: Type.Optional(ForEach),
+  until: Type.Optional(Until),
+  criticality: Type.Optional(
+    Type.Union([Type.Literal('critical'), Type.Literal('high'), Type.Literal('medium'), Type.Literal('low')], {
+      description:
+        'What a failure does: critical stops the run at once; high (the default) fails it; medium skips what needs the step, low does not even that: the run is Degraded.',
+    }),
+  ),
+  fallback: Type.Optional(
+    Type.Array(Fallback, {
+      minItems: 1,
+      maxItems: 3,
+      description: 'Tried in order when the step has failed for good.',
+    }),
+  ),
+  compensate: Type.Optional(Compensation),
+  locks: Locks('Held from the beginning of the step to its end.'),
+  cache: Type.Optional(Cache),
+  artifacts: Type.Optional(Artifacts),
   run: Type.Optional(Type.String({ minLength: 1, maxLength: 65536, description: 'A shell script.' })),
+  container: Type.Optional(Container),
+  workflow: Type.Optional(ChildWorkflow),
   shell: Type.Optional(
     Type.Array(Type.String({ minLength: 1, maxLength: 256 }), {
       minItems: 1,
@@ -291,7 +467,25 @@ export const WorkflowSpec = Strict({
       maxProperties: 50,
     }),
   ),
-  timeout: Type.Optional(Duration('Longest time of a run. Default: none.')),
+  timeout: Type.Optional(Duration('Longest time of a run, its time in the queue left out. Default: none.')),
+  queueTimeout: Type.Optional(Duration('Longest time in the queue; after it the run is TimedOut. Default: none.')),
+  parallelism: Type.Optional(
+    Type.Integer({ minimum: 1, maximum: 10_000, description: 'Most steps, items counted each, that run at once.' }),
+  ),
+  concurrency: Type.Optional(
+    Strict(
+      {
+        group: Text('One run of a group at a time, whatever its version; may contain ${{ }}.', 253),
+        policy: Type.Optional(
+          Type.Union([Type.Literal('Queue'), Type.Literal('CancelRunning'), Type.Literal('Reject')], {
+            description: 'What a run does that finds another: waits (the default), cancels the other, or fails.',
+          }),
+        ),
+      },
+      { description: 'Runs that exclude each other.' },
+    ),
+  ),
+  locks: Locks('Held from leaving the queue to the end of the run; all of them or none.'),
   defaults: Type.Optional(
     Strict(
       {
@@ -327,8 +521,20 @@ export type WorkflowStatus = Static<typeof WorkflowStatus>;
 export type Workflow = WindlassObject<'Workflow', WorkflowSpec, WorkflowStatus>;
 
 /** The step kinds: exactly one of these fields is set in a step. */
-export const stepKinds = ['run', 'assert', 'decide', 'http', 'template', 'wait', 'approval'] as const;
+export const stepKinds = [
+  'run',
+  'container',
+  'workflow',
+  'assert',
+  'decide',
+  'http',
+  'template',
+  'wait',
+  'approval',
+] as const;
 export type StepKind = (typeof stepKinds)[number];
+
+const otherKinds = ['run', 'container', 'http', 'template', 'workflow'] as const;
 
 function exactlyOne(path: string, name: string, fields: readonly string[]): KindDefinition['rules'][number] {
   return {
@@ -350,6 +556,9 @@ export const workflowKind: KindDefinition = {
     exactlyOne(path, 'a step', stepKinds),
     exactlyOne(`${path}.wait`, 'wait', ['for', 'until']),
     exactlyOne(`${path}.template`, 'template', ['file', 'text']),
+    exactlyOne(`${path}.forEach`, 'forEach', ['items', 'range', 'matrix']),
+    exactlyOne(`${path}.compensate`, 'compensate', otherKinds),
+    exactlyOne(`${path}.fallback[]`, 'a fallback', [...otherKinds, 'skip', 'fail']),
   ]),
   printerColumns: [
     { name: 'Ready', type: 'string', jsonPath: '.status.conditions[?(@.type=="Ready")].status' },

@@ -19,6 +19,12 @@ export interface Plan {
   checkInputs(inputs: JsonObject): { ok: true; inputs: JsonObject } | { ok: false; problems: string[] };
   outputs: Record<string, Template>;
   timeoutMs: number | null;
+  queueTimeoutMs: number | null;
+  /** Most units of the run that hold a slot at once; null: any number. */
+  parallelism: number | null;
+  concurrency: { group: TextTemplate; policy: 'Queue' | 'CancelRunning' | 'Reject' } | null;
+  /** Held by the run. */
+  locks: PlanLock[];
   /** All of the files named by `files`: path → sha256 hex of the content. */
   files: Record<string, string>;
 }
@@ -32,11 +38,52 @@ export interface PlanStep {
   /** Every edge out of it, ascending. */
   successors: StepIndex[];
   condition: Condition | null;
+  deadlineMs: number | null;
+  criticality: 'critical' | 'high' | 'medium' | 'low';
+  forEach: ForEach | null;
+  until: Until | null;
+  /** Held by each unit of the step. */
+  locks: PlanLock[];
+  cache: CachePolicy | null;
+  artifacts: { out: Record<string, string>; in: Record<string, { step: string; name: string }> };
+  /** The step's own body. */
+  main: Body;
+  /** Tried in order when the body before has failed for good. */
+  fallback: (Body | { skip: true } | { fail: TextTemplate })[];
+  compensate: Body | null;
+}
+
+/** Something that a step does, with limits of its own. */
+export interface Body {
+  body: StepBody;
   /** Longest time of one attempt; null for kinds that have no attempts (assert, decide, wait, approval). */
   timeoutMs: number | null;
-  deadlineMs: number | null;
   retry: RetryPolicy;
-  body: StepBody;
+}
+
+export interface PlanLock {
+  name: TextTemplate;
+  limit: number;
+}
+
+export interface ForEach {
+  items: { list: Template } | { from: Template; to: Template; step: number } | { matrix: Record<string, Template> };
+  /** Name of the item in expressions; `index` is its place. */
+  as: string;
+  parallelism: number | null;
+  failFast: boolean;
+}
+
+export interface Until {
+  condition: Condition;
+  limit: number;
+  intervalMs: number;
+}
+
+export interface CachePolicy {
+  key: TextTemplate[];
+  version: string;
+  ttlMs: number;
 }
 
 export interface RetryPolicy {
@@ -84,6 +131,19 @@ export type StepBody =
       /** Declared outputs and how to read each: undeclared names are refused. */
       outputs: Record<string, OutputSchema>;
     }
+  | {
+      kind: 'container';
+      image: string;
+      command: TextTemplate[] | null;
+      args: TextTemplate[] | null;
+      workingDir: string | null;
+      env: Record<string, TextTemplate>;
+      secrets: Record<string, SecretRef>;
+      /** Its image is the body's. */
+      pod: PodSettings;
+      outputs: Record<string, OutputSchema>;
+    }
+  | { kind: 'workflow'; name: string; inputs: Record<string, Template> }
   | { kind: 'assert'; assertions: { that: Condition; message: TextTemplate | null }[] }
   | { kind: 'decide'; cases: { condition: Condition | null; then: Record<string, Template> }[] }
   | {

@@ -2,23 +2,34 @@ import type { JsonObject, JsonValue } from '../../../crds/json.ts';
 import type { PodSettings } from '../plan/types.ts';
 import type { Instant } from '../time.ts';
 
-export type RunPhase = 'Queued' | 'Running' | 'Finalizing' | 'Succeeded' | 'Failed' | 'Cancelled' | 'TimedOut';
+export type RunPhase =
+  | 'Queued'
+  | 'Running'
+  | 'Compensating'
+  | 'Finalizing'
+  | 'Succeeded'
+  | 'Degraded'
+  | 'Failed'
+  | 'Cancelled'
+  | 'TimedOut';
 export type StepPhase =
   | 'Pending'
   | 'Waiting'
   | 'Running'
   | 'Retrying'
   | 'Succeeded'
+  | 'Cached'
   | 'Skipped'
   | 'Failed'
   | 'TimedOut'
-  | 'Cancelled';
+  | 'Cancelled'
+  | 'Compensated';
 export type AttemptPhase = 'Starting' | 'Stopping' | 'Succeeded' | 'Failed' | 'TimedOut' | 'Cancelled';
-export type RunOutcome = 'Succeeded' | 'Failed' | 'Cancelled' | 'TimedOut';
+export type RunOutcome = 'Succeeded' | 'Degraded' | 'Failed' | 'Cancelled' | 'TimedOut';
 
 /** Why a step or run did not succeed. `type` is what a program matches, `message` what a person reads. */
 export interface StepError {
-  /** exit, timeout, http, assertion, expression, output, approval, cancelled, template, infrastructure/lost, … */
+  /** exit, timeout, outOfMemory, evicted, imagePull, unschedulable, http, assertion, expression, output, approval, cancelled, template, child, lock, infrastructure/lost, … */
   type: string;
   message: string;
   retryable: boolean;
@@ -49,6 +60,20 @@ export interface RunRow {
   /** UTC date of creation, `YYYY-MM-DD`: `run.date`. */
   date: string;
   createdAt: Instant;
+  /** Of runs that wait for the same, the higher goes first. */
+  priority: number;
+  /** Counts how often it was begun; 1 at first. */
+  execution: number;
+  /** Since when it waits in the queue: its creation, or the retry that made it go on. */
+  queuedAt: Instant;
+  /** The attempt whose child it is; null: started by somebody. */
+  parent: AttemptKey | null;
+  /** UID of the topmost ancestor; its own when it has none. Locks and groups belong to it. */
+  root: string;
+  /** 0 without a parent. */
+  depth: number;
+  /** The recorded run that it replays. */
+  replayOf: string | null;
   startedAt: Instant | null;
   finishedAt: Instant | null;
   /** Time the run's clock has stood still (paused, or only approvals left), in ms; and since when it stands now. */
@@ -57,6 +82,10 @@ export interface RunRow {
   /** First cause of the end; final once set, though finally steps still run. */
   outcome: RunOutcome | null;
   error: StepError | null;
+  /** No compensation and no `finally`: somebody cancelled it by force. */
+  forced: boolean;
+  /** When compensating began: its limit counts from here. */
+  compensatingAt: Instant | null;
   /** When `finally` began: its limit counts from here. */
   finalizingAt: Instant | null;
   outputs: JsonObject | null;
@@ -64,30 +93,71 @@ export interface RunRow {
   revision: number;
 }
 
-/** One step of a run. A row exists once the step has left Pending. */
+/** The `item` of what is no item of a forEach: the step itself. */
+export const wholeStep = -1;
+
+/** What a unit does now: its own body, a fallback, or its compensation. */
+export type Via = 'main' | `fallback[${number}]` | 'compensate';
+
+/** A file or folder that a step has kept. */
+export interface ArtifactRef {
+  /** `sha256:` + hex of what is stored: the file, or a folder's archive. */
+  digest: string;
+  bytes: number;
+  /** True for an archive of a folder. */
+  folder: boolean;
+}
+
+/**
+ * One unit of a run: a step, or one item of a forEach. A row exists once it has left Pending, or when a retry of the run made it
+ * Pending again. A forEach step has a row of its own (`wholeStep`) that ends when its items have.
+ */
 export interface StepRow {
   runId: string;
   step: string;
+  /** Place in the forEach, from 0; `wholeStep` for the step itself. */
+  item: number;
+  /** What people call the item: its key, or its value when that is short; null for the step itself. */
+  label: string | null;
   phase: StepPhase;
   /** CamelCase word: NeedNotMet, ConditionFalse, RunStopping, WaitingForApproval, Backoff, … */
   reason: string | null;
   startedAt: Instant | null;
   finishedAt: Instant | null;
-  /** Attempts begun so far; `infrastructureFailures` of them did not count against `retry.limit`. */
+  /** Which body it does now, or did last. */
+  via: Via;
+  /** Attempts begun so far, of all bodies, iterations and executions: the number of the last one. */
   attempts: number;
+  /** Of them, begun for the present body and iteration; `infrastructureFailures` of these did not count against `retry.limit`. */
+  bodyAttempts: number;
   infrastructureFailures: number;
+  /** Of `until`, from 1; 0: none has begun. */
+  iteration: number;
   /** When the current wait, backoff or approval ends; null when nothing is timed. */
   until: Instant | null;
   outputs: JsonObject | null;
   error: StepError | null;
+  /** What it has kept, by name. */
+  artifacts: Record<string, ArtifactRef>;
+  /** The key that the cache was asked by; null: it was not. */
+  cache: CacheKey | null;
+}
+
+/** A key of the step cache, with what it was made of, so that two can be compared. */
+export interface CacheKey {
+  key: string;
+  /** Name of the part → its value when short, else `sha256:` of it. Secrets are no part. */
+  parts: Record<string, string>;
 }
 
 /** One attempt of a step, with the row committed as Starting before anything begins. */
 export interface AttemptRow {
   runId: string;
   step: string;
+  item: number;
   /** 1-based. */
   number: number;
+  via: Via;
   phase: AttemptPhase;
   /** Why it is Stopping: cancelled or timeout; null otherwise. */
   stopReason: 'cancelled' | 'timeout' | null;
@@ -106,7 +176,7 @@ export interface RunRows {
 
 /** How an attempt ended, as an executor saw it. */
 export type AttemptResult =
-  | { outcome: 'Succeeded'; outputs: AttemptOutputs }
+  | { outcome: 'Succeeded'; outputs: AttemptOutputs; artifacts?: Record<string, ArtifactRef>; imageId?: string }
   | { outcome: 'Failed'; error: StepError }
   /** It ended because it was told to stop. */
   | { outcome: 'Stopped' };
@@ -124,14 +194,43 @@ export interface StepApprovalEntry {
 
 /** What the world told us since the last decision. Duplicates and late ones change nothing. */
 export type RunObservation =
-  | { type: 'AttemptEnded'; step: string; attempt: number; at: Instant; result: AttemptResult }
+  | { type: 'AttemptEnded'; step: string; item: number; attempt: number; at: Instant; result: AttemptResult }
   /** The spec as it is now; the whole of it, so that order and repetition do not matter. */
   | {
       type: 'SpecObserved';
       desired: 'Running' | 'Paused' | 'Cancelled';
       reason: string | null;
+      /** Cancel without compensating and without `finally`. */
+      force: boolean;
       approvals: StepApprovalEntry[];
-    };
+    }
+  /** What `Acquire` came to. Refused: it can never be granted, or the group rejects. */
+  | { type: 'LocksGranted'; holder: Holder }
+  | { type: 'LocksRefused'; holder: Holder; error: StepError }
+  /** What `LookUp` came to: an entry; or nobody has one, and this unit is the one to fill it. */
+  | {
+      type: 'CacheHit';
+      step: string;
+      item: number;
+      key: string;
+      outputs: JsonObject;
+      artifacts: Record<string, ArtifactRef>;
+    }
+  | { type: 'CacheMiss'; step: string; item: number; key: string }
+  /** All circuits of target hosts that are not closed, for runs with `http` steps; replaces what was told before. */
+  | { type: 'CircuitsObserved'; open: { host: string; until: Instant }[] };
+
+/** Who holds locks: the run (`step` null), or one unit of it. */
+export type Holder = { step: null } | { step: string; item: number };
+
+/** What a holder asks for, all or nothing. */
+export interface LockRequest {
+  locks: { name: string; limit: number }[];
+  /** The run's concurrency group; null: none, or a unit. */
+  group: { name: string; policy: 'Queue' | 'CancelRunning' | 'Reject' } | null;
+  /** Whether it takes one of the namespace's running steps. */
+  slot: boolean;
+}
 
 /** Rows to write in one transaction; each replaces the row of its key. */
 export interface RunTransition {
@@ -154,6 +253,7 @@ export interface RunEvent {
 export interface AttemptKey {
   runId: string;
   step: string;
+  item: number;
   attempt: number;
 }
 
@@ -167,10 +267,48 @@ export type RunAction =
       workflow: string;
       digest: string;
       body: ResolvedBody;
+      artifacts: { out: Record<string, string>; in: Record<string, ArtifactRef> };
       /** When the attempt was first decided on: an old one may have begun before, and be gone. */
       startedAt: Instant;
     }
-  | { type: 'Stop'; key: AttemptKey; kind: ResolvedBody['kind']; graceMs: number };
+  | { type: 'Stop'; key: AttemptKey; kind: ResolvedBody['kind']; graceMs: number }
+  /** Ask for locks; said again by a hydrated state, and the answer comes again. */
+  | {
+      type: 'Acquire';
+      runId: string;
+      holder: Holder;
+      namespace: string;
+      priority: number;
+      since: Instant;
+      request: LockRequest;
+    }
+  | { type: 'Release'; runId: string; holder: Holder; namespace: string }
+  /** Ask the cache for an entry; while another unit fills it the answer waits. */
+  | {
+      type: 'LookUp';
+      runId: string;
+      step: string;
+      item: number;
+      namespace: string;
+      cache: CacheKey;
+      ttlMs: number;
+      image: string | null;
+    }
+  /** Put an entry; lost when the controller dies just now, which costs one more run of the step. */
+  | {
+      type: 'Fill';
+      runId: string;
+      step: string;
+      item: number;
+      namespace: string;
+      workflow: string;
+      key: string;
+      ttlMs: number;
+      outputs: JsonObject;
+      artifacts: Record<string, ArtifactRef>;
+      image: string | null;
+      imageId: string | null;
+    };
 
 /** A step's body with every expression evaluated. Pure: hydrating resolves the same again. */
 export type ResolvedBody =
@@ -182,6 +320,18 @@ export type ResolvedBody =
       secrets: Record<string, { name: string; key: string }>;
       pod: PodSettings;
     }
+  | {
+      kind: 'container';
+      image: string;
+      command: string[] | null;
+      args: string[] | null;
+      workingDir: string | null;
+      env: Record<string, string>;
+      secrets: Record<string, { name: string; key: string }>;
+      pod: PodSettings;
+    }
+  /** A child run. */
+  | { kind: 'workflow'; name: string; inputs: JsonObject; priority: number; root: string; depth: number }
   | {
       kind: 'http';
       method: string;
@@ -206,5 +356,7 @@ export interface RunDecision<State> {
 
 /** True for phases that a run never leaves. */
 export function isFinished(phase: RunPhase): boolean {
-  return phase === 'Succeeded' || phase === 'Failed' || phase === 'Cancelled' || phase === 'TimedOut';
+  return (
+    phase === 'Succeeded' || phase === 'Degraded' || phase === 'Failed' || phase === 'Cancelled' || phase === 'TimedOut'
+  );
 }

@@ -1,8 +1,8 @@
 import type { JsonObject, JsonValue } from '../../../crds/json.ts';
 
-/** What `steps.NAME` is in an expression. Outputs of a step that did not run are null. */
+/** What `steps.NAME` is in an expression. Outputs of a step that did not run are null, those of a forEach a list. */
 export interface StepView {
-  outputs: JsonObject | null;
+  outputs: JsonObject | JsonValue[] | null;
   phase: string;
   error: JsonObject | null;
 }
@@ -17,8 +17,11 @@ export interface ExpressionContext {
   run: { id: string; name: string; namespace: string; date: string; outcome: string | null; error: JsonObject | null };
   workflow: { name: string; digest: string };
   environment: JsonObject;
-  /** In `retry.if` only. */
+  /** Of an item of a forEach: its value by the name that `as` gives, and `index`. */
+  locals?: Record<string, JsonValue>;
+  /** In `retry.if` and a fallback's `fail` only. */
   error?: JsonObject;
+  /** In `retry.if` only. */
   attempt?: number;
 }
 

@@ -93,5 +93,5 @@ export class InController {
 }
 
 function idOf(key: AttemptKey): string {
-  return `${key.runId}/${key.step}/${key.attempt}`;
+  return `${key.runId}/${key.step}/${key.item}/${key.attempt}`;
 }

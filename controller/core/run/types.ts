@@ -35,6 +35,8 @@ export interface StepError {
   retryable: boolean;
   exitCode?: number;
   status?: number;
+  /** The host gave no answer. */
+  unreachable?: boolean;
   /** Milliseconds the other side asked us to wait (Retry-After). */
   retryAfterMs?: number;
 }
@@ -70,6 +72,8 @@ export interface RunRow {
   parent: AttemptKey | null;
   /** UID of the topmost ancestor; its own when it has none. Locks and groups belong to it. */
   root: string;
+  /** Name of that run's object, which owns what is made for it in a cluster; child runs have no object. */
+  rootName: string;
   /** 0 without a parent. */
   depth: number;
   /** The recorded run that it replays. */
@@ -264,10 +268,14 @@ export type RunAction =
       key: AttemptKey;
       namespace: string;
       runName: string;
+      /** The root run's object. */
+      owner: { uid: string; name: string };
       workflow: string;
       digest: string;
       body: ResolvedBody;
       artifacts: { out: Record<string, string>; in: Record<string, ArtifactRef> };
+      /** Equal for attempts that do the same again; another body, iteration or execution has another. */
+      effect: string;
       /** When the attempt was first decided on: an old one may have begun before, and be gone. */
       startedAt: Instant;
     }

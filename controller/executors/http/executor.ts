@@ -87,7 +87,7 @@ function exchangeOf(key: AttemptKey, body: HttpBody, secrets: Record<string, str
     'accept-encoding': 'identity',
     'user-agent': 'windlass',
     'idempotency-key': createHash('sha256')
-      .update(JSON.stringify([key.runId, key.step]))
+      .update(JSON.stringify([key.runId, key.step, key.item]))
       .digest('hex')
       .slice(0, 40),
   };
@@ -110,5 +110,5 @@ function problemOf(body: HttpBody, error: unknown): StepError {
 }
 
 function transient(body: HttpBody, message: string): StepError {
-  return { type: 'http', message, retryable: body.retryable };
+  return { type: 'http', message, retryable: body.retryable, unreachable: true };
 }

@@ -359,7 +359,9 @@ const otherBody = {
 const Fallback = Strict(
   {
     ...otherBody,
-    skip: Type.Optional(Type.Boolean({ description: 'true: the step is Skipped, which meets the need of others.' })),
+    skip: Type.Optional(
+      Type.Literal(true, { description: 'true: the step is Skipped, which meets the need of others.' }),
+    ),
     fail: Type.Optional(Text('The step fails with this message; may contain ${{ }} and read `error`.')),
   },
   { description: 'Exactly one of run, container, http, template, workflow, skip and fail.' },
@@ -508,6 +510,10 @@ export const WorkflowSpec = Strict({
 export type WorkflowSpec = Static<typeof WorkflowSpec>;
 export type StepSpec = Static<typeof Step>;
 export type RetrySpec = Static<typeof Retry>;
+export type LockSpec = Static<typeof Lock>;
+/** What a fallback or a compensation may be; `skip` and `fail` of a fallback are no body. */
+export type OtherBodySpec = Static<typeof Compensation>;
+export type FallbackSpec = Static<typeof Fallback>;
 
 export const WorkflowStatus = Strict({
   observedGeneration: Type.Optional(Type.Integer({ description: 'The generation this status was computed from.' })),

@@ -17,11 +17,12 @@ import {
 import { aKind, kindOf, setKey, toJson, toText } from './values.ts';
 
 /**
- * Compiles a bare CEL expression that yields a boolean. Compile once, evaluate often.
+ * Compiles a bare CEL expression that yields a boolean. Compile once, evaluate often. `locals`, here and below: the names
+ * that the context's `locals` have where it is evaluated.
  * @throws ExpressionError when it does not parse or calls what does not exist; lint says so before, with a position.
  */
-export function compileCondition(source: string): Condition {
-  const { code, steps, calls } = compileExpression(source, true);
+export function compileCondition(source: string, locals: readonly string[] = []): Condition {
+  const { code, steps, calls } = compileExpression(source, true, locals);
   return {
     source,
     steps,
@@ -41,9 +42,9 @@ export function compileCondition(source: string): Condition {
  * Compiles a JSON value whose strings, at any depth, may hold `${{ }}`; keys are as they are.
  * @throws ExpressionError as `compileCondition` does.
  */
-export function compileTemplate(value: JsonValue): Template {
+export function compileTemplate(value: JsonValue, locals: readonly string[] = []): Template {
   const steps = new Set<string>();
-  const produce = compileValue(value, steps);
+  const produce = compileValue(value, { steps, locals });
   return { source: value, steps: [...steps], evaluate: (context) => produce(newFrame(context, undefined)) };
 }
 
@@ -51,34 +52,44 @@ export function compileTemplate(value: JsonValue): Template {
  * Compiles a template that must yield text.
  * @throws ExpressionError as `compileCondition` does.
  */
-export function compileText(source: string): TextTemplate {
+export function compileText(source: string, locals: readonly string[] = []): TextTemplate {
   const steps = new Set<string>();
-  const parts = compileParts(source, steps);
+  const parts = compileParts(source, { steps, locals });
   return { source, steps: [...steps], evaluate: (context) => joinParts(parts, newFrame(context, undefined)) };
 }
 
 type Part = string | { source: string; code: Code };
 type Produce = (frame: Frame) => JsonValue;
 
+/** Where the parts of a template stand; every step that they read is added to `steps`. */
+interface Around {
+  steps: Set<string>;
+  locals: readonly string[];
+}
+
 function newFrame(context: ExpressionContext, facts: ConditionFacts | undefined): Frame {
   return { context, facts, slots: [], cost: 0, bytes: 0 };
 }
 
-function compileExpression(source: string, calls: boolean): { code: Code; steps: string[]; calls: ConditionCalls } {
+function compileExpression(
+  source: string,
+  calls: boolean,
+  locals: readonly string[],
+): { code: Code; steps: string[]; calls: ConditionCalls } {
   const parsed = parseExpression(source);
   if (!parsed.ok) throw new ExpressionError(`cannot read \`${shorten(source)}\`: ${parsed.message}`);
-  const code = guarded(source, () => compileNode(parsed.ast, { source, variables: [], calls }));
+  const code = guarded(source, () => compileNode(parsed.ast, { source, variables: [], locals, calls }));
   return { code, ...findReferences(parsed.ast) };
 }
 
-function compileValue(value: JsonValue, steps: Set<string>): Produce {
-  if (typeof value === 'string') return compileString(value, steps);
+function compileValue(value: JsonValue, around: Around): Produce {
+  if (typeof value === 'string') return compileString(value, around);
   if (value === null || typeof value !== 'object') return () => value;
   if (Array.isArray(value)) {
-    const items = value.map((item) => compileValue(item, steps));
+    const items = value.map((item) => compileValue(item, around));
     return (frame) => items.map((item) => item(frame));
   }
-  const entries = Object.entries(value).map(([key, item]) => [key, compileValue(item, steps)] as const);
+  const entries = Object.entries(value).map(([key, item]) => [key, compileValue(item, around)] as const);
   return (frame) => {
     const result: { [key: string]: JsonValue } = {};
     for (const [key, produce] of entries) setKey(result, key, produce(frame));
@@ -86,20 +97,20 @@ function compileValue(value: JsonValue, steps: Set<string>): Produce {
   };
 }
 
-function compileString(text: string, steps: Set<string>): Produce {
-  const parts = compileParts(text, steps);
+function compileString(text: string, around: Around): Produce {
+  const parts = compileParts(text, around);
   const only = parts[0];
   if (parts.length !== 1 || only === undefined || typeof only === 'string') return (frame) => joinParts(parts, frame);
   return (frame) => evaluatePart(only, frame, toJson);
 }
 
-function compileParts(text: string, steps: Set<string>): Part[] {
+function compileParts(text: string, around: Around): Part[] {
   const split = splitTemplate(text);
   if (!split.ok) throw new ExpressionError(`cannot read ${JSON.stringify(shorten(text))}: ${split.message}`);
   return split.segments.map((segment) => {
     if ('text' in segment) return segment.text;
-    const { code, steps: read } = compileExpression(segment.source, false);
-    for (const step of read) steps.add(step);
+    const { code, steps: read } = compileExpression(segment.source, false, around.locals);
+    for (const step of read) around.steps.add(step);
     return { source: segment.source, code };
   });
 }

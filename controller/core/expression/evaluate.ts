@@ -16,6 +16,7 @@ import {
   asStepField,
   conditionCalls,
   contextNames,
+  errorMisuse,
   hidesContext,
   passesNull,
   statusStep,
@@ -30,6 +31,8 @@ interface Scope {
   source: string;
   /** Names of the macro variables in scope; the index is the slot. */
   variables: readonly string[];
+  /** Names that the context's `locals` have: of a forEach. */
+  locals: readonly string[];
   /** always(), failure() and status() may be called. */
   calls: boolean;
 }
@@ -95,6 +98,7 @@ function literal(value: unknown): Code {
 function variable(name: string, scope: Scope): Code {
   const slot = scope.variables.lastIndexOf(name);
   if (slot !== -1) return (frame) => frame.slots[slot] ?? null;
+  if (scope.locals.includes(name)) return (frame) => local(frame, name);
   switch (name) {
     case 'steps':
       throw new ExpressionError(stepsMisuse);
@@ -110,12 +114,18 @@ function variable(name: string, scope: Scope): Code {
     case 'attempt':
       return (frame) => {
         const value = frame.context[name];
-        if (value === undefined) throw new ExpressionError(`\`${name}\` is known only in retry.if`);
+        if (value === undefined) throw new ExpressionError(errorMisuse[name]);
         return read(value);
       };
     default:
-      throw new ExpressionError(`no variable named ${name}${suggest(name, contextNames)}`);
+      throw new ExpressionError(`no variable named ${name}${suggest(name, [...scope.locals, ...contextNames])}`);
   }
+}
+
+function local({ context: { locals } }: Frame, name: string): Value {
+  if (locals === undefined || !Object.hasOwn(locals, name))
+    throw new ExpressionError(`${name} is known only in the items of a forEach`);
+  return read(locals[name] ?? null);
 }
 
 function stepField(step: string, field: string): (frame: Frame) => Value {
@@ -356,7 +366,8 @@ function orElse(name: 'or' | 'orValue', [receiver, alternative]: [Node, Node], s
 }
 
 function macroCall(macro: Macro, scope: Scope): Code {
-  if (contextNames.includes(macro.variable)) throw new ExpressionError(hidesContext(macro));
+  if (contextNames.includes(macro.variable) || scope.locals.includes(macro.variable))
+    throw new ExpressionError(hidesContext(macro));
   const inner = { ...scope, variables: [...scope.variables, macro.variable] };
   const bodies = macro.body.map((body) => compileNode(body, inner));
   const [first, firstNode] = [bodies[0] as Code, macro.body[0] as Node];

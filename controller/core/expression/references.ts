@@ -16,6 +16,12 @@ export const conditionCalls: readonly string[] = ['always', 'failure', 'status']
 export const stepsMisuse = 'write steps.NAME with a literal name: which steps are read must be known before the run';
 export const stepMisuse = 'write .outputs, .phase or .error after steps.NAME';
 
+/** What `error` and `attempt` are told where they are not known. */
+export const errorMisuse: Record<'error' | 'attempt', string> = {
+  error: 'error is known only in retry.if and in fallback',
+  attempt: 'attempt is known only in retry.if',
+};
+
 /** Why a macro variable is refused: `steps.x` must always be a step. */
 export function hidesContext(macro: Macro): string {
   return `the variable ${macro.variable} of ${macro.name}() hides the context; rename it`;

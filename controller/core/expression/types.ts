@@ -19,7 +19,7 @@ export interface ExpressionContext {
   environment: JsonObject;
   /** Of an item of a forEach: its value by the name that `as` gives, and `index`. */
   locals?: Record<string, JsonValue>;
-  /** In `retry.if` and a fallback's `fail` only. */
+  /** In `retry.if` and in fallbacks only. */
   error?: JsonObject;
   /** In `retry.if` only. */
   attempt?: number;

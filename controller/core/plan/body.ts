@@ -1,15 +1,22 @@
 import type { JsonValue } from '../../../crds/json.ts';
-import type { StepKind, StepSpec } from '../../../crds/workflow.ts';
+import type { OtherBodySpec, StepKind, StepSpec } from '../../../crds/workflow.ts';
 import { parseDuration } from '../duration.ts';
 import { compileCondition, compileTemplate, compileText } from '../expression/compile.ts';
+import type { Template, TextTemplate } from '../expression/types.ts';
 import { normalizePath } from '../paths.ts';
-import { compileSchema } from './json-schema.ts';
 import { buildPodSettings } from './pod.ts';
-import type { OutputSchema, StepBody } from './types.ts';
+import { outputSchemas } from './step-outputs.ts';
+import type { StepBody } from './types.ts';
 
-/** Kinds that make attempts: they have a timeout, a deadline and retries, and take `defaults`. */
-export function hasAttempts(kind: StepKind): kind is 'run' | 'http' | 'template' {
-  return kind === 'run' || kind === 'http' || kind === 'template';
+/** Kinds that make attempts: they have a deadline and retries, and may be cached, compensated or replaced by a fallback. */
+export const attemptKinds = ['run', 'container', 'http', 'template', 'workflow'] as const;
+export type AttemptKind = (typeof attemptKinds)[number];
+
+/** The kinds among them that take `defaults`. A child run has limits of its own. */
+export const defaultedKinds: readonly StepKind[] = ['run', 'container', 'http', 'template'];
+
+export function hasAttempts(kind: StepKind): kind is AttemptKind {
+  return (attemptKinds as readonly StepKind[]).includes(kind);
 }
 
 /** True for methods that may have an effect twice when sent twice. */
@@ -17,48 +24,81 @@ function isRepeatable(method: string): boolean {
   return method !== 'POST' && method !== 'PATCH';
 }
 
-/**
- * The kind a step sets, with its field; everything after this looks at `kind` only. Compiles every expression of it.
- * @param defaultImage of the workflow
- */
-export function buildBody(step: StepSpec, defaultImage?: string): StepBody {
-  if (step.run !== undefined) {
+/** What a body takes from around it. */
+export interface AroundBody {
+  /** The step whose env, secrets, outputs and Pod settings it has; itself, or that of a fallback or compensation. */
+  step: StepSpec;
+  defaultImage: string | undefined;
+  /** Names of the loop variables. */
+  locals: readonly string[];
+}
+
+/** The kind a step, fallback or compensation sets, with its field; everything after this looks at `kind` only. */
+export function buildBody(written: StepSpec | OtherBodySpec, around: AroundBody): StepBody {
+  const { step, locals } = around;
+  const text = (source: string): TextTemplate => compileText(source, locals);
+  const value = (source: unknown): Template => compileTemplate(source as JsonValue, locals);
+  const ofPod = () => ({
+    env: mapValues(step.env, text),
+    secrets: mapValues(step.secrets, ({ name, key }) => ({ name, key })),
+    outputs: outputSchemas(step),
+  });
+  if (written.run !== undefined) {
+    const pod = buildPodSettings(step, around.defaultImage);
+    return { kind: 'run', script: written.run, shell: step.shell ?? ['sh', '-ec'], ...ofPod(), pod };
+  }
+  if (written.container) {
+    const { image, command, args, workingDir } = written.container;
     return {
-      kind: 'run',
-      script: step.run,
-      shell: step.shell ?? ['sh', '-ec'],
-      env: mapValues(step.env, compileText),
-      secrets: mapValues(step.secrets, ({ name, key }) => ({ name, key })),
-      pod: buildPodSettings(step, defaultImage),
-      outputs: mapValues(step.outputs, (schema) => outputSchema(schema as JsonValue)),
+      kind: 'container',
+      image,
+      command: command?.map(text) ?? null,
+      args: args?.map(text) ?? null,
+      workingDir: workingDir ?? null,
+      ...ofPod(),
+      pod: { ...buildPodSettings(step, undefined), image },
     };
   }
+  if (written.workflow) {
+    return { kind: 'workflow', name: written.workflow.name, inputs: mapValues(written.workflow.inputs, value) };
+  }
+  if (written.http) return httpBody(written.http, written.retry !== undefined, text, value);
+  if (written.template) {
+    const { file, text: source, vars } = written.template;
+    return {
+      kind: 'template',
+      source: file === undefined ? { text: source ?? '' } : { file: normalizePath(file) },
+      vars: mapValues(vars, value),
+    };
+  }
+  if ('name' in written) return immediateBody(written, locals, text, value);
+  throw new Error(`a fallback or compensation of step "${step.name}" has no kind`);
+}
+
+/** The kinds that only a step itself may be. */
+function immediateBody(
+  step: StepSpec,
+  locals: readonly string[],
+  text: (source: string) => TextTemplate,
+  value: (source: unknown) => Template,
+): StepBody {
   if (step.assert) {
     const assertions = step.assert.map(({ that, message }) => ({
-      that: compileCondition(that),
-      message: message === undefined ? null : compileText(message),
+      that: compileCondition(that, locals),
+      message: message === undefined ? null : text(message),
     }));
     return { kind: 'assert', assertions };
   }
   if (step.decide) {
     const cases = step.decide.cases.map((one) => ({
-      condition: one.if === undefined ? null : compileCondition(one.if),
-      then: mapValues(one.then, (value) => compileTemplate(value as JsonValue)),
+      condition: one.if === undefined ? null : compileCondition(one.if, locals),
+      then: mapValues(one.then, value),
     }));
     return { kind: 'decide', cases };
   }
-  if (step.http) return httpBody(step.http, step.retry !== undefined);
-  if (step.template) {
-    const { file, text, vars } = step.template;
-    return {
-      kind: 'template',
-      source: file === undefined ? { text: text ?? '' } : { file: normalizePath(file) },
-      vars: mapValues(vars, (value) => compileTemplate(value as JsonValue)),
-    };
-  }
   if (step.wait) {
     const { for: length, until } = step.wait;
-    const form = length === undefined ? { instant: compileText(until ?? '') } : { forMs: parseDuration(length) };
+    const form = length === undefined ? { instant: text(until ?? '') } : { forMs: parseDuration(length) };
     return { kind: 'wait', until: form };
   }
   if (step.approval) {
@@ -69,33 +109,23 @@ export function buildBody(step: StepSpec, defaultImage?: string): StepBody {
   throw new Error(`step "${step.name}" has no kind`);
 }
 
-function httpBody(http: NonNullable<StepSpec['http']>, ownRetry: boolean): StepBody {
+function httpBody(
+  http: NonNullable<StepSpec['http']>,
+  ownRetry: boolean,
+  text: (source: string) => TextTemplate,
+  value: (source: unknown) => Template,
+): StepBody {
   const method = http.method ?? 'GET';
   return {
     kind: 'http',
     method,
-    url: compileText(http.url),
-    headers: mapValues(http.headers, compileText),
+    url: text(http.url),
+    headers: mapValues(http.headers, text),
     secretHeaders: mapValues(http.secretHeaders, ({ name, key, prefix }) => ({ name, key, prefix: prefix ?? '' })),
-    body: http.body === undefined ? null : compileTemplate(http.body as JsonValue),
+    body: http.body === undefined ? null : value(http.body),
     expect: http.expect ?? ['2xx'],
     requestTimeoutMs: parseDuration(http.requestTimeout ?? '30s'),
     retryable: isRepeatable(method) || ownRetry,
-  };
-}
-
-const outputTypes = ['string', 'integer', 'number', 'boolean', 'array', 'object'] as const;
-
-function outputSchema(schema: JsonValue): OutputSchema {
-  const written = typeof schema === 'object' && schema !== null && !Array.isArray(schema) ? schema['type'] : undefined;
-  let compiled: ReturnType<typeof compileSchema> | undefined;
-  return {
-    type: outputTypes.find((t) => t === written) ?? 'any',
-    check(value) {
-      // On first use: compiling costs far more than anything else in a plan.
-      compiled ??= compileSchema(schema);
-      return compiled.check(value);
-    },
   };
 }
 

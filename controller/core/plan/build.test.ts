@@ -148,19 +148,19 @@ describe('defaults', () => {
   const standard = { limit: 0, initialMs: 1000, factor: 2, maxMs: 60_000, jitter: 0.2, condition: null };
 
   test('of this apiVersion: one hour, no deadline, no retry', () => {
-    expect(only({ run: 'x' })).toMatchObject({ timeoutMs: 3_600_000, deadlineMs: null, retry: standard });
+    expect(only({ run: 'x' })).toMatchObject({ main: { timeoutMs: 3_600_000, retry: standard }, deadlineMs: null });
     expect(planOf({ steps: [{ name: 'a', run: 'x' }] }).timeoutMs).toBeNull();
   });
 
   test('of the workflow reach run, http and template, and no others', () => {
     const defaults = { defaults: { timeout: '5m', retry: { limit: 3, backoff: { max: '10s' } } } };
     for (const body of [{ run: 'x' }, { http: { url: 'http://x' } }, { template: { text: 'x' } }]) {
-      const step = only(body, defaults);
+      const step = only(body, defaults).main;
       expect(step.timeoutMs).toBe(300_000);
       expect(step.retry).toEqual({ ...standard, limit: 3, maxMs: 10_000 });
     }
     for (const body of [{ assert: [{ that: 'true' }] }, { wait: { for: '1m' } }, { approval: {} }]) {
-      expect(only(body, defaults)).toMatchObject({ timeoutMs: null, retry: standard });
+      expect(only(body, defaults).main).toMatchObject({ timeoutMs: null, retry: standard });
     }
   });
 
@@ -168,7 +168,7 @@ describe('defaults', () => {
     const defaults = {
       defaults: { timeout: '5m', retry: { limit: 3, if: 'error.retryable', backoff: { factor: 3 } } },
     };
-    const step = only({ run: 'x', timeout: '1m', retry: { limit: 1, backoff: { initial: '2s' } } }, defaults);
+    const step = only({ run: 'x', timeout: '1m', retry: { limit: 1, backoff: { initial: '2s' } } }, defaults).main;
     expect(step.timeoutMs).toBe(60_000);
     expect(step.retry).toMatchObject({ limit: 1, initialMs: 2000, factor: 3 });
     expect(step.retry.condition?.source).toBe('error.retryable');
@@ -183,13 +183,13 @@ describe('defaults', () => {
     ['POST', {}, true, 3],
   ])('%s with retry %j: retried %s, %d times', (method, retry, retryable, limit) => {
     const spec = { http: { url: 'http://x', method }, ...(retry ? { retry } : {}) };
-    const step = only(spec, { defaults: { retry: { limit: 3 } } });
+    const step = only(spec, { defaults: { retry: { limit: 3 } } }).main;
     expect(step.body).toMatchObject({ kind: 'http', retryable });
     expect(step.retry.limit).toBe(limit);
   });
 
   test('of each kind', () => {
-    expect(only({ run: 'x' }).body).toEqual({
+    expect(only({ run: 'x' }).main.body).toEqual({
       kind: 'run',
       script: 'x',
       shell: ['sh', '-ec'],
@@ -209,20 +209,20 @@ describe('defaults', () => {
       },
       outputs: {},
     });
-    const image = (spec: JsonObject) => only({ run: 'x', ...spec }, { defaults: { image: 'base:1' } }).body;
+    const image = (spec: JsonObject) => only({ run: 'x', ...spec }, { defaults: { image: 'base:1' } }).main.body;
     expect(image({})).toMatchObject({ pod: { image: 'base:1' } });
     expect(image({ image: 'own:1' })).toMatchObject({ pod: { image: 'own:1' } });
-    expect(only({ http: { url: 'http://x' } }).body).toMatchObject({
+    expect(only({ http: { url: 'http://x' } }).main.body).toMatchObject({
       method: 'GET',
       body: null,
       expect: ['2xx'],
       requestTimeoutMs: 30_000,
     });
-    expect(only({ template: { file: './a//b' } }).body).toMatchObject({ source: { file: 'a/b' } });
-    expect(only({ wait: { for: '1m' } }).body).toEqual({ kind: 'wait', until: { forMs: 60_000 } });
-    expect(only({ approval: {} }).body).toEqual({ kind: 'approval', groups: null, count: 1, timeoutMs: null });
+    expect(only({ template: { file: './a//b' } }).main.body).toMatchObject({ source: { file: 'a/b' } });
+    expect(only({ wait: { for: '1m' } }).main.body).toEqual({ kind: 'wait', until: { forMs: 60_000 } });
+    expect(only({ approval: {} }).main.body).toEqual({ kind: 'approval', groups: null, count: 1, timeoutMs: null });
     expect(only({ approval: { timeout: '2d' }, deadline: '1h' })).toMatchObject({
-      body: { timeoutMs: 172_800_000 },
+      main: { body: { timeoutMs: 172_800_000 } },
       deadlineMs: 3_600_000,
     });
   });
@@ -274,7 +274,7 @@ describe('declared outputs', () => {
     const { body } = only({
       run: 'x',
       outputs: { n: { type: 'integer', maximum: 3 }, any: {}, two: { type: ['null'] } },
-    });
+    }).main;
     if (body.kind !== 'run') throw new Error('not a run step');
     expect(Object.values(body.outputs).map((output) => output.type)).toEqual(['integer', 'any', 'any']);
     expect(body.outputs['n']?.check(3)).toEqual([]);

@@ -1,26 +1,51 @@
 import type { Condition } from '../expression/types.ts';
-import type { PlanStep, StepBody, StepIndex } from './types.ts';
+import type { ForEach, PlanStep, StepBody, StepIndex } from './types.ts';
 
 /** A step whose edges are still names. */
 export type StepDraft = Omit<PlanStep, 'index' | 'needs' | 'successors'> & { needs: Iterable<string> };
 
-/** Names of the steps that a step's expressions read, its own left out. */
-export function impliedNeeds(step: Pick<PlanStep, 'name' | 'condition' | 'retry' | 'body'>): Set<string> {
+/** Names of the steps that a step's expressions and artifacts read, its own left out; those of `compensate` make no edge. */
+export function impliedNeeds(step: Omit<PlanStep, 'index' | 'needs' | 'successors'>): Set<string> {
   const names = new Set<string>();
-  for (const one of [step.condition, step.retry.condition, ...expressionsOf(step.body)]) {
+  for (const one of expressionsOf(step)) {
     for (const name of one?.steps ?? []) names.add(name);
     for (const name of one?.calls?.status ?? []) names.add(name);
   }
+  for (const source of Object.values(step.artifacts.in)) names.add(source.step);
   names.delete(step.name);
   return names;
 }
 
 type Compiled = { steps: string[]; calls?: Condition['calls'] };
 
-function expressionsOf(body: StepBody): (Compiled | null)[] {
+function* expressionsOf(step: Omit<PlanStep, 'index' | 'needs' | 'successors'>): Generator<Compiled | null> {
+  yield step.condition;
+  if (step.forEach) yield* expressionsOfItems(step.forEach.items);
+  yield step.until?.condition ?? null;
+  for (const lock of step.locks) yield lock.name;
+  yield* step.cache?.key ?? [];
+  for (const one of [step.main, ...step.fallback]) {
+    if ('fail' in one) yield one.fail;
+    else if ('body' in one) {
+      yield one.retry.condition;
+      yield* expressionsOfBody(one.body);
+    }
+  }
+}
+
+function expressionsOfItems(items: ForEach['items']): Compiled[] {
+  if ('list' in items) return [items.list];
+  return 'matrix' in items ? Object.values(items.matrix) : [items.from, items.to];
+}
+
+function expressionsOfBody(body: StepBody): (Compiled | null)[] {
   switch (body.kind) {
     case 'run':
       return Object.values(body.env);
+    case 'container':
+      return [...(body.command ?? []), ...(body.args ?? []), ...Object.values(body.env)];
+    case 'workflow':
+      return Object.values(body.inputs);
     case 'assert':
       return body.assertions.flatMap((a) => [a.that, a.message]);
     case 'decide':

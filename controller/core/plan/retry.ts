@@ -9,8 +9,12 @@ const standard = { limit: 0, initialMs: 1000, factor: 2, maxMs: 60_000, jitter: 
 /** Never retried: for kinds without attempts, and for requests that must not be repeated unasked. */
 export const noRetry: RetryPolicy = { ...standard, condition: null };
 
-/** A step's own `retry`, field by field before the workflow's `defaults.retry`, before the standard. */
-export function buildRetry(own: RetrySpec | undefined, defaults: RetrySpec | undefined): RetryPolicy {
+/** A body's own `retry`, field by field before the workflow's `defaults.retry`, before the standard. */
+export function buildRetry(
+  own: RetrySpec | undefined,
+  defaults: RetrySpec | undefined,
+  locals: readonly string[],
+): RetryPolicy {
   const initial = own?.backoff?.initial ?? defaults?.backoff?.initial;
   const max = own?.backoff?.max ?? defaults?.backoff?.max;
   const condition = own?.if ?? defaults?.if;
@@ -20,6 +24,6 @@ export function buildRetry(own: RetrySpec | undefined, defaults: RetrySpec | und
     factor: own?.backoff?.factor ?? defaults?.backoff?.factor ?? standard.factor,
     maxMs: max === undefined ? standard.maxMs : parseDuration(max),
     jitter: own?.backoff?.jitter ?? defaults?.backoff?.jitter ?? standard.jitter,
-    condition: condition === undefined ? null : compileCondition(condition),
+    condition: condition === undefined ? null : compileCondition(condition, locals),
   };
 }

@@ -56,7 +56,7 @@ export interface PlanStep {
 /** Something that a step does, with limits of its own. */
 export interface Body {
   body: StepBody;
-  /** Longest time of one attempt; null for kinds that have no attempts (assert, decide, wait, approval). */
+  /** Longest time of one attempt; null: none (assert, decide, wait, approval; a child run that has no limit but its own). */
   timeoutMs: number | null;
   retry: RetryPolicy;
 }

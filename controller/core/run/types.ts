@@ -123,6 +123,8 @@ export interface StepRow {
   item: number;
   /** What people call the item: its key, or its value when that is short; null for the step itself. */
   label: string | null;
+  /** How many items its forEach has, most of which may have no row yet; null: none, or it has not begun. */
+  items: number | null;
   phase: StepPhase;
   /** CamelCase word: NeedNotMet, ConditionFalse, RunStopping, WaitingForApproval, Backoff, … */
   reason: string | null;

@@ -34,7 +34,10 @@ describe.each(definitions)('$kind', (definition) => {
     for (const [path, schema] of schemas(root, definition.kind)) {
       const typed = schema['type'] !== undefined || schema['x-kubernetes-preserve-unknown-fields'] === true;
       expect(typed, path).toBe(true);
-      for (const key of ['const', 'anyOf', 'oneOf', '$id', 'propertyNames', 'patternProperties', 'default']) {
+      // Of these the API server takes `oneOf` with `required` alone.
+      for (const option of (schema['oneOf'] ?? []) as JsonObject[])
+        expect(Object.keys(option), path).toEqual(['required']);
+      for (const key of ['const', 'anyOf', '$id', 'propertyNames', 'patternProperties', 'default']) {
         expect(schema, path).not.toHaveProperty([key]);
       }
       // The API server refuses both in one schema.

@@ -23,6 +23,9 @@ export function crdManifest(definition: KindDefinition): JsonObject {
     },
   };
   for (const { path, rule, message } of definition.rules) addRule(at(root, path ?? ''), rule, message);
+  for (const { path, fields } of definition.oneOf ?? []) {
+    at(root, path)['oneOf'] = fields.map((field) => ({ required: [field] }));
+  }
   return {
     apiVersion: 'apiextensions.k8s.io/v1',
     kind: 'CustomResourceDefinition',

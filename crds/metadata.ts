@@ -131,5 +131,7 @@ export interface KindDefinition {
   atomicSpec: boolean;
   /** CEL rules on the object root, for what a JSON schema cannot say; messages are shown to users. */
   rules: { rule: string; message: string; path?: string }[];
+  /** Exactly one of these fields, where CEL cannot see one of them because it may hold anything. */
+  oneOf?: { path: string; fields: readonly string[] }[];
   printerColumns: { name: string; type: 'string' | 'integer' | 'date'; jsonPath: string; priority?: number }[];
 }

@@ -167,7 +167,11 @@ const ChildWorkflow = Strict(
 );
 
 const Lock = Strict({
-  name: Text('The lock, shared by the namespace; may contain ${{ }}.', 253),
+  name: Type.String({
+    minLength: 1,
+    maxLength: 253,
+    description: 'The lock, shared by the namespace; may contain ${{ }}.',
+  }),
   limit: Type.Optional(
     Type.Integer({
       minimum: 1,
@@ -306,7 +310,7 @@ const Toleration = Strict({
   tolerationSeconds: Type.Optional(Type.Integer({ description: 'How long it stays on such a node.' })),
 });
 
-/** Where and as what a `run` step runs in a cluster. On a laptop, where it is a process, nothing of this applies. */
+/** Where and as what a `run` or `container` step runs in a cluster. On a laptop nothing of this applies. */
 const podFields = {
   image: Type.Optional(
     Image("In a cluster: the image, which has a `sh`. Default: defaults.image, else the controller's."),
@@ -380,25 +384,25 @@ export const Step = Strict({
       description: 'Steps that must end first. Steps that expressions refer to are needed by themselves.',
     }),
   ),
-  timeout: Type.Optional(Duration('Longest time of one attempt. Default 1h.')),
+  timeout: Type.Optional(Duration('Longest time of one attempt. Default 1h; of a child run none but its own.')),
   deadline: Type.Optional(Duration('Longest time of the whole step, retries and pauses included. Default: none.')),
   retry: Type.Optional(Retry),
   env: Type.Optional(
     MapOf(Text('The value; may contain ${{ }}.', 32768), {
-      description: 'Environment of the script.',
+      description: 'Environment of the script or container.',
       keys: '^[A-Za-z_][A-Za-z0-9_]{0,127}$',
     }),
   ),
   secrets: Type.Optional(
     MapOf(SecretKeyRef, {
-      description: 'Environment of the script, from Secrets.',
+      description: 'Environment of the script or container, from Secrets.',
       keys: '^[A-Za-z_][A-Za-z0-9_]{0,127}$',
       maxProperties: 50,
     }),
   ),
   outputs: Type.Optional(
     MapOf(Any('JSON Schema of the value.'), {
-      description: 'What the script writes to $WINDLASS_OUTPUT.',
+      description: 'What the script or container writes to $WINDLASS_OUTPUT.',
       keys: identifierPattern,
       maxProperties: 50,
     }),
@@ -477,7 +481,11 @@ export const WorkflowSpec = Strict({
   concurrency: Type.Optional(
     Strict(
       {
-        group: Text('One run of a group at a time, whatever its version; may contain ${{ }}.', 253),
+        group: Type.String({
+          minLength: 1,
+          maxLength: 253,
+          description: 'One run of a group at a time, whatever its version; may contain ${{ }}.',
+        }),
         policy: Type.Optional(
           Type.Union([Type.Literal('Queue'), Type.Literal('CancelRunning'), Type.Literal('Reject')], {
             description: 'What a run does that finds another: waits (the default), cancels the other, or fails.',
@@ -495,7 +503,7 @@ export const WorkflowSpec = Strict({
         timeout: Type.Optional(Duration('Longest time of one attempt.')),
         retry: Type.Optional(Retry),
       },
-      { description: 'For steps that do not say: run, http and template.' },
+      { description: 'For steps that do not say: run, container, http and template.' },
     ),
   ),
   steps: Type.Array(Step, {
@@ -562,10 +570,13 @@ export const workflowKind: KindDefinition = {
     exactlyOne(path, 'a step', stepKinds),
     exactlyOne(`${path}.wait`, 'wait', ['for', 'until']),
     exactlyOne(`${path}.template`, 'template', ['file', 'text']),
-    exactlyOne(`${path}.forEach`, 'forEach', ['items', 'range', 'matrix']),
     exactlyOne(`${path}.compensate`, 'compensate', otherKinds),
     exactlyOne(`${path}.fallback[]`, 'a fallback', [...otherKinds, 'skip', 'fail']),
   ]),
+  oneOf: ['spec.steps[].forEach', 'spec.finally[].forEach'].map((path) => ({
+    path,
+    fields: ['items', 'range', 'matrix'],
+  })),
   printerColumns: [
     { name: 'Ready', type: 'string', jsonPath: '.status.conditions[?(@.type=="Ready")].status' },
     { name: 'Reason', type: 'string', jsonPath: '.status.conditions[?(@.type=="Ready")].reason' },

@@ -4,7 +4,7 @@ import type { AttemptKey, AttemptResult } from '../core/run/types.ts';
 import { systemClock } from '../runtime/clock.ts';
 import { InController } from './in-controller.ts';
 
-const key: AttemptKey = { runId: 'run', step: 'work', attempt: 1 };
+const key: AttemptKey = { runId: 'run', step: 'work', item: -1, attempt: 1 };
 
 function result(text: string): AttemptResult {
   return { outcome: 'Succeeded', outputs: { values: { text } } };

@@ -31,7 +31,7 @@ describe('all executors as one', () => {
   });
 
   test('each kind goes to its own', async () => {
-    expect(executor.kinds.toSorted()).toEqual(['http', 'run', 'template']);
+    expect(executor.kinds.toSorted()).toEqual(['container', 'http', 'run', 'template']);
     const script = startAction(world.script('echo "v=$LANG$SECRET_OF_THE_CONTROLLER" > "$WINDLASS_OUTPUT"'));
     const template = startAction({ kind: 'template', source: { text: '{{ n }}' }, vars: { n: 1 } });
     await executor.start(script);
@@ -50,7 +50,7 @@ describe('all executors as one', () => {
     await executor.start(template);
     await executor.stop(stopAction(template, 0));
     expect(sink.endsOf(template.key)).toEqual([{ outcome: 'Stopped' }]);
-    const unknown = { runId: 'nobody', step: 'work', attempt: 1 };
+    const unknown = { runId: 'nobody', step: 'work', item: -1, attempt: 1 };
     for (const kind of executor.kinds) await executor.stop({ type: 'Stop', key: unknown, kind, graceMs: 0 });
     await sink.end(unknown, executor.kinds.length);
     expect(sink.endsOf(unknown)).toEqual(executor.kinds.map(() => ({ outcome: 'Stopped' })));

@@ -40,8 +40,10 @@ export function createExecutors(options: ExecutorsOptions): Executor {
     LANG: env['LANG'] ?? 'C.UTF-8',
     TMPDIR: env['TMPDIR'] ?? '/tmp',
   };
+  const local = new ProcessExecutor({ root, files, secrets, sink, clock, host, env, troubled: options.troubled });
   return together({
-    run: new ProcessExecutor({ root, files, secrets, sink, clock, host, troubled: options.troubled }),
+    run: local,
+    container: local,
     http: new HttpExecutor({
       secrets,
       sink,
@@ -58,19 +60,21 @@ export function createExecutors(options: ExecutorsOptions): Executor {
 export function createClusterExecutors(options: ClusterExecutorsOptions): Executor {
   const { files, secrets, sink, clock, lost, allowPrivateHttp } = options;
   const { client, namespaces, defaultImage, allowPrivileged, onUnseen } = options;
+  const pods = new PodExecutor({
+    client,
+    files,
+    secrets,
+    sink,
+    clock,
+    namespaces,
+    defaultImage,
+    allowPrivileged,
+    lost,
+    onUnseen,
+  });
   return together({
-    run: new PodExecutor({
-      client,
-      files,
-      secrets,
-      sink,
-      clock,
-      namespaces,
-      defaultImage,
-      allowPrivileged,
-      lost,
-      onUnseen,
-    }),
+    run: pods,
+    container: pods,
     http: new HttpExecutor({
       secrets,
       sink,
@@ -83,12 +87,19 @@ export function createClusterExecutors(options: ClusterExecutorsOptions): Execut
   });
 }
 
-function together(byKind: Record<ResolvedBody['kind'], Executor>): Executor {
-  const all = Object.values(byKind);
+/** The kinds that are run outside of the database; a child run is a row of it. */
+type OutsideKind = Exclude<ResolvedBody['kind'], 'workflow'>;
+
+function together(byKind: Record<OutsideKind, Executor>): Executor {
+  const all = [...new Set(Object.values(byKind))];
+  const of = (kind: ResolvedBody['kind']): Executor => {
+    if (kind === 'workflow') throw new TypeError('child runs are not for these executors');
+    return byKind[kind];
+  };
   return {
     kinds: all.flatMap((executor) => executor.kinds),
-    start: (action) => byKind[action.body.kind].start(action),
-    stop: (action) => byKind[action.kind].stop(action),
+    start: (action) => of(action.body.kind).start(action),
+    stop: (action) => of(action.kind).stop(action),
     async forget(key) {
       for (const executor of all) await executor.forget(key);
     },

@@ -74,7 +74,7 @@ export class RecordingSink implements ExecutorSink {
 }
 
 function same(a: AttemptKey, b: AttemptKey): boolean {
-  return a.runId === b.runId && a.step === b.step && a.attempt === b.attempt;
+  return a.runId === b.runId && a.step === b.step && a.item === b.item && a.attempt === b.attempt;
 }
 
 /** One implementation, made ready for the suite. */
@@ -123,12 +123,15 @@ export function startAction(body: ResolvedBody, key: Partial<AttemptKey> = {}): 
   const runId = `run-${process.pid}-${++runs}`;
   return {
     type: 'Start',
-    key: { runId, step: 'work', attempt: 1, ...key },
+    key: { runId, step: 'work', item: -1, attempt: 1, ...key },
     namespace: 'dev',
     runName: 'nightly-1',
+    owner: { uid: runId, name: 'nightly-1' },
     workflow: 'nightly',
     digest: 'sha256:0123',
     body,
+    artifacts: { out: {}, in: {} },
+    effect: 'main/0/1',
     startedAt: Date.now(),
   };
 }
@@ -233,7 +236,7 @@ export function executorConformance(
 
     check('an unknown attempt is Stopped', async () => {
       const { executor, sink, bodies } = await ready();
-      const key = { runId: 'nobody', step: 'work', attempt: 3 };
+      const key = { runId: 'nobody', step: 'work', item: -1, attempt: 3 };
       await executor.stop(stopAction({ key, body: bodies.endless }, 1000));
       expect(await sink.end(key)).toEqual({ outcome: 'Stopped' });
     });
@@ -275,7 +278,7 @@ export function executorConformance(
       await sink.end(action.key);
       await executor.forget(action.key);
       await executor.forget(action.key);
-      await executor.forget({ runId: 'nobody', step: 'work', attempt: 1 });
+      await executor.forget({ runId: 'nobody', step: 'work', item: -1, attempt: 1 });
     });
 
     check('sweeping spares what is open or runs here', async () => {

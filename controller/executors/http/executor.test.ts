@@ -208,9 +208,9 @@ describe('http steps', () => {
   test('all attempts of a step carry the same Idempotency-Key, other steps another', async () => {
     const keys: unknown[] = [];
     for (const key of [
-      { runId: 'r1', step: 'a', attempt: 1 },
-      { runId: 'r1', step: 'a', attempt: 2 },
-      { runId: 'r1', step: 'b', attempt: 1 },
+      { runId: 'r1', step: 'a', item: -1, attempt: 1 },
+      { runId: 'r1', step: 'a', item: -1, attempt: 2 },
+      { runId: 'r1', step: 'b', item: -1, attempt: 1 },
     ]) {
       await send(request(site.url('/json')), executor, key);
       keys.push(site.requests.at(-1)?.headers['idempotency-key']);
@@ -260,6 +260,7 @@ describe('http steps', () => {
         type: 'http',
         message: 'no answer within 0.05 s',
         retryable: true,
+        unreachable: true,
       });
     }
   });

@@ -24,7 +24,7 @@ export interface HttpExecutorOptions {
   resolve?: Resolve;
 }
 
-/** Sends HTTP requests from the controller itself: at least once, with an Idempotency-Key that all attempts share. */
+/** Sends HTTP requests from the controller itself: at least once, with an Idempotency-Key that all attempts at the same effect share. */
 export class HttpExecutor implements Executor {
   readonly kinds = ['http'] as const;
   readonly #options: HttpExecutorOptions;
@@ -65,7 +65,7 @@ export class HttpExecutor implements Executor {
     const values = Object.values(secrets.values);
     try {
       const signal = AbortSignal.any([stopped, timeout.signal]);
-      const answer = await exchange(exchangeOf(action.key, body, secrets.values), {
+      const answer = await exchange(exchangeOf(action, body, secrets.values), {
         policy: { allowLoopback, allowPrivate: allowPrivate(action.namespace) },
         resolve,
         signal,
@@ -82,12 +82,12 @@ export class HttpExecutor implements Executor {
   }
 }
 
-function exchangeOf(key: AttemptKey, body: HttpBody, secrets: Record<string, string>): Exchange {
+function exchangeOf({ key, effect }: StartAction, body: HttpBody, secrets: Record<string, string>): Exchange {
   const headers: Record<string, string> = {
     'accept-encoding': 'identity',
     'user-agent': 'windlass',
     'idempotency-key': createHash('sha256')
-      .update(JSON.stringify([key.runId, key.step, key.item]))
+      .update(JSON.stringify([key.runId, key.step, key.item, effect]))
       .digest('hex')
       .slice(0, 40),
   };

@@ -16,7 +16,7 @@ import { Removals } from './removals.ts';
 import { Turns } from './turns.ts';
 import { VersionFiles } from './version-files.ts';
 
-type RunBody = Extract<ResolvedBody, { kind: 'run' }>;
+type PodBody = Extract<ResolvedBody, { kind: 'run' | 'container' }>;
 
 const mebibyte = 1024 * 1024;
 /** A request that creates a Pod is not waited for any longer: the lease may be another's by then. */
@@ -55,7 +55,7 @@ export interface PodExecutorOptions {
 
 /** Runs scripts as Pods that outlive the controller. Design 2, "Side effects", and 4, "Pods". */
 export class PodExecutor implements Executor {
-  readonly kinds = ['run'] as const;
+  readonly kinds = ['run', 'container'] as const;
   readonly #options: PodExecutorOptions;
   readonly #files: VersionFiles;
   readonly #pods: Pods;
@@ -89,7 +89,8 @@ export class PodExecutor implements Executor {
 
   async start(action: StartAction): Promise<void> {
     const { body } = action;
-    if (body.kind !== 'run') throw new TypeError(`a Pod cannot run a step of kind ${body.kind}`);
+    if (body.kind !== 'run' && body.kind !== 'container')
+      throw new TypeError(`a Pod cannot run a step of kind ${body.kind}`);
     const hash = attemptHash(action.key);
     await (this.#begun.get(hash) ?? this.#enter(action.key, (live) => this.#begin(live, action, body)));
   }
@@ -183,7 +184,8 @@ export class PodExecutor implements Executor {
     });
   }
 
-  async #begin(live: LivePod, action: StartAction, body: RunBody): Promise<void> {
+  async #begin(live: LivePod, action: StartAction, body: PodBody): Promise<void> {
+    live.owner = action.owner.uid;
     const { clock } = this.#options;
     const fresh = clock.now() - action.startedAt < beginWithinMs || this.#refused.has(live.hash);
     if (!fresh) {
@@ -230,8 +232,8 @@ export class PodExecutor implements Executor {
   }
 
   /** The Pod to be created, or what keeps it from being so. */
-  async #make(action: StartAction, body: RunBody): Promise<{ manifest: JsonObject } | { error: StepError }> {
-    const image = body.pod.image ?? this.#options.defaultImage;
+  async #make(action: StartAction, body: PodBody): Promise<{ manifest: JsonObject } | { error: StepError }> {
+    const image = (body.kind === 'container' ? body.image : body.pod.image) ?? this.#options.defaultImage;
     if (image === null) return refuse('configError', 'it names no image: set image, or defaults.image of the workflow');
     const files = await this.#files.ensure(action.namespace, action.digest).catch((error: unknown) => {
       const refused = error instanceof KubernetesError ? refusalOf(error.status, action.namespace) : null;
@@ -266,7 +268,7 @@ export class PodExecutor implements Executor {
   async #adoptNamed(live: LivePod, { namespace, runName, key }: StartAction): Promise<void> {
     const name = podName(runName, key);
     const pod = await this.#options.client.request<Pod>('GET', `${podsPath(namespace)}/${name}`);
-    if (live.isOf(pod) && hashOf(pod) === live.hash) return this.#adopt(live, pod);
+    if (live.isOf(pod)) return this.#adopt(live, pod);
     const message = `Pod ${name} in namespace ${namespace} stands in its place and is not this run's: delete it`;
     live.end({ outcome: 'Failed', error: { type: 'podNameTaken', message, retryable: true } });
   }
@@ -279,7 +281,7 @@ export class PodExecutor implements Executor {
   }
 
   /** The values that may be read; the Pod gets all of them, and what is wrong with one its kubelet says. */
-  async #masks(namespace: string, wanted: RunBody['secrets']): Promise<string[]> {
+  async #masks(namespace: string, wanted: PodBody['secrets']): Promise<string[]> {
     const refs = Object.values(wanted);
     const values = await Promise.all(
       refs.map(({ name, key }) =>
@@ -298,7 +300,7 @@ function refuse(type: string, message: string): { error: StepError } {
 }
 
 /** The Secrets that a Pod of ours takes its environment from. */
-function secretsOf(pod: Pod): RunBody['secrets'] {
+function secretsOf(pod: Pod): PodBody['secrets'] {
   const containers = (pod.spec?.['containers'] ?? []) as unknown as {
     name: string;
     env?: { name: string; valueFrom?: { secretKeyRef?: { name: string; key: string } } }[];

@@ -6,8 +6,8 @@ import type { Clock } from '../../seams/clock.ts';
 import type { ExecutorSink } from '../../seams/executor.ts';
 import { pause } from '../pause.ts';
 import { describeExit } from './exit.ts';
-import { attemptHash, podsPath } from './names.ts';
-import { readMessage, readOutputs } from './outputs.ts';
+import { attemptHash, hashOf, plainOutputs, podsPath } from './names.ts';
+import { type OutputsMessage, readMessage, readOutputs } from './outputs.ts';
 import { type Pod, stepStatus } from './pod.ts';
 import { PodLog } from './pod-log.ts';
 import { endedAfterDeletion, goneProgress, type PodProgress, podProgress } from './status.ts';
@@ -28,6 +28,8 @@ export interface LivePodOptions {
 export class LivePod {
   readonly key: AttemptKey;
   readonly hash: string;
+  /** UID of the object that owns its Pod; null when it is only to be stopped, by whoever knows no more than its key. */
+  owner: string | null = null;
   readonly #options: LivePodOptions;
   readonly #released = new AbortController();
   #pod: Pod | null = null;
@@ -63,7 +65,8 @@ export class LivePod {
   /** True when events of this Pod are this attempt's. */
   isOf(pod: Pod): boolean {
     if (this.#pod !== null) return pod.metadata.uid === this.#pod.metadata.uid;
-    return pod.metadata.ownerReferences?.some((owner) => owner.uid === this.key.runId) ?? false;
+    const owned = this.owner === null || pod.metadata.ownerReferences?.some(({ uid }) => uid === this.owner);
+    return hashOf(pod) === this.hash && owned === true;
   }
 
   /** Resolves when it has ended and all of its log is stored, or it was let go of. */
@@ -166,7 +169,7 @@ export class LivePod {
   async #finishExited(progress: Extract<PodProgress, { is: 'exited' }>, pod: Pod | null): Promise<void> {
     this.#finishing = true;
     const { exitCode, at, outOfMemory } = progress;
-    const message = exitCode === 0 ? readMessage(progress.message) : null;
+    const message = exitCode === 0 ? messageOf(progress.message, pod) : null;
     const log = await this.#log?.end(at, message?.in === 'log');
     const terminated = pod === null ? undefined : stepStatus(pod)?.state?.terminated;
     const stopped = this.isStopped && pod !== null && terminated !== undefined && endedAfterDeletion(pod, terminated);
@@ -257,6 +260,12 @@ export class LivePod {
       );
     });
   }
+}
+
+/** A container writes its outputs itself, and nothing says how. */
+function messageOf(message: string, pod: Pod | null): OutputsMessage {
+  const plain = pod?.metadata.annotations?.[plainOutputs] === 'true';
+  return plain ? { in: 'message', bytes: Buffer.from(message) } : readMessage(message);
 }
 
 /** What of a Pod's status matters; everything else that changes is noise. */

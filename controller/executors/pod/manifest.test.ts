@@ -11,7 +11,7 @@ import { wrapper } from './wrapper.ts';
 
 type RunBody = Extract<ResolvedBody, { kind: 'run' }>;
 
-const key = { runId: '0f9b6a34-3b1c-4b0e-9c55-7d5a5d4b3c2a', step: 'per_shop', attempt: 2 };
+const key = { runId: '0f9b6a34-3b1c-4b0e-9c55-7d5a5d4b3c2a', step: 'per_shop', item: -1, attempt: 2 };
 
 function manifestOf(body: Partial<RunBody> = {}, pod: Partial<PodSettings> = {}, files: string[] = []) {
   const run: RunBody = {
@@ -28,9 +28,12 @@ function manifestOf(body: Partial<RunBody> = {}, pod: Partial<PodSettings> = {},
     key,
     namespace: 'dev',
     runName: 'nightly-report-x7k2p',
+    owner: { uid: key.runId, name: 'nightly-report-x7k2p' },
     workflow: 'nightly-report',
     digest: 'sha256:0123',
     startedAt: 0,
+    artifacts: { out: {}, in: {} },
+    effect: 'main/0/1',
     body: run,
   };
   const items = files.map((path, i) => ({ key: `f${i}`, path }));

@@ -2,11 +2,15 @@ import type { JsonObject, JsonValue } from '../../../crds/json.ts';
 import type { PodSettings } from '../../core/plan/types.ts';
 import type { ResolvedBody } from '../../core/run/types.ts';
 import type { StartAction } from '../../seams/executor.ts';
-import { attemptHash, labels, labelValue, podName } from './names.ts';
+import { attemptHash, labels, labelValue, plainOutputs, podName } from './names.ts';
 import { stepContainer } from './pod.ts';
 import { paths, wrapper } from './wrapper.ts';
 
-type RunBody = Extract<ResolvedBody, { kind: 'run' }>;
+type PodBody = Extract<ResolvedBody, { kind: 'run' | 'container' }>;
+
+/** The item of a step that has none. */
+const wholeItem = -1;
+const terminationMessagePath = '/dev/termination-log';
 
 /** The user and group of a restricted step: nobody's on the node, and in no image but distroless ones. */
 const restrictedId = 65532;
@@ -21,8 +25,8 @@ export interface ManifestOptions {
  * The Pod of an attempt. What the step says itself goes before its `podTemplate`, which goes before what is usual here;
  * what makes it an attempt (name, owner, command, end) is not for the template to say.
  */
-export function podManifest(action: StartAction, body: RunBody, { image, files }: ManifestOptions): JsonObject {
-  const { key, namespace, runName, workflow } = action;
+export function podManifest(action: StartAction, body: PodBody, { image, files }: ManifestOptions): JsonObject {
+  const { key, namespace, runName, workflow, owner } = action;
   const template = body.pod.podTemplate;
   const metadata = objectIn(template, 'metadata');
   const spec = objectIn(template, 'spec');
@@ -45,13 +49,13 @@ export function podManifest(action: StartAction, body: RunBody, { image, files }
         'windlass.dev/run': runName,
         'windlass.dev/attempt-number': String(key.attempt),
         'windlass.dev/digest': action.digest,
+        ...(body.kind === 'container' ? { [plainOutputs]: 'true' } : {}),
       },
       ownerReferences: [
         {
           apiVersion: 'windlass.dev/v1alpha1',
           kind: 'WorkflowRun',
-          name: runName,
-          uid: key.runId,
+          ...owner,
           controller: true,
           blockOwnerDeletion: false,
         },
@@ -63,7 +67,7 @@ export function podManifest(action: StartAction, body: RunBody, { image, files }
 
 function podSpec(
   action: StartAction,
-  body: RunBody,
+  body: PodBody,
   template: JsonObject,
   image: string,
   files: ManifestOptions['files'],
@@ -109,7 +113,7 @@ function podSpec(
 
 function container(
   action: StartAction,
-  body: RunBody,
+  body: PodBody,
   template: JsonObject,
   image: string,
   hasFiles: boolean,
@@ -119,12 +123,11 @@ function container(
     ...own,
     name: stepContainer,
     image,
-    command: ['sh', '-c', wrapper, 'windlass', ...body.shell, body.script].map(literal),
-    workingDir: paths.root,
+    ...commandOf(body),
     env: [...listIn(own, 'env'), ...environment(action, body)],
     ...(body.pod.resources === null ? {} : { resources: body.pod.resources }),
     securityContext: { ...containerSecurity(body.pod.security), ...objectIn(own, 'securityContext') },
-    terminationMessagePath: '/dev/termination-log',
+    terminationMessagePath,
     terminationMessagePolicy: 'File',
     volumeMounts: [
       ...listIn(own, 'volumeMounts'),
@@ -137,6 +140,19 @@ function container(
       { name: 'windlass', mountPath: paths.root },
       ...(hasFiles ? [{ name: 'windlass-files', mountPath: paths.files, readOnly: true }] : []),
     ],
+  };
+}
+
+/** A script runs in our wrapper, a container as its image says. */
+function commandOf(body: PodBody): JsonObject {
+  if (body.kind === 'run') {
+    const command = ['sh', '-c', wrapper, 'windlass', ...body.shell, body.script].map(literal);
+    return { command, workingDir: paths.root };
+  }
+  return {
+    ...(body.command === null ? {} : { command: body.command.map(literal) }),
+    ...(body.args === null ? {} : { args: body.args.map(literal) }),
+    ...(body.workingDir === null ? {} : { workingDir: body.workingDir }),
   };
 }
 
@@ -154,9 +170,9 @@ function containerTemplate(spec: JsonObject): JsonObject {
 }
 
 /** WINDLASS_* come last: outputs depend on them. */
-function environment({ key, namespace, runName, workflow }: StartAction, body: RunBody): JsonValue[] {
+function environment({ key, namespace, runName, workflow }: StartAction, body: PodBody): JsonValue[] {
   const values = {
-    HOME: paths.work,
+    ...(body.kind === 'run' ? { HOME: paths.work } : {}),
     ...body.env,
   };
   const own = {
@@ -164,7 +180,8 @@ function environment({ key, namespace, runName, workflow }: StartAction, body: R
     WINDLASS_ATTEMPT_NUMBER: String(key.attempt),
     WINDLASS_FILES: paths.files,
     WINDLASS_NAMESPACE: namespace,
-    WINDLASS_OUTPUT: paths.output,
+    WINDLASS_OUTPUT: body.kind === 'run' ? paths.output : terminationMessagePath,
+    ...(key.item === wholeItem ? {} : { WINDLASS_ITEM: String(key.item) }),
     WINDLASS_RUN: runName,
     WINDLASS_RUN_ID: key.runId,
     WINDLASS_STEP: key.step,

@@ -14,13 +14,16 @@ export const labels = {
   files: 'windlass.dev/files',
 } as const;
 
+/** On the Pods of containers: their outputs are the whole termination message, as no wrapper of ours wrote it. */
+export const plainOutputs = 'windlass.dev/plain-outputs';
+
 /** The selector of every Pod that an attempt runs in. */
 export const attemptSelector = `${labels.managedBy}=windlass,${labels.attempt}`;
 
 /** Names an attempt's Pod: the same on every replica and at every start. */
 export function attemptHash(key: AttemptKey): string {
   return createHash('sha256')
-    .update(JSON.stringify([key.runId, key.step, key.attempt]))
+    .update(JSON.stringify([key.runId, key.step, key.item, key.attempt]))
     .digest('hex')
     .slice(0, 40);
 }

@@ -9,6 +9,7 @@ export interface Pod {
     resourceVersion: string;
     creationTimestamp: string;
     labels?: Record<string, string>;
+    annotations?: Record<string, string>;
     deletionTimestamp?: string;
     deletionGracePeriodSeconds?: number;
     ownerReferences?: { uid: string }[];

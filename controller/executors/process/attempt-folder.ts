@@ -17,7 +17,7 @@ import type { Instant } from '../../core/time.ts';
 /** Names an attempt's folder and processes: the same on every replica and at every start. */
 export function attemptHash(key: AttemptKey): string {
   return createHash('sha256')
-    .update(JSON.stringify([key.runId, key.step, key.attempt]))
+    .update(JSON.stringify([key.runId, key.step, key.item, key.attempt]))
     .digest('hex')
     .slice(0, 40);
 }
@@ -97,6 +97,18 @@ export class AttemptFolder {
       if (codeOf(error) !== 'ENOTEMPTY' && codeOf(error) !== 'EEXIST') throw error;
       await rm(staged, { recursive: true, force: true });
     });
+  }
+
+  /** Notes which engine runs its container, whatever its user inside, who must be able to write the outputs. */
+  async prepareContainer(engine: string): Promise<void> {
+    await writeFile(join(this.path, 'engine'), engine, { mode: 0o600 });
+    await writeFile(this.output, '');
+    await chmod(this.output, 0o666);
+  }
+
+  /** The engine that runs its container; null when it is none. */
+  async engine(): Promise<string | null> {
+    return readFile(join(this.path, 'engine'), 'utf8').catch(orNull);
   }
 
   /** The directory of its version's files, as `prepare` was given it; null when it was not. */

@@ -6,6 +6,15 @@ import type { Executor, ExecutorSink, FileStore, SecretReader, StartAction, Stop
 import { pause } from '../pause.ts';
 import { readSecrets } from '../secrets.ts';
 import { AttemptFolder, attemptHash, attemptHashes, type Launcher } from './attempt-folder.ts';
+import {
+  containerCommand,
+  containerOutputBytes,
+  containerResult,
+  engineEnvironment,
+  findEngine,
+  noEngine,
+  removeContainer,
+} from './container.ts';
 import { type HostEnvironment, stepEnvironment } from './environment.ts';
 import { type LaunchEnd, launch, refusalOf } from './launcher.ts';
 import { LogTail } from './log-tail.ts';
@@ -32,11 +41,15 @@ export interface ProcessExecutorOptions {
   clock: Clock;
   /** What a step gets of the machine's own environment. */
   host: HostEnvironment;
+  /** The controller's own environment, of which a container engine gets what it needs; steps do not. */
+  env: Readonly<Record<string, string | undefined>>;
   /** Most bytes of one log that are stored (4 MiB), and that its file may have on disk (100 MiB). */
   log?: { storedBytes: number; fileBytes: number };
   /** Told when the world (disk, store) fails while an attempt is followed; once, until it goes on. It is tried again. */
   troubled(key: AttemptKey, error: unknown): void;
 }
+
+type LocalBody = Extract<ResolvedBody, { kind: 'run' | 'container' }>;
 
 /** An attempt that this executor follows. */
 interface Live {
@@ -60,7 +73,7 @@ interface Live {
 
 /** Runs scripts as local processes that outlive the controller. Design 2, "Side effects". */
 export class ProcessExecutor implements Executor {
-  readonly kinds = ['run'] as const;
+  readonly kinds = ['run', 'container'] as const;
   readonly #options: ProcessExecutorOptions;
   readonly #limits: { storedBytes: number; fileBytes: number };
   readonly #files: VersionFiles;
@@ -76,7 +89,8 @@ export class ProcessExecutor implements Executor {
 
   async start(action: StartAction): Promise<void> {
     const { body } = action;
-    if (body.kind !== 'run') throw new TypeError(`a process cannot run a step of kind ${body.kind}`);
+    if (body.kind !== 'run' && body.kind !== 'container')
+      throw new TypeError(`a process cannot run a step of kind ${body.kind}`);
     const present = this.#live.get(attemptHash(action.key));
     await (present ? present.begun : this.#enter(action.key, (live) => this.#begin(live, action, body)));
   }
@@ -151,7 +165,7 @@ export class ProcessExecutor implements Executor {
     return live.begun;
   }
 
-  async #begin(live: Live, action: StartAction, body: Extract<ResolvedBody, { kind: 'run' }>): Promise<void> {
+  async #begin(live: Live, action: StartAction, body: LocalBody): Promise<void> {
     const fresh = await live.folder.create();
     if (!fresh && (await live.folder.launcher()).is !== 'none') return this.#adopt(live);
     const secrets = await readSecrets(this.#options.secrets, action.namespace, body.secrets);
@@ -159,25 +173,36 @@ export class ProcessExecutor implements Executor {
       if (fresh) await live.folder.remove();
       return this.#report(live, { outcome: 'Failed', error: secrets.error });
     }
+    const engine = body.kind === 'container' ? await findEngine(this.#options.host.PATH) : null;
+    if (body.kind === 'container' && engine === null) {
+      if (fresh) await live.folder.remove();
+      return this.#report(live, refused(noEngine));
+    }
     const masks = Object.values(secrets.values);
     const files = await this.#files.ensure(action.digest);
     await live.folder.prepare(files, masks);
+    if (engine !== null) await live.folder.prepareContainer(engine);
     if (live.stopped) return this.#adopt(live);
     // The lease may have been given up meanwhile: whoever owns the run now starts it.
     if (live.over.signal.aborted) return;
     const at = { host: this.#options.host, hash: live.hash, folder: live.folder, files: files.directory };
+    const env = stepEnvironment(action, body, secrets.values, at);
     try {
       const { pid, end } = await launch({
         workDirectory: live.folder.workDirectory,
-        env: stepEnvironment(action, body, secrets.values, at),
-        command: [...body.shell, body.script],
+        ...(body.kind === 'container'
+          ? {
+              env: { ...this.#engineEnv(), ...secrets.values, WINDLASS_ATTEMPT: live.hash },
+              command: containerCommand(engine ?? '', body, { ...at, env }),
+            }
+          : { env, command: [...body.shell, body.script] }),
         logBytes: this.#limits.fileBytes,
       });
       this.#detach(live, this.#follow(live, pid, end, this.#tail(live, masks, 0), masks));
     } catch (error) {
       const message = refusalOf(error);
       if (message === null) throw new Error(`cannot start a process for step ${action.key.step}`, { cause: error });
-      this.#report(live, { outcome: 'Failed', error: { type: 'environment', message, retryable: false } });
+      this.#report(live, refused(message));
     }
   }
 
@@ -254,9 +279,13 @@ export class ProcessExecutor implements Executor {
       if (live.pid !== null) signal(-live.pid, 'SIGKILL');
       live.pid = null;
       if (live.stopped) await this.#killCarriers(live.hash);
+      const engine = await live.folder.engine();
+      if (engine !== null && (live.stopped || live.folder.exitCode() === null))
+        await this.#removeContainer(engine, live.hash);
       const lastLine = await tail.finish();
       if (live.interrupted || live.folder.wasStopped()) return this.#report(live, { outcome: 'Stopped' });
-      this.#report(live, await readResult(live.folder, masks, lastLine), live.folder.endedAt());
+      const result = await readResult(live.folder, masks, lastLine, engine === null ? undefined : containerOutputBytes);
+      this.#report(live, engine === null ? result : containerResult(result), live.folder.endedAt());
     } finally {
       await tail.close();
     }
@@ -294,6 +323,8 @@ export class ProcessExecutor implements Executor {
     const { clock } = this.#options;
     const killed = pause(clock, live.graceMs, live.over.signal).then(async () => {
       if (live.over.signal.aborted || live.pid !== pid) return;
+      const engine = await live.folder.engine();
+      if (engine !== null) await this.#removeContainer(engine, live.hash);
       signal(-pid, 'SIGKILL');
       await this.#killCarriers(live.hash);
     });
@@ -313,8 +344,18 @@ export class ProcessExecutor implements Executor {
   async #remove(folder: AttemptFolder, hash: string): Promise<void> {
     // Attempts of other kinds have none: looking for processes would cost each of them more than it took to run.
     if (!folder.exists()) return;
+    const engine = await folder.engine();
+    if (engine !== null) await this.#removeContainer(engine, hash);
     await this.#killCarriers(hash);
     await folder.remove();
+  }
+
+  #removeContainer(engine: string, hash: string): Promise<void> {
+    return removeContainer(engine, hash, this.#engineEnv());
+  }
+
+  #engineEnv(): Record<string, string> {
+    return { ...engineEnvironment(this.#options.env), ...this.#options.host };
   }
 
   #tail(live: Live, secrets: readonly string[], from: number): LogTail {
@@ -350,4 +391,9 @@ export class ProcessExecutor implements Executor {
     // A folder that cannot be removed takes place and does no other harm.
     if (live.forgotten) this.#remove(live.folder, live.hash).catch(() => {});
   }
+}
+
+/** It cannot begin as it is: the message says what to change. */
+function refused(message: string): AttemptResult {
+  return { outcome: 'Failed', error: { type: 'environment', message, retryable: false } };
 }

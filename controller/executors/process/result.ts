@@ -12,13 +12,15 @@ export async function readResult(
   folder: AttemptFolder,
   secrets: readonly string[],
   lastLine: string | null,
+  mostBytes = outputBytes,
 ): Promise<AttemptResult> {
   const exitCode = folder.exitCode();
   if (exitCode === null) return lost();
   if (exitCode !== 0) return failed({ type: 'exit', exitCode, message: describe(exitCode, lastLine), retryable: true });
-  const text = await folder.outputText(outputBytes);
+  const text = await folder.outputText(mostBytes);
   if (text === null) {
-    return failed({ type: 'output', message: 'more than 16 MiB were written to $WINDLASS_OUTPUT', retryable: false });
+    const message = `more than ${mostBytes} bytes were written to $WINDLASS_OUTPUT`;
+    return failed({ type: 'output', message, retryable: false });
   }
   if (text !== '' && containsSecret(text, secrets)) {
     const message = 'what was written to $WINDLASS_OUTPUT contains the value of a secret; outputs are stored and shown';

@@ -5,7 +5,7 @@ import type { Batch } from './batch.ts';
 import { createBatch } from './batch.ts';
 import type { Database } from './database.ts';
 import { Unstorable, sqlState } from './errors.ts';
-import { eventLock } from './events.ts';
+import { deadLetterColumns, endUnstorable, rowElements, writeRest } from './run-statements.ts';
 import { storable } from './storable.ts';
 import type { Changes } from './changes.ts';
 
@@ -20,6 +20,8 @@ interface Decided {
 export interface RunCommits {
   /** See RunHistory.commit. */
   commit(transition: RunTransition, fence: number): Promise<void>;
+  /** See RunHistory.reopen. */
+  reopen(transition: RunTransition, home: string): Promise<boolean>;
   /** Resolves when nothing is waiting to be written. */
   idle(): Promise<void>;
 }
@@ -58,6 +60,12 @@ export function createRunCommits(database: Database, changes: Changes, clock: Cl
         throw new FenceLost(`run ${transition.run.id}: its fence is no longer ${fence}, another replica owns it`);
       }
     },
+    async reopen(transition, home) {
+      const json = `[${JSON.stringify(element(transition, 0))}]`;
+      const rows = await retried(() => database.run<{ id: string }>(reopenStatement, [json, changes.hasPeers(), home]));
+      if (rows.length > 0) changes.emit('events');
+      return rows.length > 0;
+    },
     idle: () => batch.idle(),
   };
 }
@@ -79,10 +87,13 @@ function textOf(cause: unknown): string {
 }
 
 /** What may change in a run, with the names of its columns. The rest of the row was pinned when it was created. */
-function element({ run, steps, attempts, events }: RunTransition, fence: number) {
+function element(transition: RunTransition, fence: number) {
+  const { run } = transition;
   return {
     id: run.id,
     fence,
+    execution: run.execution,
+    queued_at: run.queuedAt,
     phase: run.phase,
     desired: run.desired,
     reason: storable(run.reason),
@@ -92,93 +103,38 @@ function element({ run, steps, attempts, events }: RunTransition, fence: number)
     stands_since: run.standsSince,
     outcome: run.outcome,
     error: storable(run.error),
+    forced: run.forced,
+    compensating_at: run.compensatingAt,
     finalizing_at: run.finalizingAt,
     outputs: storable(run.outputs),
     revision: run.revision,
-    steps: steps.map((s) => ({
-      step: s.step,
-      phase: s.phase,
-      reason: storable(s.reason),
-      started_at: s.startedAt,
-      finished_at: s.finishedAt,
-      attempts: s.attempts,
-      infrastructure_failures: s.infrastructureFailures,
-      until: s.until,
-      outputs: storable(s.outputs),
-      error: storable(s.error),
-    })),
-    attempts: attempts.map((a) => ({
-      step: a.step,
-      number: a.number,
-      phase: a.phase,
-      stop_reason: a.stopReason,
-      started_at: a.startedAt,
-      finished_at: a.finishedAt,
-      error: storable(a.error),
-    })),
-    events: events.map((e) => storable(e)),
+    ...rowElements(transition),
   };
 }
 
-/**
- * One round trip a batch. The UPDATE takes each row's lock and compares the fence (again, should it have waited); the
- * rest is written for the rows it returned, from the JSON that travelled with them, so nothing has to be joined.
- * Events come last: their lock makes ids ascend in the order of commits, and nobody waits for a run while holding it.
- */
-const commitStatement = `
+/** Writes the rows of runs for which `which` holds, and all that goes with them. One round trip a batch. */
+function writeStatement(which: string, also: string): string {
+  return `
 with live as (
   update runs r set
     phase = i.phase, desired = i.desired, reason = i.reason, started_at = i.started_at, finished_at = i.finished_at,
-    stood_ms = i.stood_ms, stands_since = i.stands_since, outcome = i.outcome, error = i.error,
-    finalizing_at = i.finalizing_at, outputs = i.outputs, revision = i.revision
+    stood_ms = i.stood_ms, stands_since = i.stands_since, outcome = i.outcome, error = i.error, forced = i.forced,
+    compensating_at = i.compensating_at, finalizing_at = i.finalizing_at, outputs = i.outputs, revision = i.revision${also}
   from json_to_recordset($1::text::json) as i(
-    id text, fence bigint, phase text, desired text, reason text, started_at bigint, finished_at bigint,
-    stood_ms bigint, stands_since bigint, outcome text, error jsonb, finalizing_at bigint, outputs jsonb,
-    revision int, steps json, attempts json, events json)
-  where r.id = i.id and r.fence = i.fence
-  returning r.id, r.home, r.namespace, r.name, i.steps, i.attempts, i.events
-), step as (
-  insert into steps (run_id, step, phase, reason, started_at, finished_at, attempts, infrastructure_failures, until, outputs, error)
-  select live.id, s.* from live cross join lateral json_to_recordset(live.steps) as s(
-    step text, phase text, reason text, started_at bigint, finished_at bigint, attempts int,
-    infrastructure_failures int, until bigint, outputs jsonb, error jsonb)
-  on conflict (run_id, step) do update set
-    phase = excluded.phase, reason = excluded.reason, started_at = excluded.started_at,
-    finished_at = excluded.finished_at, attempts = excluded.attempts,
-    infrastructure_failures = excluded.infrastructure_failures, until = excluded.until, outputs = excluded.outputs,
-    error = excluded.error
-), attempt as (
-  insert into attempts (run_id, step, number, phase, stop_reason, started_at, finished_at, error)
-  select live.id, a.* from live cross join lateral json_to_recordset(live.attempts) as a(
-    step text, number int, phase text, stop_reason text, started_at bigint, finished_at bigint, error jsonb)
-  on conflict (run_id, step, number) do update set
-    phase = excluded.phase, stop_reason = excluded.stop_reason, started_at = excluded.started_at,
-    finished_at = excluded.finished_at, error = excluded.error
-), event as (
-  insert into events (home, kind, namespace, name, type, reason, message, at)
-  select live.home, 'WorkflowRun', live.namespace, live.name, e.*
-  from live
-  cross join lateral json_to_recordset(live.events) as e(type text, reason text, message text, at bigint)
-  cross join lateral (select pg_advisory_xact_lock(${eventLock} + 0 * e.at)) as turn
-)
-select id, case when $2::boolean then pg_notify('windlass', '') end as notified from live`;
+    id text, fence bigint, execution int, queued_at bigint, phase text, desired text, reason text, started_at bigint,
+    finished_at bigint, stood_ms bigint, stands_since bigint, outcome text, error jsonb, forced boolean,
+    compensating_at bigint, finalizing_at bigint, outputs jsonb, revision int, steps json, attempts json, events json)
+  where r.id = i.id and ${which}
+  returning r.id, r.home, r.namespace, r.name, i.finished_at, i.error, r.execution, r.replay_of,
+    ${deadLetterColumns('i', 'r')}, i.steps, i.attempts, i.events
+), ${writeRest}`;
+}
 
-/** Nothing of the refused decision is kept. Open attempts are told to stop, so that a hydrated state stops what runs. */
-const endUnstorable = `
-with live as (
-  update runs set phase = 'Failed', outcome = 'Failed', error = $3::text::jsonb, finished_at = $4::bigint,
-    started_at = coalesce(started_at, $4::bigint), stands_since = null, revision = revision + 1
-  where id = $1::text and fence = $2::bigint and finished_at is null
-  returning id, home, namespace, name
-), step as (
-  update steps set phase = 'Cancelled', reason = 'RunStopping', finished_at = $4::bigint, until = null
-  from live where steps.run_id = live.id and steps.phase in ('Pending', 'Waiting', 'Running', 'Retrying')
-), attempt as (
-  update attempts set phase = 'Stopping', stop_reason = 'cancelled'
-  from live where attempts.run_id = live.id and attempts.phase = 'Starting'
-), event as (
-  insert into events (home, kind, namespace, name, type, reason, message, at)
-  select home, 'WorkflowRun', namespace, name, 'Warning', 'RunFailed', $3::text::json ->> 'message', $4::bigint
-  from live cross join lateral (select pg_advisory_xact_lock(${eventLock} + 0 * length(live.id))) as turn
-)
-select id from live`;
+/** The UPDATE takes each row's lock and compares the fence (again, should it have waited). */
+const commitStatement = writeStatement('r.fence = i.fence', '');
+
+/** A claim follows; until then the fence keeps out whoever owned the run when it ended. */
+const reopenStatement = writeStatement(
+  'r.home = $3::text and r.finished_at is not null and r.execution = i.execution - 1',
+  ", execution = i.execution, queued_at = i.queued_at, owner = '', fence = r.fence + 1",
+);

@@ -20,13 +20,13 @@ export function createLogHistory(database: Database, changes: Changes): LogHisto
   const chunks = createBatch<Chunk, void>({
     maxItems: 64,
     maxBytes: 4 * 1024 * 1024,
-    key: (c) => `${c.runId}/${c.step}/${c.attempt}/${c.position}`,
+    key: (c) => `${c.runId}/${c.step}/${c.item}/${c.attempt}/${c.position}`,
     async write(items) {
       await drizzle
         .insert(logChunks)
         .values(items)
         .onConflictDoUpdate({
-          target: [logChunks.runId, logChunks.step, logChunks.attempt, logChunks.position],
+          target: [logChunks.runId, logChunks.step, logChunks.item, logChunks.attempt, logChunks.position],
           set: { bytes: sql`excluded.bytes` },
           setWhere: sql`octet_length(${logChunks.bytes}) < octet_length(excluded.bytes)`,
         });
@@ -42,17 +42,17 @@ export function createLogHistory(database: Database, changes: Changes): LogHisto
       await Promise.all(pieces.map((piece) => chunks.add(piece, piece.bytes.byteLength)));
       changes.emit(`log/${key.runId}`);
     },
-    async resumeAt({ runId, step, attempt }) {
+    async resumeAt(key) {
       const [row] = await drizzle
         .select({
           end: sql<number>`coalesce(max(${logChunks.position} + octet_length(${logChunks.bytes})), 0)::float8`,
         })
         .from(logChunks)
-        .where(ofAttempt(runId, step, attempt));
+        .where(ofAttempt(key));
       return row?.end ?? 0;
     },
-    async read(runId, step, attempt, position, limitBytes) {
-      const own = ofAttempt(runId, step, attempt);
+    async read(key, position, limitBytes) {
+      const own = ofAttempt(key);
       const rows = await between(drizzle, own, position, limitBytes);
       if (rows.length > 0) return lines(rows, position, limitBytes);
       // Either the end, or output that was never stored: what lies behind the gap is read then.
@@ -67,8 +67,13 @@ export function createLogHistory(database: Database, changes: Changes): LogHisto
   };
 }
 
-function ofAttempt(runId: string, step: string, attempt: number) {
-  return and(eq(logChunks.runId, runId), eq(logChunks.step, step), eq(logChunks.attempt, attempt));
+function ofAttempt({ runId, step, item, attempt }: AttemptKey) {
+  return and(
+    eq(logChunks.runId, runId),
+    eq(logChunks.step, step),
+    eq(logChunks.item, item),
+    eq(logChunks.attempt, attempt),
+  );
 }
 
 /** Chunks that hold any of `limitBytes` from `position` on. None is longer than 64 KiB, so the key's index bounds the search. */
@@ -88,14 +93,15 @@ function between(db: Drizzle, attempt: SQL | undefined, position: number, limitB
 }
 
 /** Chunks to store: at most 64 KiB each, nothing beyond 4 MiB but the notice, in the place of the first byte left out. */
-function cut({ runId, step, attempt }: AttemptKey, position: number, bytes: Uint8Array): Chunk[] {
+function cut(key: AttemptKey, position: number, bytes: Uint8Array): Chunk[] {
+  const { runId, step, item, attempt } = key;
   const kept = bytes.subarray(0, Math.max(0, keptBytes - position));
   const pieces: Chunk[] = [];
   for (let i = 0; i < kept.byteLength; i += chunkBytes) {
-    pieces.push({ runId, step, attempt, position: position + i, bytes: kept.subarray(i, i + chunkBytes) });
+    pieces.push({ runId, step, item, attempt, position: position + i, bytes: kept.subarray(i, i + chunkBytes) });
   }
   if (position <= keptBytes && position + bytes.byteLength > keptBytes) {
-    pieces.push({ runId, step, attempt, position: keptBytes, bytes: notice });
+    pieces.push({ runId, step, item, attempt, position: keptBytes, bytes: notice });
   }
   return pieces;
 }

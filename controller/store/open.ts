@@ -1,9 +1,11 @@
 import { and, eq, isNull, sql } from 'drizzle-orm';
 import type { Clock } from '../seams/clock.ts';
+import { createStepCache } from './cache.ts';
 import { createChanges } from './changes.ts';
 import { createRunCommits } from './commit.ts';
 import type { Database } from './database.ts';
 import { openPglite, openPostgres } from './database.ts';
+import { createDeadLetters } from './dead-letters.ts';
 import { createEventHistory } from './events.ts';
 import type { Replica } from './lease.ts';
 import { enterAlone, enterReplica } from './lease.ts';
@@ -102,11 +104,13 @@ async function assemble(
       return replica.lease;
     },
     objects: createObjectStore(database, home, watches, clock),
-    runs: createRunHistory(database, identity, commits, changes),
+    runs: createRunHistory(database, identity, commits, changes, failed),
     promotions: createPromotionHistory(database, home, fence, changes),
     versions: createVersionHistory(database, home, fence),
     refs: createRefHistory(database, fence),
     events: createEventHistory(database, home, changes),
+    cache: createStepCache(database, home, changes, clock),
+    deadLetters: createDeadLetters(database, home, changes),
     logs: createLogHistory(database, changes),
     isLeader: () => replica.leaderFence() > 0,
     onLeadership: replica.onLeadership,

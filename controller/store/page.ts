@@ -22,3 +22,8 @@ export function page<T>(rows: T[], limit: number, cursor: (row: T) => Cursor): P
   const { at, id } = cursor(last);
   return { items, next: Buffer.from(`${at}~${id}`).toString('base64url') };
 }
+
+/** A cursor's id where ids are numbers; anything else is past the end. */
+export function numericId({ id }: Cursor): number {
+  return /^\d{1,15}$/.test(id) ? Number(id) : 0;
+}

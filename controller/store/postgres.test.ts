@@ -112,7 +112,7 @@ describe.runIf(server)(`PostgreSQL${skipped}`, () => {
       await one.events.append([
         { kind: 'K', namespace: 'n', name: 'x', type: 'Normal', reason: 'R', message: 'm', at: 1 },
       ]);
-      await one.logs.append({ runId: 'r', step: 'a', attempt: 1 }, 0, new Uint8Array([97]));
+      await one.logs.append({ runId: 'r', step: 'a', item: -1, attempt: 1 }, 0, new Uint8Array([97]));
       await until(() => events > 0 && logs > 0);
       await Promise.all([one.close(), two.close()]);
     });

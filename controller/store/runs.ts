@@ -1,16 +1,26 @@
-import { and, asc, desc, eq, getTableColumns, gte, inArray, isNotNull, isNull, sql } from 'drizzle-orm';
-import type { RunEvent, RunRow } from '../core/run/types.ts';
+import { and, desc, eq, getTableColumns, gt, gte, inArray, isNotNull, isNull, sql } from 'drizzle-orm';
+import type { RunEvent, RunRow, StepRow } from '../core/run/types.ts';
 import { createBatch } from './batch.ts';
 import type { Changes } from './changes.ts';
+import { createChildSpecs, initialSpec } from './child-specs.ts';
 import type { RunCommits } from './commit.ts';
 import type { Database } from './database.ts';
-import { eventLock } from './events.ts';
 import { page, readCursor } from './page.ts';
+import { deadLetterColumns, rowElements, writeRest } from './run-statements.ts';
 import { attempts, runs, steps } from './schema/runs.ts';
 import { storable } from './storable.ts';
 import type { RunFilter, RunHistory } from './types.ts';
+import { createUnitQueries } from './units.ts';
 
-const { home: _home, owner: _owner, fence: _fence, counted: _counted, ...runColumns } = getTableColumns(runs);
+const {
+  home: _home,
+  owner: _owner,
+  fence: _fence,
+  counted: _counted,
+  spec: _spec,
+  specGeneration: _generation,
+  ...runColumns
+} = getTableColumns(runs);
 
 /** Runs, steps and attempts. The replica of the present lease owns what it claims, within its `home` only. */
 export function createRunHistory(
@@ -18,24 +28,30 @@ export function createRunHistory(
   identity: { home: string; replica(): string },
   commits: RunCommits,
   changes: Changes,
+  report: (error: unknown) => void,
 ): RunHistory {
   const { drizzle } = database;
   const { home, replica } = identity;
+  const specs = createChildSpecs(database, identity, changes, report);
 
-  const created = createBatch<{ run: RunRow; events: RunEvent[] }, boolean>({
+  const created = createBatch<CreatedRun, boolean>({
     maxItems: 200,
-    key: ({ run }) => run.id,
-    async write(rows) {
-      const json = JSON.stringify(rows.map(({ run, events }) => insertElement(run, home, events)));
-      const notify = changes.hasPeers() && rows.some(({ events }) => events.length > 0);
+    maxBytes: 4 * 1024 * 1024,
+    key: ({ id }) => id,
+    async write(items) {
+      const json = `[${items.map((item) => item.json).join(',')}]`;
+      const notify = changes.hasPeers() && items.some((item) => item.events);
       const ids = new Set((await database.run<{ id: string }>(createStatement, [json, notify])).map((row) => row.id));
-      if (rows.some(({ run, events }) => events.length > 0 && ids.has(run.id))) changes.emit('events');
-      return rows.map(({ run }) => ids.has(run.id));
+      if (items.some((item) => item.events && ids.has(item.id))) changes.emit('events');
+      return items.map((item) => ids.has(item.id));
     },
   });
 
   return {
-    create: (run, events = []) => created.add({ run, events }),
+    create(run, { events = [], steps: taken = [] } = {}) {
+      const json = JSON.stringify(insertElement(run, home, events, taken));
+      return created.add({ id: run.id, json, events: events.length > 0 }, json.length);
+    },
     async claim(limit) {
       const rows = await database.run<{ id: string; fence: number | string }>(claimStatement, [home, replica(), limit]);
       return rows.map((row) => ({ id: row.id, fence: Number(row.fence) }));
@@ -48,11 +64,24 @@ export function createRunHistory(
         .where(and(inArray(runs.id, ids), isNotNull(runs.finishedAt)));
       return new Set(rows.map(({ id }) => id));
     },
+    results: (ids) =>
+      ids.length === 0
+        ? Promise.resolve([])
+        : drizzle
+            .select({
+              id: runs.id,
+              phase: runs.phase,
+              finishedAt: runs.finishedAt,
+              outputs: runs.outputs,
+              error: runs.error,
+            })
+            .from(runs)
+            .where(and(inArray(runs.id, ids), eq(runs.home, home), isNotNull(runs.finishedAt))),
     async load(ids) {
       if (ids.length === 0) return [];
       const [runRows, stepRows, attemptRows] = await Promise.all([
         drizzle
-          .select(runColumns)
+          .select({ ...runColumns, spec: runs.spec })
           .from(runs)
           .where(and(inArray(runs.id, ids), eq(runs.home, home))),
         drizzle.select().from(steps).where(inArray(steps.runId, ids)),
@@ -63,13 +92,17 @@ export function createRunHistory(
       ]);
       const stepsOf = Map.groupBy(stepRows, (row) => row.runId);
       const attemptsOf = Map.groupBy(attemptRows, (row) => row.runId);
-      return runRows.map((run) => ({
+      return runRows.map(({ spec, ...run }) => ({
         run,
+        spec,
         steps: stepsOf.get(run.id) ?? [],
         attempts: attemptsOf.get(run.id) ?? [],
       }));
     },
     commit: (transition, fence) => commits.commit(transition, fence),
+    reopen: (transition) => commits.reopen(transition, home),
+    ...createUnitQueries(database, home),
+    ...specs,
     async release(ids) {
       if (ids.length === 0) return;
       await drizzle
@@ -102,24 +135,6 @@ export function createRunHistory(
         .limit(limit + 1);
       return page(rows, limit, (row) => ({ at: row.createdAt, id: row.id }));
     },
-    steps: (runId) =>
-      drizzle
-        .select()
-        .from(steps)
-        .where(eq(steps.runId, runId))
-        .orderBy(sql`${steps.startedAt} asc nulls last`, asc(steps.step)),
-    attempts: (runId, step) =>
-      drizzle
-        .select()
-        .from(attempts)
-        .where(and(eq(attempts.runId, runId), step === undefined ? undefined : eq(attempts.step, step)))
-        .orderBy(asc(attempts.startedAt), asc(attempts.step), asc(attempts.number)),
-    openAttempts: () =>
-      drizzle
-        .select({ runId: attempts.runId, step: attempts.step, attempt: attempts.number })
-        .from(attempts)
-        .innerJoin(runs, eq(runs.id, attempts.runId))
-        .where(and(eq(runs.home, home), isNull(runs.finishedAt), inArray(attempts.phase, ['Starting', 'Stopping']))),
   };
 }
 
@@ -136,11 +151,21 @@ function conditions(filter: RunFilter) {
     filter.environment === undefined ? undefined : eq(runs.environment, filter.environment),
     filter.name === undefined ? undefined : eq(runs.name, filter.name),
     filter.phases === undefined ? undefined : inArray(runs.phase, filter.phases),
+    filter.parent === undefined
+      ? eq(runs.depth, 0)
+      : and(gt(runs.depth, 0), sql`${runs.parent} ->> 'runId' = ${filter.parent}`),
     filter.since === undefined ? undefined : gte(runs.createdAt, filter.since),
   ];
 }
 
-function insertElement(run: RunRow, home: string, events: RunEvent[]) {
+interface CreatedRun {
+  id: string;
+  /** The element of the statement's JSON parameter. */
+  json: string;
+  events: boolean;
+}
+
+function insertElement(run: RunRow, home: string, events: RunEvent[], taken: StepRow[]) {
   return {
     id: run.id,
     home,
@@ -157,45 +182,53 @@ function insertElement(run: RunRow, home: string, events: RunEvent[]) {
     reason: storable(run.reason),
     date: run.date,
     created_at: run.createdAt,
+    priority: run.priority,
+    execution: run.execution,
+    queued_at: run.queuedAt,
+    parent: run.parent,
+    root: run.root,
+    root_name: run.rootName,
+    depth: run.depth,
+    replay_of: run.replayOf,
     started_at: run.startedAt,
     finished_at: run.finishedAt,
     stood_ms: run.stoodMs,
     stands_since: run.standsSince,
     outcome: run.outcome,
     error: storable(run.error),
+    forced: run.forced,
+    compensating_at: run.compensatingAt,
     finalizing_at: run.finalizingAt,
     outputs: storable(run.outputs),
     revision: run.revision,
-    events: events.map((e) => storable(e)),
+    spec: run.parent === null ? null : initialSpec(run),
+    ...rowElements({ steps: taken, attempts: [], events }),
   };
 }
 
-/** Events last, as in a commit. */
+/** Columns that are given once, and those that commits change later. */
+const columns = `id, home, namespace, name, workflow, digest, version, environment, values, inputs, phase, desired, reason, date,
+  created_at, priority, execution, queued_at, parent, root, root_name, depth, replay_of, started_at, finished_at, stood_ms,
+  stands_since, outcome, error, forced, compensating_at, finalizing_at, outputs, revision, spec`;
+
 const createStatement = `
 with given as (
   select * from json_to_recordset($1::text::json) as i(
     id text, home text, namespace text, name text, workflow text, digest text, version text, environment text,
-    values jsonb, inputs jsonb, phase text, desired text, reason text, date text, created_at bigint, started_at bigint,
-    finished_at bigint, stood_ms bigint, stands_since bigint, outcome text, error jsonb, finalizing_at bigint,
-    outputs jsonb, revision int, events json)
+    values jsonb, inputs jsonb, phase text, desired text, reason text, date text, created_at bigint, priority int,
+    execution int, queued_at bigint, parent jsonb, root text, root_name text, depth int, replay_of text, started_at bigint,
+    finished_at bigint, stood_ms bigint, stands_since bigint, outcome text, error jsonb, forced boolean,
+    compensating_at bigint, finalizing_at bigint, outputs jsonb, revision int, spec jsonb, steps json, attempts json,
+    events json)
 ), made as (
-insert into runs (id, home, namespace, name, workflow, digest, version, environment, values, inputs, phase, desired,
-  reason, date, created_at, started_at, finished_at, stood_ms, stands_since, outcome, error, finalizing_at, outputs, revision)
-select id, home, namespace, name, workflow, digest, version, environment, values, inputs, phase, desired,
-  reason, date, created_at, started_at, finished_at, stood_ms, stands_since, outcome, error, finalizing_at, outputs, revision
-from given
-on conflict (id) do nothing
-returning id
-), event as (
-  insert into events (home, kind, namespace, name, type, reason, message, at)
-  select given.home, 'WorkflowRun', given.namespace, given.name, e.*
-  from given
-  join made on made.id = given.id
-  cross join lateral json_to_recordset(given.events) as e(type text, reason text, message text, at bigint)
-  cross join lateral (select pg_advisory_xact_lock(${eventLock} + 0 * e.at)) as turn
-  where json_array_length(given.events) > 0
-)
-select id, case when $2::boolean then pg_notify('windlass', '') end as notified from made`;
+  insert into runs (${columns}) select ${columns} from given
+  on conflict (id) do nothing
+  returning id
+), live as (
+  select given.id, given.home, given.namespace, given.name, given.finished_at, given.error, given.execution,
+    given.replay_of, ${deadLetterColumns('given', 'given')}, given.steps, given.attempts, given.events
+  from given join made on made.id = given.id
+), ${writeRest}`;
 
 /**
  * Runs nobody owns, or whose owner's lease is over by the database's clock; only while the asker's own lease holds.

@@ -6,14 +6,20 @@ import type {
   RefContent,
   UpstreamFact,
 } from '../core/promotion/types.ts';
+import type { JsonObject } from '../../crds/json.ts';
 import type {
+  ArtifactRef,
   AttemptKey,
   AttemptRow,
+  RunAction,
   RunEvent,
+  RunObservation,
   RunPhase,
   RunRow,
   RunRows,
   RunTransition,
+  StepError,
+  StepPhase,
   StepRow,
 } from '../core/run/types.ts';
 import type { Snapshot } from '../core/snapshot.ts';
@@ -68,6 +74,26 @@ export interface RunFilter {
   /** Created at or after. */
   since?: Instant;
   name?: string;
+  /** Id of a run: the runs that its steps started. Without it, only runs that no step started. */
+  parent?: string;
+}
+
+/** What is wanted of a child run, which has no object: as `SpecObserved` tells it. */
+export type ChildSpec = Omit<Extract<RunObservation, { type: 'SpecObserved' }>, 'type'>;
+
+/** What hydrate needs; and of a child run, what is wanted of it. */
+export interface LoadedRun extends RunRows {
+  spec: ChildSpec | null;
+}
+
+/** How a run came out. */
+export type RunResult = Pick<RunRow, 'id' | 'phase' | 'finishedAt' | 'outputs' | 'error'>;
+
+/** How many items of a forEach are in a phase. */
+export interface ItemCount {
+  step: string;
+  phase: StepPhase;
+  count: number;
 }
 
 /** Keyset page: newest first, ordered by (createdAt, id) descending. `next` is opaque; null at the end. */
@@ -83,16 +109,23 @@ export interface LogLine {
 }
 
 export interface RunHistory {
-  /** Records a run that has left the queue, with what happened as it did; false when the id is there already. */
-  create(run: RunRow, events?: RunEvent[]): Promise<boolean>;
+  /**
+   * Records a run that has left the queue, with what happened as it did, and with what it takes over from the run it replays;
+   * false when the id is there already. A child run begins with the spec that its row says. One that is recorded as Failed or
+   * TimedOut at once becomes a dead letter, as by a commit.
+   */
+  create(run: RunRow, more?: { events?: RunEvent[]; steps?: StepRow[] }): Promise<boolean>;
   /** Takes runs of this home with no live owner for the lease as it is at the call, up to `limit` (≤200); raises their fence. */
   claim(limit: number): Promise<{ id: string; fence: number }[]>;
   /** Those of these ids whose end is recorded; at most 1,000 are asked for at a time. */
   ended(ids: string[]): Promise<Set<string>>;
-  /** For hydrate: run, all step rows, attempts that have not ended. */
-  load(ids: string[]): Promise<RunRows[]>;
+  /** How those of these runs that have ended came out; at most 1,000 are asked for at a time. For parents. */
+  results(ids: string[]): Promise<RunResult[]>;
+  /** For hydrate: run, all rows of steps and items, attempts that have not ended. */
+  load(ids: string[]): Promise<LoadedRun[]>;
   /**
    * One fenced transaction, shared with whatever else is waiting (group commit): resolves when it is durable.
+   * A run that nobody's step started and that ends Failed or TimedOut becomes a dead letter; one that ends well resolves its own.
    * @throws FenceLost when another replica owns the run. Unstorable data ends the run Failed `infrastructure/unstorable`.
    */
   commit(transition: RunTransition, fence: number): Promise<void>;
@@ -101,10 +134,118 @@ export interface RunHistory {
   get(id: string): Promise<RunRow | null>;
   getByName(namespace: string, name: string): Promise<RunRow | null>;
   list(filter: RunFilter, page: { limit: number; after?: string }): Promise<Page<RunRow>>;
+  /** The steps of a run, without the items of those that have some. */
   steps(runId: string): Promise<StepRow[]>;
-  attempts(runId: string, step?: string): Promise<AttemptRow[]>;
+  /** One step, or one item of it. */
+  step(runId: string, step: string, item: number): Promise<StepRow | null>;
+  /** Items of a step in their order. */
+  items(
+    runId: string,
+    step: string,
+    page: { limit: number; after?: string; phases?: StepPhase[] },
+  ): Promise<Page<StepRow>>;
+  /** How many items there are of each step, by phase. */
+  itemCounts(runId: string): Promise<ItemCount[]>;
+  /** Attempts of a run's steps, or of one; of no items but those that are named. */
+  attempts(runId: string, of?: { step?: string; items?: number[] }): Promise<AttemptRow[]>;
   /** Attempts of this home that have not ended, of runs that have not finished. */
   openAttempts(): Promise<AttemptKey[]>;
+  /**
+   * Makes an ended run go on: writes its rows as the next execution has them. Nobody owns it then, and whoever owned it may
+   * not write any more. False, and nothing is written, unless the run has ended and its execution is the one before.
+   */
+  reopen(transition: RunTransition): Promise<boolean>;
+  /**
+   * Changes what is wanted of a child run; again from the start if another writer was first. Null from `change` changes
+   * nothing. Returns the spec as it is now; null when there is no such child run.
+   */
+  changeSpec(id: string, change: (spec: ChildSpec) => ChildSpec | null): Promise<ChildSpec | null>;
+  /** What is wanted of these runs; of those that have no such spec, nothing. */
+  specs(ids: string[]): Promise<Map<string, ChildSpec>>;
+  /** Calls back with child runs of this replica whose spec was changed (here at once, elsewhere within 2 s), maybe again. Returns a stop function. */
+  onSpecs(fn: (ids: string[]) => void): () => void;
+}
+
+/** What failed for good, with all that is needed to start it again. */
+export interface DeadLetter {
+  id: number;
+  kind: 'run';
+  /** Id of the run. */
+  subject: string;
+  namespace: string;
+  name: string;
+  workflow: string;
+  payload: { workflow: string; namespace: string; inputs: JsonObject; digest: string; execution: number };
+  error: StepError | null;
+  /** The execution that failed. */
+  execution: number;
+  landedAt: Instant;
+  /** Redriven: somebody started it again, and it has not ended well yet. Resolved: it has. */
+  state: 'Waiting' | 'Redriven' | 'Resolved' | 'Discarded';
+  redrives: number;
+  redrivenAt: Instant | null;
+  redrivenBy: string | null;
+  /** Id of the run it was redriven as. */
+  redrivenAs: string | null;
+  /** When it was resolved or discarded; by whom and why, when it was discarded. */
+  closedAt: Instant | null;
+  closedBy: string | null;
+  closedReason: string | null;
+}
+
+/** What failed for good. Landing and resolving happen in the commit that ends the run. */
+export interface DeadLetterHistory {
+  get(id: number): Promise<DeadLetter | null>;
+  ofRun(runId: string): Promise<DeadLetter | null>;
+  /** Newest first. */
+  list(
+    filter: { namespace?: string; workflow?: string; states?: DeadLetter['state'][] },
+    page: { limit: number; after?: string },
+  ): Promise<Page<DeadLetter>>;
+  /** How many wait, by namespace and workflow. */
+  waiting(): Promise<{ namespace: string; workflow: string; count: number }[]>;
+  /** Says that it was started again, as which run. False unless it waits or was redriven before. */
+  markRedriven(id: number, redriven: { by: string; as: string; at: Instant }): Promise<boolean>;
+  /** Puts it aside, for a reason, and tells it by an event. False unless it waits or was redriven. */
+  discard(id: number, discarded: { by: string; reason: string; at: Instant }): Promise<boolean>;
+}
+
+/** Who asks the cache: a unit of a run. */
+export type LookUp = Omit<Extract<RunAction, { type: 'LookUp' }>, 'type'> & { workflow: string };
+export type CacheFill = Omit<Extract<RunAction, { type: 'Fill' }>, 'type'>;
+
+/** Wait: another unit makes the entry. Listen by `onFill` before asking, and ask again then and every few seconds. */
+export type CacheAnswer =
+  | { type: 'hit'; outputs: JsonObject; artifacts: Record<string, ArtifactRef> }
+  | { type: 'fill' }
+  | { type: 'wait' };
+
+/** An entry, without what it holds. */
+export interface CacheEntry {
+  key: string;
+  parts: Record<string, string>;
+  filledAt: Instant;
+  expiresAt: Instant;
+  usedAt: Instant;
+  bytes: number;
+  imageId: string | null;
+}
+
+/** Results of steps, by what they were made of. */
+export interface StepCache {
+  /** An entry that is good now; or this unit is the one to make it (also when it asks again); or another unit is. */
+  lookUp(request: LookUp): Promise<CacheAnswer>;
+  /** Keeps a result, and tells those who wait for it. */
+  fill(entry: CacheFill): Promise<void>;
+  /** Calls back when something may have been filled (here at once, elsewhere within 2 s). Returns a stop function. */
+  onFill(fn: () => void): () => void;
+  /** The newest entries of a step, to compare what they were made of. */
+  entries(namespace: string, workflow: string, step: string, limit: number): Promise<CacheEntry[]>;
+  /**
+   * Removes what has expired or was not used for `maxAgeMs`, then what was used longest ago until the rest takes at most
+   * `maxBytes`. Returns how many entries were removed.
+   */
+  evict(limits: { maxBytes: number; maxAgeMs: number }): Promise<number>;
 }
 
 export interface PromotionHistory {
@@ -188,7 +329,7 @@ export interface EventHistory {
 
 export interface LogHistory extends LogSink {
   /** Stored output from `position` on, decoded as UTF-8, at most `limitBytes`. */
-  read(runId: string, step: string, attempt: number, position: number, limitBytes: number): Promise<LogLine[]>;
+  read(key: AttemptKey, position: number, limitBytes: number): Promise<LogLine[]>;
   /** Calls back when a log of this run may have grown. Returns a stop function. */
   onAppend(runId: string, fn: () => void): () => void;
 }
@@ -204,6 +345,8 @@ export interface Store {
   readonly versions: VersionHistory & FileStore;
   readonly refs: RefHistory;
   readonly events: EventHistory;
+  readonly cache: StepCache;
+  readonly deadLetters: DeadLetterHistory;
   readonly logs: LogHistory;
   /** True while this replica is the leader of the config kinds of its home (always, on PGlite). */
   isLeader(): boolean;

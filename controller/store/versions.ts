@@ -2,7 +2,7 @@ import { and, asc, desc, eq, getTableColumns, inArray, sql } from 'drizzle-orm';
 import type { FileStore } from '../seams/executor.ts';
 import type { Database } from './database.ts';
 import type { LeaderFence } from './leader-fence.ts';
-import { page, readCursor } from './page.ts';
+import { numericId, page, readCursor } from './page.ts';
 import { inPieces } from './pieces.ts';
 import { blobs, refContents, versionNames, versions } from './schema/versions.ts';
 import { storable } from './storable.ts';
@@ -56,7 +56,7 @@ export function createVersionHistory(
             eq(versionNames.home, home),
             filter.project === undefined ? undefined : eq(versionNames.project, filter.project),
             filter.workflow === undefined ? undefined : eq(versionNames.workflow, filter.workflow),
-            cursor ? sql`(${versionNames.at}, ${versionNames.id}) < (${cursor.at}, ${numeric(cursor.id)})` : undefined,
+            cursor ? sql`(${versionNames.at}, ${versionNames.id}) < (${cursor.at}, ${numericId(cursor)})` : undefined,
           ),
         )
         .orderBy(desc(versionNames.at), desc(versionNames.id))
@@ -108,9 +108,4 @@ export function createVersionHistory(
       );
     },
   };
-}
-
-/** A cursor's id where ids are numbers; anything else is past the end. */
-function numeric(id: string): number {
-  return /^\d{1,15}$/.test(id) ? Number(id) : 0;
 }

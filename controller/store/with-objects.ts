@@ -3,7 +3,7 @@ import type { Store } from './types.ts';
 
 /** A store whose desired state is kept elsewhere; its history, lease and leadership are as they were. */
 export function withObjects(store: Store, objects: ObjectStore): Store {
-  const { driver, runs, promotions, versions, refs, events, logs } = store;
+  const { driver, runs, promotions, versions, refs, events, cache, deadLetters, logs } = store;
   return {
     driver,
     // It changes when a lease is lost and another taken.
@@ -16,6 +16,8 @@ export function withObjects(store: Store, objects: ObjectStore): Store {
     versions,
     refs,
     events,
+    cache,
+    deadLetters,
     logs,
     isLeader: () => store.isLeader(),
     onLeadership: (fn) => store.onLeadership(fn),

@@ -1,6 +1,7 @@
 import { describe, expect, test } from 'vitest';
 import type { PromotionDecision } from '../../controller/core/promotion/types.ts';
 import type { RunRow } from '../../controller/core/run/types.ts';
+import { wholeStep } from '../../controller/core/run/types.ts';
 import type { Store } from '../../controller/store/types.ts';
 import { attemptRow, promotionRow, runRow, stepRow, transition } from '../fixtures/history.ts';
 
@@ -37,12 +38,13 @@ function decision(more: Partial<PromotionDecision> = {}) {
 }
 
 const failure = (type: string) => ({ type, message: 'm', retryable: false });
+const logKey = (runId: string) => ({ runId, step: 'a', item: wholeStep, attempt: 1 });
 const bytes = (text: string) => new TextEncoder().encode(text);
 
 /** What the history promises, on either driver. */
 export function describeHistory(driver: string, opened: () => Store): void {
   const read = async (runId: string, from = 0, limit = 1_000_000) =>
-    (await opened().logs.read(runId, 'a', 1, from, limit)).map((l) => [l.position, l.text]);
+    (await opened().logs.read(logKey(runId), from, limit)).map((l) => [l.position, l.text]);
 
   describe(`runs: ${driver}`, () => {
     test('a run is recorded once and read back exactly', async () => {
@@ -63,10 +65,10 @@ export function describeHistory(driver: string, opened: () => Store): void {
       const event = { type: 'Warning' as const, reason: 'RunFailed', message: 'inputs:\0', at: 5 };
       let heard = 0;
       const stop = opened().events.onAppend(() => heard++);
-      expect(await opened().runs.create(run, [event])).toBe(true);
+      expect(await opened().runs.create(run, { events: [event] })).toBe(true);
       expect(heard).toBeGreaterThan(0);
       stop();
-      expect(await opened().runs.create(run, [event])).toBe(false);
+      expect(await opened().runs.create(run, { events: [event] })).toBe(false);
       expect(await opened().events.list({ namespace: run.namespace, name: run.name }, { limit: 10 })).toEqual([
         expect.objectContaining({ kind: 'WorkflowRun', ...event, message: 'inputs:\ufffd' }),
       ]);
@@ -107,7 +109,7 @@ export function describeHistory(driver: string, opened: () => Store): void {
       expect(await opened().runs.get(run.id)).toEqual({ ...done, revision: 3 });
       expect(await opened().runs.steps(run.id)).toEqual([b, failed].toSorted((x, y) => (x.step < y.step ? -1 : 1)));
       expect(await opened().runs.attempts(run.id)).toEqual([attempt]);
-      expect(await opened().runs.attempts(run.id, 'b')).toEqual([]);
+      expect(await opened().runs.attempts(run.id, { step: 'b' })).toEqual([]);
     });
 
     test('load gives what hydrate needs: the run, its steps, its open attempts', async () => {
@@ -124,7 +126,7 @@ export function describeHistory(driver: string, opened: () => Store): void {
       expect(rows.get(one.id)?.run).toEqual(first.run);
       expect(rows.get(one.id)?.steps).toEqual(expect.arrayContaining(steps));
       expect(rows.get(one.id)?.attempts.toSorted((a, b) => (a.step < b.step ? -1 : 1))).toEqual([open, stopping]);
-      expect(rows.get(two.id)).toEqual({ run: two, steps: [], attempts: [] });
+      expect(rows.get(two.id)).toEqual({ run: two, spec: null, steps: [], attempts: [] });
       expect(await opened().runs.load([])).toEqual([]);
     });
 
@@ -144,8 +146,8 @@ export function describeHistory(driver: string, opened: () => Store): void {
       await opened().runs.commit(transition(over, forgotten), fences.get(over.id) ?? 0);
       const own = (await opened().runs.openAttempts()).filter(({ runId }) => [one.id, over.id].includes(runId));
       expect(own.toSorted((a, b) => (a.step < b.step ? -1 : 1))).toEqual([
-        { runId: one.id, step: 'a', attempt: 2 },
-        { runId: one.id, step: 'b', attempt: 1 },
+        { runId: one.id, step: 'a', item: -1, attempt: 2 },
+        { runId: one.id, step: 'b', item: -1, attempt: 1 },
       ]);
     });
 
@@ -636,7 +638,7 @@ export function describeHistory(driver: string, opened: () => Store): void {
     });
 
     test('a log is read line by line from any position', async () => {
-      const key = { runId: fresh('run'), step: 'a', attempt: 1 };
+      const key = logKey(fresh('run'));
       expect(await opened().logs.resumeAt(key)).toBe(0);
       expect(await read(key.runId)).toEqual([]);
       await opened().logs.append(key, 0, bytes('one\ntwo\nthr'));
@@ -656,11 +658,11 @@ export function describeHistory(driver: string, opened: () => Store): void {
         [4, 'one\n'],
         [6, 'tw'],
       ]);
-      expect(await opened().logs.read(key.runId, 'a', 2, 0, 100)).toEqual([]);
+      expect(await opened().logs.read({ ...key, attempt: 2 }, 0, 100)).toEqual([]);
     });
 
     test('what is written twice, in other pieces, is read once; the longer piece wins', async () => {
-      const key = { runId: fresh('run'), step: 'a', attempt: 1 };
+      const key = logKey(fresh('run'));
       await opened().logs.append(key, 0, bytes('hello wo'));
       await opened().logs.append(key, 0, bytes('hello'));
       await opened().logs.append(key, 5, bytes(' world\nand '));
@@ -673,7 +675,7 @@ export function describeHistory(driver: string, opened: () => Store): void {
     });
 
     test('a character cut by a chunk is read whole, and one that is not whole yet is waited for', async () => {
-      const key = { runId: fresh('run'), step: 'a', attempt: 1 };
+      const key = logKey(fresh('run'));
       const euro = bytes('€\n');
       await opened().logs.append(key, 0, Uint8Array.of(97, ...euro.subarray(0, 2)));
       expect(await read(key.runId)).toEqual([[1, 'a']]);
@@ -685,7 +687,7 @@ export function describeHistory(driver: string, opened: () => Store): void {
     });
 
     test('a gap does not stop a reader', async () => {
-      const key = { runId: fresh('run'), step: 'a', attempt: 1 };
+      const key = logKey(fresh('run'));
       await opened().logs.append(key, 0, Uint8Array.of(97, 0xe2));
       await opened().logs.append(key, 100, bytes('later\n'));
       expect(await read(key.runId)).toEqual([[2, 'a\ufffd']]);
@@ -693,12 +695,12 @@ export function describeHistory(driver: string, opened: () => Store): void {
     });
 
     test('a log is cut at 4 MiB, with one line that says so', async () => {
-      const key = { runId: fresh('run'), step: 'a', attempt: 1 };
+      const key = logKey(fresh('run'));
       const block = bytes(`${'x'.repeat(1_048_570)}\n`);
       for (let at = 0; at < 5 * 1_048_576; at += block.length) await opened().logs.append(key, at, block);
       let text = '';
       for (let at = 0; ; ) {
-        const pieces = await opened().logs.read(key.runId, 'a', 1, at, 256 * 1024);
+        const pieces = await opened().logs.read(key, at, 256 * 1024);
         if (pieces.length === 0) break;
         text += pieces.map((p) => p.text).join('');
         at = pieces.at(-1)?.position ?? at;
@@ -713,9 +715,9 @@ export function describeHistory(driver: string, opened: () => Store): void {
       const [mine, other] = [fresh('run'), fresh('run')];
       let heard = 0;
       const stop = opened().logs.onAppend(mine, () => heard++);
-      await opened().logs.append({ runId: other, step: 'a', attempt: 1 }, 0, bytes('x'));
+      await opened().logs.append(logKey(other), 0, bytes('x'));
       expect(heard).toBe(0);
-      await opened().logs.append({ runId: mine, step: 'a', attempt: 1 }, 0, bytes('x'));
+      await opened().logs.append(logKey(mine), 0, bytes('x'));
       expect(heard).toBe(1);
       stop();
     });

@@ -10,3 +10,6 @@ export const xid8 = customType<{ data: string; driverData: string }>({ dataType:
 export function instant(name: string) {
   return bigint(name, { mode: 'number' });
 }
+
+/** The item of what is no item of a forEach, as core/run/types.ts has it: of core, only types may be imported here. */
+export const wholeStep = -1;

@@ -1,6 +1,6 @@
 import { bigint, index, integer, pgTable, primaryKey, text } from 'drizzle-orm/pg-core';
 import type { EventRow } from '../types.ts';
-import { bytea, instant } from './columns.ts';
+import { bytea, instant, wholeStep } from './columns.ts';
 
 /** Ids are in the order of commit, because whoever inserts holds an advisory lock until its commit (see events.ts). */
 export const events = pgTable(
@@ -25,9 +25,10 @@ export const logChunks = pgTable(
   {
     runId: text('run_id').notNull(),
     step: text('step').notNull(),
+    item: integer('item').notNull().default(wholeStep),
     attempt: integer('attempt').notNull(),
     position: bigint('position', { mode: 'number' }).notNull(),
     bytes: bytea('bytes').notNull(),
   },
-  (t) => [primaryKey({ columns: [t.runId, t.step, t.attempt, t.position] })],
+  (t) => [primaryKey({ columns: [t.runId, t.step, t.item, t.attempt, t.position] })],
 );

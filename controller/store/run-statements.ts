@@ -1,0 +1,128 @@
+import type { AttemptRow, RunEvent, StepRow } from '../core/run/types.ts';
+import { eventLock } from './events.ts';
+import { storable } from './storable.ts';
+
+/** What travels beside a run's row, with the names of the columns. */
+export function rowElements(rows: { steps: StepRow[]; attempts: AttemptRow[]; events: RunEvent[] }) {
+  return {
+    steps: rows.steps.map((s) => ({
+      step: s.step,
+      item: s.item,
+      label: storable(s.label),
+      items: s.items,
+      phase: s.phase,
+      reason: storable(s.reason),
+      started_at: s.startedAt,
+      finished_at: s.finishedAt,
+      via: s.via,
+      attempts: s.attempts,
+      body_attempts: s.bodyAttempts,
+      infrastructure_failures: s.infrastructureFailures,
+      iteration: s.iteration,
+      until: s.until,
+      outputs: storable(s.outputs),
+      error: storable(s.error),
+      artifacts: storable(s.artifacts),
+      cache: storable(s.cache),
+    })),
+    attempts: rows.attempts.map((a) => ({
+      step: a.step,
+      item: a.item,
+      number: a.number,
+      via: a.via,
+      phase: a.phase,
+      stop_reason: a.stopReason,
+      started_at: a.startedAt,
+      finished_at: a.finishedAt,
+      error: storable(a.error),
+    })),
+    events: rows.events.map((e) => storable(e)),
+  };
+}
+
+/**
+ * A run whose row was written becomes a dead letter when it has failed for good, once an execution, and closes its own when
+ * it has ended well. `run` and `row` name the new values and the row that holds what never changes.
+ */
+export function deadLetterColumns(run: string, row: string): string {
+  return `
+    case when ${row}.depth = 0 and ${run}.finished_at is not null and ${run}.phase in ('Failed', 'TimedOut')
+      then jsonb_build_object('workflow', ${row}.workflow, 'namespace', ${row}.namespace, 'inputs', ${row}.inputs,
+        'digest', ${row}.digest, 'execution', ${row}.execution) end as payload,
+    ${row}.depth = 0 and ${run}.finished_at is not null and ${run}.phase in ('Succeeded', 'Degraded')
+      and (${row}.execution > 1 or ${row}.replay_of is not null) as resolves`;
+}
+
+/** The columns that `landings` writes, from a row of `live`. */
+const landings = `
+dead as (
+  insert into dead_letters as d (home, kind, subject, namespace, name, workflow, payload, error, execution, landed_at)
+  select home, 'run', id, namespace, name, payload ->> 'workflow', payload, error, execution, finished_at
+  from live where payload is not null
+  on conflict (kind, subject) do update set
+    payload = excluded.payload, error = excluded.error, execution = excluded.execution,
+    landed_at = excluded.landed_at, state = 'Waiting', closed_at = null, closed_by = null, closed_reason = null
+  where d.execution < excluded.execution
+), resolved as (
+  update dead_letters d set state = 'Resolved', closed_at = live.finished_at
+  from live
+  where live.resolves and d.kind = 'run' and d.subject = any(array[live.id, live.replay_of])
+    and (d.subject = live.id or d.redriven_as = live.id) and d.state in ('Waiting', 'Redriven')
+)`;
+
+/**
+ * The rest of a statement that has written rows of runs and names them `live`: id, home, namespace, name, finished_at,
+ * error, execution, replay_of, `deadLetterColumns`, and the JSON of what goes with them, so that nothing has to be joined.
+ * Parameter 2 says whether other replicas are told.
+ * Events come last: their lock makes ids ascend in the order of commits, and nobody waits for a run while holding it.
+ */
+export const writeRest = `
+step as (
+  insert into steps (run_id, step, item, label, items, phase, reason, started_at, finished_at, via, attempts, body_attempts,
+    infrastructure_failures, iteration, until, outputs, error, artifacts, cache)
+  select live.id, s.* from live cross join lateral json_to_recordset(live.steps) as s(
+    step text, item int, label text, items int, phase text, reason text, started_at bigint, finished_at bigint, via text,
+    attempts int, body_attempts int, infrastructure_failures int, iteration int, until bigint, outputs jsonb,
+    error jsonb, artifacts jsonb, cache jsonb)
+  on conflict (run_id, step, item) do update set
+    label = excluded.label, items = excluded.items, phase = excluded.phase, reason = excluded.reason, started_at = excluded.started_at,
+    finished_at = excluded.finished_at, via = excluded.via, attempts = excluded.attempts,
+    body_attempts = excluded.body_attempts, infrastructure_failures = excluded.infrastructure_failures,
+    iteration = excluded.iteration, until = excluded.until, outputs = excluded.outputs, error = excluded.error,
+    artifacts = excluded.artifacts, cache = excluded.cache
+), attempt as (
+  insert into attempts (run_id, step, item, number, via, phase, stop_reason, started_at, finished_at, error)
+  select live.id, a.* from live cross join lateral json_to_recordset(live.attempts) as a(
+    step text, item int, number int, via text, phase text, stop_reason text, started_at bigint, finished_at bigint,
+    error jsonb)
+  on conflict (run_id, step, item, number) do update set
+    via = excluded.via, phase = excluded.phase, stop_reason = excluded.stop_reason, started_at = excluded.started_at,
+    finished_at = excluded.finished_at, error = excluded.error
+), ${landings}, event as (
+  insert into events (home, kind, namespace, name, type, reason, message, at)
+  select live.home, 'WorkflowRun', live.namespace, live.name, e.*
+  from live
+  cross join lateral json_to_recordset(live.events) as e(type text, reason text, message text, at bigint)
+  cross join lateral (select pg_advisory_xact_lock(${eventLock} + 0 * e.at)) as turn
+)
+select id, case when $2::boolean then pg_notify('windlass', '') end as notified from live`;
+
+/** Nothing of a refused decision is kept. Open attempts are told to stop, so that a hydrated state stops what runs. */
+export const endUnstorable = `
+with live as (
+  update runs r set phase = 'Failed', outcome = 'Failed', error = $3::text::jsonb, finished_at = $4::bigint,
+    started_at = coalesce(started_at, $4::bigint), stands_since = null, revision = revision + 1
+  where id = $1::text and fence = $2::bigint and finished_at is null
+  returning id, home, namespace, name, finished_at, error, execution, replay_of, ${deadLetterColumns('r', 'r')}
+), step as (
+  update steps set phase = 'Cancelled', reason = 'RunStopping', finished_at = $4::bigint, until = null
+  from live where steps.run_id = live.id and steps.phase in ('Pending', 'Waiting', 'Running', 'Retrying')
+), attempt as (
+  update attempts set phase = 'Stopping', stop_reason = 'cancelled'
+  from live where attempts.run_id = live.id and attempts.phase = 'Starting'
+), ${landings}, event as (
+  insert into events (home, kind, namespace, name, type, reason, message, at)
+  select home, 'WorkflowRun', namespace, name, 'Warning', 'RunFailed', $3::text::json ->> 'message', $4::bigint
+  from live cross join lateral (select pg_advisory_xact_lock(${eventLock} + 0 * length(live.id))) as turn
+)
+select id from live`;

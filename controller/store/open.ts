@@ -11,6 +11,7 @@ import type { Replica } from './lease.ts';
 import { enterAlone, enterReplica } from './lease.ts';
 import { lockDataDirectory } from './lock-file.ts';
 import { createLeaderFence } from './leader-fence.ts';
+import { createLockTable } from './locks.ts';
 import { createLogHistory } from './logs.ts';
 import { createObjectWatches } from './object-watches.ts';
 import { createObjectStore } from './objects.ts';
@@ -111,6 +112,7 @@ async function assemble(
     events: createEventHistory(database, home, changes),
     cache: createStepCache(database, home, changes, clock),
     deadLetters: createDeadLetters(database, home, changes),
+    locks: createLockTable(database, home, changes),
     logs: createLogHistory(database, changes),
     isLeader: () => replica.leaderFence() > 0,
     onLeadership: replica.onLeadership,

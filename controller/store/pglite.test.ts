@@ -3,6 +3,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, beforeAll, expect, test } from 'vitest';
 import { describeObjectStore } from '../../test/conformance/objects.ts';
+import { describeLocks } from '../../test/conformance/locks.ts';
 import { describeHistory } from '../../test/conformance/store.ts';
 import { runRow, transition } from '../../test/fixtures/history.ts';
 import { startReplica } from '../../test/fixtures/replica-process.ts';
@@ -30,6 +31,7 @@ afterAll(async () => {
 
 describeObjectStore('PGlite', () => store.objects);
 describeHistory('PGlite', () => store);
+describeLocks('PGlite', () => store);
 
 test('a data directory in use is refused, with the process that has it', async () => {
   const refused = open('shared');

@@ -3,14 +3,16 @@ import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import type { WatchEvent } from '../seams/objects.ts';
 import { describeObjectStore } from '../../test/conformance/objects.ts';
 import { describeHomes } from '../../test/conformance/homes.ts';
+import { describeLocks } from '../../test/conformance/locks.ts';
 import { describeHistory } from '../../test/conformance/store.ts';
 import { runRow, stepRow, transition } from '../../test/fixtures/history.ts';
 import { startPostgres } from '../../test/fixtures/postgres.ts';
 import { startReplica } from '../../test/fixtures/replica-process.ts';
+import { decideAdmission } from '../core/admission/decide.ts';
 import { systemClock } from '../runtime/clock.ts';
 import { eventLock } from './events.ts';
 import { openStore } from './open.ts';
-import type { Store } from './types.ts';
+import type { LockAsk, Store } from './types.ts';
 
 const server = await startPostgres();
 const nothing = { promotions: [], activate: [], names: [], events: [] };
@@ -39,6 +41,7 @@ describe.runIf(server)(`PostgreSQL${skipped}`, () => {
 
   describeObjectStore('PostgreSQL', () => store.objects);
   describeHistory('PostgreSQL', () => store);
+  describeLocks('PostgreSQL', () => store);
   describeHomes('PostgreSQL', (home) => open(url, home));
 
   describe('replicas of one home', () => {
@@ -48,6 +51,35 @@ describe.runIf(server)(`PostgreSQL${skipped}`, () => {
       expect(stores.filter((s) => s.isLeader())).toHaveLength(1);
       await Promise.all(stores.map((s) => s.close()));
     }, 60_000);
+
+    test('what one decides about locks, the other is told of', async () => {
+      const [one, two] = await Promise.all([open(url, 'locks'), open(url, 'locks')]);
+      const [first, second] = [runRow('lock-first', { namespace: 'l' }), runRow('lock-second', { namespace: 'l' })];
+      await Promise.all([one.runs.create(first), one.runs.create(second)]);
+      const fences = new Map((await one.runs.claim(10)).map(({ id, fence }) => [id, fence]));
+      const request = { locks: [{ name: 'db', limit: 1 }], group: null, slot: false };
+      const ask = (runId: string, since: number): LockAsk => ({
+        runId,
+        holder: { step: null },
+        namespace: 'l',
+        priority: 0,
+        since,
+        request,
+      });
+      await one.locks.ask(ask(first.id, 1), null, decideAdmission);
+      await two.locks.ask(ask(second.id, 2), null, decideAdmission);
+      expect(await two.locks.answers([second.id])).toEqual([]);
+      const heard = Promise.withResolvers<void>();
+      const stop = two.locks.onElsewhere(
+        () => void two.locks.answers([second.id]).then(({ length }) => length === 1 && heard.resolve()),
+      );
+      const ended = { ...first, phase: 'Succeeded' as const, outcome: 'Succeeded' as const, finishedAt: 9 };
+      await one.runs.commit(transition(ended), fences.get(first.id) ?? 0);
+      await one.locks.letGo('l', null, decideAdmission);
+      await heard.promise;
+      stop();
+      await Promise.all([one.close(), two.close()]);
+    }, 30_000);
 
     test('each run is claimed by one, and given on when its owner leaves', async () => {
       const [one, two] = await Promise.all([open(url, 'give'), open(url, 'give')]);

@@ -7,10 +7,12 @@ import type {
   UpstreamFact,
 } from '../core/promotion/types.ts';
 import type { JsonObject } from '../../crds/json.ts';
+import type { AdmissionDecision, AdmissionFacts } from '../core/admission/types.ts';
 import type {
   ArtifactRef,
   AttemptKey,
   AttemptRow,
+  Holder,
   RunAction,
   RunEvent,
   RunObservation,
@@ -248,6 +250,37 @@ export interface StepCache {
   evict(limits: { maxBytes: number; maxAgeMs: number }): Promise<number>;
 }
 
+/** Who asks for locks: a run, or a unit of one. */
+export type LockAsk = Omit<Extract<RunAction, { type: 'Acquire' }>, 'type'>;
+
+/** What was decided about an ask. Superseded: its run is to be cancelled, as another takes its place. */
+export type LockAnswer =
+  | { type: 'Granted'; runId: string; holder: Holder }
+  | { type: 'Refused'; runId: string; holder: Holder; error: StepError }
+  | { type: 'Superseded'; runId: string; holder: Holder; reason: string };
+
+/** How admission is decided: by `decideAdmission`, which the store must not know. */
+export type DecideAdmission = (facts: AdmissionFacts) => AdmissionDecision;
+
+/**
+ * Who holds and who waits for locks, groups and slots. `slots`: most running steps of the namespace; null: any number.
+ * What was decided about whom goes to `onAnswers`; those of other replicas ask by `answers`.
+ */
+export interface LockTable {
+  /** Asks, and decides about its namespace. Asked again, the answer comes again. */
+  ask(ask: LockAsk, slots: number | null, decide: DecideAdmission): Promise<void>;
+  /** Decides anew, once something of this namespace has ended and that is recorded: what has ended holds nothing. */
+  letGo(namespace: string, slots: number | null, decide: DecideAdmission): Promise<void>;
+  /** What is decided about these runs and their units; waiting ones are left out. */
+  answers(runIds: string[]): Promise<LockAnswer[]>;
+  /** Calls back with what a decision of this process came to. Returns a stop function. */
+  onAnswers(fn: (answers: LockAnswer[]) => void): () => void;
+  /** Calls back when another replica may have decided something (within 2 s). Returns a stop function. */
+  onElsewhere(fn: () => void): () => void;
+  /** How many wait and hold in each namespace. */
+  counts(): Promise<{ namespace: string; waiting: number; holding: number }[]>;
+}
+
 export interface PromotionHistory {
   /** Everything one Environment decision changes, in one transaction fenced by the leader row. */
   commit(
@@ -347,6 +380,7 @@ export interface Store {
   readonly events: EventHistory;
   readonly cache: StepCache;
   readonly deadLetters: DeadLetterHistory;
+  readonly locks: LockTable;
   readonly logs: LogHistory;
   /** True while this replica is the leader of the config kinds of its home (always, on PGlite). */
   isLeader(): boolean;

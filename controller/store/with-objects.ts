@@ -3,7 +3,7 @@ import type { Store } from './types.ts';
 
 /** A store whose desired state is kept elsewhere; its history, lease and leadership are as they were. */
 export function withObjects(store: Store, objects: ObjectStore): Store {
-  const { driver, runs, promotions, versions, refs, events, cache, deadLetters, logs } = store;
+  const { driver, runs, promotions, versions, refs, events, cache, deadLetters, locks, logs } = store;
   return {
     driver,
     // It changes when a lease is lost and another taken.
@@ -18,6 +18,7 @@ export function withObjects(store: Store, objects: ObjectStore): Store {
     events,
     cache,
     deadLetters,
+    locks,
     logs,
     isLeader: () => store.isLeader(),
     onLeadership: (fn) => store.onLeadership(fn),

@@ -11,7 +11,7 @@ export function giveWay(
   { stuck, blockers }: Reduction,
   superseded: (claim: LockClaim) => boolean,
 ): { claim: LockClaim; error: StepError } | null {
-  const lastFirst = [...stuck].reverse();
+  const lastFirst = stuck.toReversed();
   for (const claim of [...lastFirst.filter(superseded), ...lastFirst]) {
     const circle = circleOf(claim, blockers);
     if (circle === null) continue;

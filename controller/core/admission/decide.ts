@@ -50,7 +50,7 @@ function supersede(holders: LockClaim[], waiters: LockClaim[], decision: Admissi
     const newestFirst = members
       .filter((m) => !held.has(m) && !told.has(m))
       .sort(byAge)
-      .reverse();
+      .toReversed();
     for (const taker of newestFirst) {
       if (taker.request.group?.policy !== 'CancelRunning' || gone.has(taker)) continue;
       for (const member of members) {

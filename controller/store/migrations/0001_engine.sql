@@ -50,6 +50,30 @@ CREATE TABLE "dead_letters" (
 	"closed_reason" text
 );
 --> statement-breakpoint
+CREATE TABLE "lock_claims" (
+	"run_id" text NOT NULL,
+	"step" text NOT NULL,
+	"item" integer DEFAULT -1 NOT NULL,
+	"home" text NOT NULL,
+	"namespace" text NOT NULL,
+	"state" text NOT NULL,
+	"label" text NOT NULL,
+	"ancestors" jsonb NOT NULL,
+	"priority" integer NOT NULL,
+	"since" bigint NOT NULL,
+	"request" jsonb NOT NULL,
+	"only_slot" boolean NOT NULL,
+	"superseded" text,
+	"error" jsonb,
+	CONSTRAINT "lock_claims_run_id_step_item_pk" PRIMARY KEY("run_id","step","item")
+);
+--> statement-breakpoint
+CREATE TABLE "lock_namespaces" (
+	"home" text NOT NULL,
+	"namespace" text NOT NULL,
+	CONSTRAINT "lock_namespaces_home_namespace_pk" PRIMARY KEY("home","namespace")
+);
+--> statement-breakpoint
 DROP INDEX "runs_created";--> statement-breakpoint
 ALTER TABLE "log_chunks" DROP CONSTRAINT "log_chunks_run_id_step_attempt_position_pk";--> statement-breakpoint
 ALTER TABLE "attempts" DROP CONSTRAINT "attempts_run_id_step_number_pk";--> statement-breakpoint
@@ -91,6 +115,7 @@ ALTER TABLE "steps" ADD CONSTRAINT "steps_run_id_step_item_pk" PRIMARY KEY("run_
 CREATE INDEX "step_cache_step" ON "step_cache" USING btree ("home","namespace","workflow","step");--> statement-breakpoint
 CREATE UNIQUE INDEX "dead_letters_subject" ON "dead_letters" USING btree ("kind","subject");--> statement-breakpoint
 CREATE INDEX "dead_letters_landed" ON "dead_letters" USING btree ("home","landed_at","id");--> statement-breakpoint
+CREATE INDEX "lock_claims_order" ON "lock_claims" USING btree ("home","namespace","only_slot","state","priority" desc,"since","run_id");--> statement-breakpoint
 CREATE INDEX "runs_parent" ON "runs" USING btree (("parent" ->> 'runId'),"created_at","id") WHERE depth > 0;--> statement-breakpoint
 CREATE INDEX "runs_spec_changed" ON "runs" USING btree ("owner","home") WHERE finished_at is null and spec_generation > 0;--> statement-breakpoint
 CREATE INDEX "runs_created" ON "runs" USING btree ("home","created_at","id") WHERE depth = 0;--> statement-breakpoint

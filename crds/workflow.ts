@@ -349,8 +349,16 @@ const podFields = {
   ),
 };
 
+const environmentKeys = '^[A-Za-z_][A-Za-z0-9_]{0,127}$';
+
 /** What a fallback or a compensation does: it has the env, secrets and Pod settings of its step. */
 const otherBody = {
+  env: Type.Optional(
+    MapOf(Text('The value; may contain ${{ }}.', 32768), {
+      description: "Environment of the script or container, before the step's own of the same name.",
+      keys: environmentKeys,
+    }),
+  ),
   run: Type.Optional(Type.String({ minLength: 1, maxLength: 65536, description: 'A shell script.' })),
   container: Type.Optional(Container),
   http: Type.Optional(Http),
@@ -390,13 +398,13 @@ export const Step = Strict({
   env: Type.Optional(
     MapOf(Text('The value; may contain ${{ }}.', 32768), {
       description: 'Environment of the script or container.',
-      keys: '^[A-Za-z_][A-Za-z0-9_]{0,127}$',
+      keys: environmentKeys,
     }),
   ),
   secrets: Type.Optional(
     MapOf(SecretKeyRef, {
       description: 'Environment of the script or container, from Secrets.',
-      keys: '^[A-Za-z_][A-Za-z0-9_]{0,127}$',
+      keys: environmentKeys,
       maxProperties: 50,
     }),
   ),
@@ -548,7 +556,8 @@ export const stepKinds = [
 ] as const;
 export type StepKind = (typeof stepKinds)[number];
 
-const otherKinds = ['run', 'container', 'http', 'template', 'workflow'] as const;
+/** What a fallback or a compensation may be. */
+export const otherKinds = ['run', 'container', 'http', 'template', 'workflow'] as const;
 
 function exactlyOne(path: string, name: string, fields: readonly string[]): KindDefinition['rules'][number] {
   return {
@@ -571,6 +580,8 @@ export const workflowKind: KindDefinition = {
     exactlyOne(`${path}.wait`, 'wait', ['for', 'until']),
     exactlyOne(`${path}.template`, 'template', ['file', 'text']),
     exactlyOne(`${path}.compensate`, 'compensate', otherKinds),
+    exactlyOne(`${path}.compensate.template`, 'template', ['file', 'text']),
+    exactlyOne(`${path}.fallback[].template`, 'template', ['file', 'text']),
     exactlyOne(`${path}.fallback[]`, 'a fallback', [...otherKinds, 'skip', 'fail']),
   ]),
   oneOf: ['spec.steps[].forEach', 'spec.finally[].forEach'].map((path) => ({

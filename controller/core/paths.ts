@@ -16,10 +16,15 @@ export function joinPath(folder: string, path: string): string {
   return folder === '' ? path : `${folder}/${path}`;
 }
 
-/** Why a path of `files` is refused, or null: it must stay below the workflow's own file. */
-export function refusePath(path: string): string | null {
-  if (path.startsWith('/') || /^[A-Za-z]:[\\/]/.test(path)) return 'must be relative to the workflow file';
-  if (path.split('/').includes('..')) return 'must not contain ..; files lie beside the workflow file or below it';
+const homes = {
+  workflow: { base: 'the workflow file', inside: 'files lie beside the workflow file or below it' },
+  step: { base: 'the working directory', inside: 'artifacts lie in the working directory' },
+} as const;
+
+/** Why a path is refused, or null: one of `files` stays below the workflow's own file, one of a step below its directory. */
+export function refusePath(path: string, home: keyof typeof homes = 'workflow'): string | null {
+  if (path.startsWith('/') || /^[A-Za-z]:[\\/]/.test(path)) return `must be relative to ${homes[home].base}`;
+  if (path.split('/').includes('..')) return `must not contain ..; ${homes[home].inside}`;
   if (path.includes('\\')) return 'must not contain a backslash; folders are separated by /';
   if (normalizePath(path) === '') return 'names no file';
   return null;

@@ -251,10 +251,19 @@ function findEntries(pattern: string, below: ReadonlyMap<string, TreeEntry>): Tr
 
 function templateFiles(spec: WorkflowSpec): { path: Path; file: string }[] {
   return (['steps', 'finally'] as const).flatMap((section) =>
-    (spec[section] ?? []).flatMap(({ template }, i) =>
-      template?.file === undefined ? [] : [{ path: ['spec', section, i, 'template', 'file'], file: template.file }],
-    ),
+    (spec[section] ?? []).flatMap((step, i) => {
+      const path = ['spec', section, i];
+      return [
+        ...templateFile(step, path),
+        ...(step.fallback ?? []).flatMap((one, j) => templateFile(one, [...path, 'fallback', j])),
+        ...templateFile(step.compensate ?? {}, [...path, 'compensate']),
+      ];
+    }),
   );
+}
+
+function templateFile({ template }: { template?: { file?: string } }, path: Path): { path: Path; file: string }[] {
+  return template?.file === undefined ? [] : [{ path: [...path, 'template', 'file'], file: template.file }];
 }
 
 /**

@@ -47,6 +47,11 @@ export function mapOf(fields: Record<string, CelType>, closed: boolean): CelType
   return { kind: 'map', fields, closed };
 }
 
+/** A list of at most `max` elements. */
+export function listOf(items: CelType, max: number): CelType {
+  return { kind: 'list', items, max: Math.min(max, maxListLength) };
+}
+
 export function isNumeric(type: CelType): boolean {
   return type.kind === 'int' || type.kind === 'double';
 }

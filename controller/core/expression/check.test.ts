@@ -126,7 +126,7 @@ describe('conditions that are wrong: one problem, with rule, place and advice', 
 
 describe('what may be said depends on the place', () => {
   test('error and attempt in retry.if', () => {
-    const here: Scope = { ...scope, extras: { error: true } };
+    const here: Scope = { ...scope, extras: { error: true, attempt: true } };
     expect(checkCondition('error.retryable && attempt < 3 && error.status != 404', here)).toEqual([]);
   });
 

@@ -1,10 +1,11 @@
+import type { JsonValue } from '../../../crds/json.ts';
 import { aKind } from './values.ts';
 import { inferType } from './infer.ts';
 import { maxCost } from './limits.ts';
 import { asMacro, children, countNodes, type Node, parseExpression } from './parse.ts';
 import type { Scope } from './scope.ts';
 import { splitTemplate } from './segments.ts';
-import type { CelType } from './celtype.ts';
+import { type CelType, dyn, join, listOf, mapOf } from './celtype.ts';
 
 /** One mistake in an expression. */
 export interface ExpressionProblem {
@@ -65,6 +66,45 @@ function checkSegments(text: string, scope: Scope, mustBeText: boolean): Express
       });
   }
   return inOrder(problems);
+}
+
+/**
+ * Checks a text that must be one `${{ }}` alone, which is for the caller to see: what `forEach` walks, or its ends.
+ * @param accepted kinds of value that it may yield
+ * @param wanted these kinds in a sentence
+ */
+export function checkOnly(
+  text: string,
+  scope: Scope,
+  { accepted, wanted }: { accepted: readonly CelType['kind'][]; wanted: string },
+): ExpressionProblem[] {
+  const split = splitTemplate(text);
+  const only = split.ok && split.segments.length === 1 ? split.segments[0] : undefined;
+  if (split.ok && (only === undefined || 'text' in only)) return [];
+  const problems = checkTemplate(text, scope);
+  const { kind } = typeOfText(text, scope);
+  if (problems.length > 0 || kind === 'dyn' || accepted.includes(kind)) return problems;
+  return [{ message: `it is ${aKind(kind)}, not ${wanted}`, offset: text.indexOf('${{') + 3, rule: 'expression-type' }];
+}
+
+/** The type of a JSON value whose strings may hold `${{ }}`; mistakes in them are for the checks. */
+export function typeOfValue(value: JsonValue | undefined, scope: Scope): CelType {
+  if (typeof value === 'string') return typeOfText(value, scope);
+  if (typeof value === 'number') return { kind: Number.isInteger(value) ? 'int' : 'double' };
+  if (typeof value === 'boolean') return { kind: 'bool' };
+  if (value === null || value === undefined) return dyn;
+  if (!Array.isArray(value)) {
+    return mapOf(Object.fromEntries(Object.entries(value).map(([key, one]) => [key, typeOfValue(one, scope)])), true);
+  }
+  const types = value.map((one) => typeOfValue(one, scope));
+  return listOf(types.length === 0 ? dyn : types.reduce(join), types.length);
+}
+
+function typeOfText(text: string, scope: Scope): CelType {
+  const split = splitTemplate(text);
+  const only = split.ok && split.segments.length === 1 ? split.segments[0] : undefined;
+  if (only === undefined || 'text' in only) return { kind: 'string' };
+  return checkExpression(only.source, 0, { ...scope, calls: false }, []) ?? dyn;
 }
 
 /** The type of the expression, or null when it does not parse. */

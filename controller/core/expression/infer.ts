@@ -7,6 +7,7 @@ import {
   asStepField,
   conditionCalls,
   contextNames,
+  errorMisuse,
   hidesContext,
   statusStep,
   stepMisuse,
@@ -115,14 +116,16 @@ function literalType(value: unknown): CelType | null {
 function contextType(name: string, node: Node, place: Place, inference: Inference): CelType {
   const type = place.variables.get(name) ?? variableType(place.scope, name);
   if (type !== undefined) return type;
-  const message =
-    name === 'steps'
-      ? stepsMisuse
-      : name === 'error' || name === 'attempt'
-        ? `${name} is known only in retry.if`
-        : `no variable named ${name}${suggest(name, [...place.variables.keys(), ...contextNames])}`;
-  inference.report('expression-reference', node.start, message);
+  inference.report('expression-reference', node.start, unknownVariable(name, place));
   return dyn;
+}
+
+function unknownVariable(name: string, { scope: { extras }, variables }: Place): string {
+  if (name === 'steps') return stepsMisuse;
+  if (name === 'error' || name === 'attempt') return errorMisuse[name];
+  if (extras.itemsOnly?.includes(name)) return `${name} is known only to the items, not in the step's if and forEach`;
+  const known = [...variables.keys(), ...Object.keys(extras.locals ?? {}), ...contextNames];
+  return `no variable named ${name}${suggest(name, known)}`;
 }
 
 function accessType(node: Node & { op: '.' | '.?' | '[]' | '[?]' }, place: Place, inference: Inference): CelType {
@@ -145,7 +148,7 @@ function accessType(node: Node & { op: '.' | '.?' | '[]' | '[?]' }, place: Place
   const selected = selectType(type, typeof key === 'string' ? key : null, keyType);
   if (typeof selected !== 'string') return optional ? { kind: 'optional', of: selected } : selected;
   if (container.op === 'id' && container.args === 'run' && (key === 'outcome' || key === 'error')) {
-    inference.report('expression-reference', node.pos, `run.${key} is known only in finally`);
+    inference.report('expression-reference', node.pos, `run.${key} is known only in finally and compensate`);
     return dyn;
   }
   if (type.kind === 'map' && keyType.kind === 'string') {
@@ -301,7 +304,8 @@ function conditionCallType(node: Node & { op: 'call' }, place: Place, inference:
 
 function macroType(macro: Macro, node: Node, place: Place, inference: Inference): CelType {
   const list = inferType(macro.receiver, place, inference);
-  if (contextNames.includes(macro.variable)) inference.report('expression-reference', node.start, hidesContext(macro));
+  const hides = contextNames.includes(macro.variable) || Object.hasOwn(place.scope.extras.locals ?? {}, macro.variable);
+  if (hides) inference.report('expression-reference', node.start, hidesContext(macro));
   if (list.kind !== 'list' && list.kind !== 'map' && list.kind !== 'dyn')
     inference.report(
       'expression-type',

@@ -1,17 +1,23 @@
 import type { JsonObject } from '../../../crds/json.ts';
-import { type CelType, dyn, fromSchema, mapOf } from './celtype.ts';
+import { type CelType, dyn, fromSchema, listOf, mapOf } from './celtype.ts';
 
 /** What the expressions at one place of a workflow may refer to. Schemas are JSON Schema. */
 export interface Scope {
   inputs: Record<string, JsonObject>;
-  /** Every step that may be read here and its outputs; null: any outputs. */
-  steps: Record<string, { outputs: Record<string, JsonObject> | null }>;
+  /** Every step that may be read here and its outputs; null: any outputs. `items`: a list of them, at most this long. */
+  steps: Record<string, { outputs: Record<string, JsonObject> | null; items?: number }>;
   /** Names of the environment's values. */
   environment: 'any' | string[];
   extras: {
-    /** `error` and `attempt` are known (in `retry.if`). */
+    /** `error` is known (in `retry.if` and fallbacks). */
     error?: boolean;
-    /** `run.outcome` and `run.error` are known (in `finally`). */
+    /** `attempt` is known (in `retry.if`). */
+    attempt?: boolean;
+    /** The loop variables of a forEach that are known here. */
+    locals?: Record<string, CelType>;
+    /** Those that are known to the items, but not here. */
+    itemsOnly?: readonly string[];
+    /** `run.outcome` and `run.error` are known (in `finally` and `compensate`). */
     run?: { outcome: boolean };
   };
   /** `always()`, `failure()` and `status('x')` may be called: only in a step's `if`. */
@@ -53,17 +59,20 @@ export function variableType(scope: Scope, name: string): CelType | undefined {
     case 'error':
       return scope.extras.error === true ? errorType : undefined;
     case 'attempt':
-      return scope.extras.error === true ? { kind: 'int' } : undefined;
-    default:
-      return undefined;
+      return scope.extras.attempt === true ? { kind: 'int' } : undefined;
+    default: {
+      const { locals } = scope.extras;
+      return locals !== undefined && Object.hasOwn(locals, name) ? locals[name] : undefined;
+    }
   }
 }
 
 /** The type of a step's outputs, or undefined when no such step may be read here. */
 export function outputsType(scope: Scope, step: string): CelType | undefined {
   if (!Object.hasOwn(scope.steps, step)) return undefined;
-  const outputs = scope.steps[step]?.outputs;
-  return outputs === null || outputs === undefined ? dyn : fieldsOf(outputs);
+  const { outputs = null, items } = scope.steps[step] ?? {};
+  const type = outputs === null ? dyn : fieldsOf(outputs);
+  return items === undefined ? type : listOf(type, items);
 }
 
 function fieldsOf(schemas: Record<string, JsonObject>): CelType {

@@ -15,7 +15,9 @@ import { lintWorkflow } from './workflow.ts';
 
 /** What is wrong in an object that fits its schema and shape: references, expressions, rules across fields. */
 export function lintObject(object: WrittenObject): Problem[] {
-  if (object.kind === 'Workflow') return lintWorkflow((object as WrittenObject<'Workflow'>).spec);
+  if (object.kind === 'Workflow') {
+    return lintWorkflow(object.metadata.name ?? null, (object as WrittenObject<'Workflow'>).spec);
+  }
   if (object.kind === 'Environment') {
     return lintEnvironment(object.metadata.name ?? '', (object as WrittenObject<'Environment'>).spec);
   }

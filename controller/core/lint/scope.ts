@@ -1,47 +1,95 @@
-import type { JsonObject } from '../../../crds/json.ts';
+import type { JsonObject, JsonValue } from '../../../crds/json.ts';
+import type { StepSpec } from '../../../crds/workflow.ts';
+import { type CelType, dyn, join, mapOf } from '../expression/celtype.ts';
+import { typeOfValue } from '../expression/check.ts';
+import { maxListLength } from '../expression/limits.ts';
 import type { Scope } from '../expression/scope.ts';
-import type { VisitedExpression, VisitedStep, VisitedWorkflow } from './visit.ts';
+import { loopVariables } from '../plan/flow.ts';
+import { fixedOutputs } from '../plan/step-outputs.ts';
+import type { VisitedStep, VisitedWorkflow } from './visit.ts';
+import type { VisitedExpression } from './visit-expressions.ts';
 
 /** What every expression of a workflow may refer to; made once, as it grows with the workflow. */
 export function scopeOf({ spec, steps }: VisitedWorkflow): Scope {
   return {
     inputs: schemas(spec.inputs),
-    steps: Object.fromEntries(steps.map((step) => [step.name, { outputs: outputsOf(step) }])),
+    steps: Object.fromEntries(
+      steps.map((step) => {
+        const outputs = outputsOf(step);
+        return [step.name, step.spec.forEach === undefined ? { outputs } : { outputs, items: maxListLength }];
+      }),
+    ),
     environment: 'any',
     extras: {},
     calls: false,
   };
 }
 
-/** The same at one place: conditions of steps may call `failure()`, `finally` knows the outcome, `retry.if` the error. */
+/**
+ * The same at one place: conditions of steps may call `failure()`, `finally` and compensations know the outcome, `retry.if`
+ * and fallbacks the error, items their loop variables; `until` and compensations read what their own step has done.
+ */
 export function scopeAt(scope: Scope, expression: VisitedExpression, step: VisitedStep | null): Scope {
-  return {
-    ...scope,
-    calls: expression.place === 'if',
-    ...(expression.place === 'defaults.retry.if' ? { steps: {} } : {}),
-    extras: {
-      error: expression.place.endsWith('retry.if'),
-      ...(step?.section === 'finally' ? { run: { outcome: true } } : {}),
-    },
+  const { place, part } = expression;
+  const extras: Scope['extras'] = {
+    error: place.endsWith('retry.if') || part === 'fallback',
+    attempt: place.endsWith('retry.if'),
   };
+  if (step?.section === 'finally' || part === 'compensate') extras.run = { outcome: true };
+  if (step?.spec.forEach) {
+    if (part === 'step') extras.itemsOnly = loopVariables(step.spec);
+    else extras.locals = loopTypes(step.spec, scope);
+  }
+  return { ...scope, calls: place === 'if', steps: stepsAt(scope, expression, step), extras };
 }
 
-function outputsOf({ spec, kind }: VisitedStep): Record<string, JsonObject> {
+function stepsAt(scope: Scope, { place, part }: VisitedExpression, step: VisitedStep | null): Scope['steps'] {
+  if (place === 'defaults.retry.if' || place === 'run') return {};
+  const own = step === null ? undefined : scope.steps[step.name];
+  if (step === null || own?.items === undefined || (place !== 'until' && part !== 'compensate')) return scope.steps;
+  // There it is the item that has been done.
+  return { ...scope.steps, [step.name]: { outputs: own.outputs } };
+}
+
+/** The types of the loop variables, as far as they are known. */
+function loopTypes(step: StepSpec, scope: Scope): Record<string, CelType> {
+  const [as = 'item'] = loopVariables(step);
+  return { [as]: itemType(step.forEach, scope), index: { kind: 'int' } };
+}
+
+function itemType(forEach: StepSpec['forEach'], scope: Scope): CelType {
+  if (forEach?.range) return { kind: 'int' };
+  if (forEach?.matrix) {
+    const lists = Object.entries(forEach.matrix).map(([name, list]) => [name, elementType(list as JsonValue, scope)]);
+    return mapOf(Object.fromEntries(lists) as Record<string, CelType>, true);
+  }
+  return elementType(forEach?.items as JsonValue, scope);
+}
+
+function elementType(written: JsonValue | undefined, scope: Scope): CelType {
+  const type = typeOfValue(written, scope);
+  if (type.kind === 'list') return type.items;
+  if (type.kind !== 'map') return dyn;
+  const values = Object.values(type.fields);
+  const value = type.closed && values.length > 0 ? values.reduce(join) : dyn;
+  return mapOf({ key: { kind: 'string' }, value }, true);
+}
+
+function outputsOf({ spec, kind }: VisitedStep): Record<string, JsonObject> | null {
   switch (kind) {
     case 'run':
+    case 'container':
       return schemas(spec.outputs);
+    case 'workflow':
+      // Those of another workflow, which is not here.
+      return null;
     case 'decide':
       return schemas(
         Object.fromEntries((spec.decide?.cases ?? []).flatMap((c) => Object.keys(c.then).map((k) => [k, {}]))),
       );
     case 'http':
-      return {
-        status: { type: 'integer' },
-        headers: { type: 'object', additionalProperties: { type: 'string' } },
-        body: {},
-      };
     case 'template':
-      return { text: { type: 'string' } };
+      return fixedOutputs[kind];
     case 'assert':
     case 'wait':
     case 'approval':

@@ -1,6 +1,6 @@
 import type { EnvironmentSpec } from '../../../crds/environment.ts';
 import type { Kind } from '../../../crds/kinds.ts';
-import { type StepSpec, stepKinds, type WorkflowSpec } from '../../../crds/workflow.ts';
+import { otherKinds, type StepSpec, stepKinds, type WorkflowSpec } from '../../../crds/workflow.ts';
 import { formatPath, type Path, type Problem } from './position.ts';
 
 /** What the CEL rules of a kind say (and JSON Schema cannot), on an object that fits its schema. */
@@ -36,11 +36,26 @@ function workflowShape(spec: WorkflowSpec): Problem[] {
 function stepShape(step: StepSpec, path: Path): Problem[] {
   const problems = exactlyOne(step, stepKinds, path, `step "${step.name}"`, 'step-kind');
   if (step.wait) problems.push(...exactlyOne(step.wait, ['for', 'until'], [...path, 'wait'], 'wait', 'wait-form'));
-  if (step.template) {
-    const at = [...path, 'template'];
-    problems.push(...exactlyOne(step.template, ['file', 'text'], at, 'template', 'template-form'));
+  problems.push(...templateShape(step, path));
+  if (step.forEach) {
+    const at = [...path, 'forEach'];
+    problems.push(...exactlyOne(step.forEach, ['items', 'range', 'matrix'], at, 'forEach', 'for-each-form'));
+  }
+  for (const [i, one] of (step.fallback ?? []).entries()) {
+    const at = [...path, 'fallback', i];
+    problems.push(...exactlyOne(one, [...otherKinds, 'skip', 'fail'], at, `fallback[${i}]`, 'fallback-form'));
+    problems.push(...templateShape(one, at));
+  }
+  if (step.compensate) {
+    const at = [...path, 'compensate'];
+    problems.push(...exactlyOne(step.compensate, otherKinds, at, 'compensate', 'compensate-form'));
+    problems.push(...templateShape(step.compensate, at));
   }
   return problems;
+}
+
+function templateShape({ template }: Pick<StepSpec, 'template'>, path: Path): Problem[] {
+  return template ? exactlyOne(template, ['file', 'text'], [...path, 'template'], 'template', 'template-form') : [];
 }
 
 function environmentShape(spec: EnvironmentSpec): Problem[] {

@@ -39,7 +39,7 @@ export function buildBody(written: StepSpec | OtherBodySpec, around: AroundBody)
   const text = (source: string): TextTemplate => compileText(source, locals);
   const value = (source: unknown): Template => compileTemplate(source as JsonValue, locals);
   const ofPod = () => ({
-    env: mapValues(step.env, text),
+    env: mapValues({ ...step.env, ...written.env }, text),
     secrets: mapValues(step.secrets, ({ name, key }) => ({ name, key })),
     outputs: outputSchemas(step),
   });

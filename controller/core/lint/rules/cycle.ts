@@ -1,3 +1,4 @@
+import { artifactSource } from '../../plan/flow.ts';
 import type { Finding, Rule, VisitedStep, VisitedWorkflow } from '../visit.ts';
 
 /** Steps that wait for each other never start. Names one circle for each group of steps that are in one. */
@@ -43,7 +44,11 @@ function findCircle(workflow: VisitedWorkflow, start: VisitedStep, done: Set<Vis
 /** Same section only: `finally` makes no edges to the steps before it, and the other way round is another rule's. */
 function needsOf({ byName }: VisitedWorkflow, step: VisitedStep): VisitedStep[] {
   const names = new Set(step.spec.needs ?? []);
-  for (const { steps, calls } of step.expressions) for (const name of [...steps, ...calls.status]) names.add(name);
+  for (const { steps, calls, part } of step.expressions) {
+    // A compensation comes after the end of all steps, and waits for none.
+    if (part !== 'compensate') for (const name of [...steps, ...calls.status]) names.add(name);
+  }
+  for (const source of Object.values(step.spec.artifacts?.in ?? {})) names.add(artifactSource(source).step);
   names.delete(step.name);
   return [...names].flatMap((name) => byName.get(name) ?? []).filter((need) => need.section === step.section);
 }

@@ -9,16 +9,21 @@ export const duration: Rule = {
   check({ spec, steps }) {
     const all: Written[] = [
       { path: ['spec', 'timeout'], text: spec.timeout },
+      { path: ['spec', 'queueTimeout'], text: spec.queueTimeout },
       { path: ['spec', 'defaults', 'timeout'], text: spec.defaults?.timeout },
       ...pauses(spec.defaults?.retry, ['spec', 'defaults', 'retry']),
     ];
-    for (const { path, spec: step } of steps) {
-      all.push({ path: [...path, 'timeout'], text: step.timeout });
+    for (const { path, spec: step, bodies } of steps) {
       all.push({ path: [...path, 'deadline'], text: step.deadline });
       all.push({ path: [...path, 'wait', 'for'], text: step.wait?.for });
       all.push({ path: [...path, 'approval', 'timeout'], text: step.approval?.timeout });
-      all.push({ path: [...path, 'http', 'requestTimeout'], text: step.http?.requestTimeout });
-      all.push(...pauses(step.retry, [...path, 'retry']));
+      all.push({ path: [...path, 'until', 'interval'], text: step.until?.interval, zero: true });
+      all.push({ path: [...path, 'cache', 'ttl'], text: step.cache?.ttl });
+      for (const { path: at, spec: body } of bodies) {
+        all.push({ path: [...at, 'timeout'], text: body.timeout });
+        all.push({ path: [...at, 'http', 'requestTimeout'], text: body.http?.requestTimeout });
+        all.push(...pauses(body.retry, [...at, 'retry']));
+      }
     }
     return all.flatMap(({ path, text, zero }) => {
       if (text === undefined) return [];

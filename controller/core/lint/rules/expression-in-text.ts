@@ -5,14 +5,16 @@ import type { Finding, Rule } from '../visit.ts';
 export const expressionInText: Rule = {
   name: 'expression-in-text',
   check: ({ steps }) =>
-    steps.flatMap(({ spec, path }) => [
-      ...find(spec.run, [...path, 'run'], 'a script; pass the value by `env` and write "$NAME"'),
-      ...find(
-        spec.template?.text,
-        [...path, 'template', 'text'],
-        'a template; pass the value by `vars` and write {{ name }}',
-      ),
-    ]),
+    steps.flatMap(({ bodies }) =>
+      bodies.flatMap(({ spec, path }) => [
+        ...find(spec.run, [...path, 'run'], 'a script; pass the value by `env` and write "$NAME"'),
+        ...find(
+          spec.template?.text,
+          [...path, 'template', 'text'],
+          'a template; pass the value by `vars` and write {{ name }}',
+        ),
+      ]),
+    ),
 };
 
 function find(text: string | undefined, path: Path, advice: string): Finding[] {

@@ -1,7 +1,8 @@
-import { checkCondition, checkTemplate, checkText, type ExpressionProblem } from '../../expression/check.ts';
+import { checkCondition, checkOnly, checkTemplate, checkText, type ExpressionProblem } from '../../expression/check.ts';
 import type { Scope } from '../../expression/scope.ts';
 import { scopeAt, scopeOf } from '../scope.ts';
-import { isCondition, type Rule, type VisitedExpression } from '../visit.ts';
+import type { Rule } from '../visit.ts';
+import { isCondition, type VisitedExpression } from '../visit-expressions.ts';
 
 /** Expressions that do not parse, refer to nothing, have the wrong type or cost too much. */
 export const expression: Rule = {
@@ -10,7 +11,7 @@ export const expression: Rule = {
     const whole = scopeOf(workflow);
     const all = [
       ...workflow.steps.flatMap((step) => step.expressions.map((e) => ({ e, step }))),
-      ...[...workflow.outputs, ...workflow.defaults].map((e) => ({ e, step: null })),
+      ...[...workflow.outputs, ...workflow.stepless].map((e) => ({ e, step: null })),
     ];
     return all.flatMap(({ e, step }) => {
       const scope = scopeAt(whole, e, step);
@@ -22,5 +23,18 @@ export const expression: Rule = {
 
 function checkAt({ place, source }: VisitedExpression, scope: Scope): ExpressionProblem[] {
   if (isCondition(place)) return checkCondition(source, scope);
-  return place === 'text' ? checkText(source, scope) : checkTemplate(source, scope);
+  switch (place) {
+    case 'text':
+    case 'run':
+      return checkText(source, scope);
+    case 'items':
+      return checkOnly(source, scope, { accepted: ['list', 'map'], wanted: 'a list or a map' });
+    case 'list':
+      return checkOnly(source, scope, { accepted: ['list'], wanted: 'a list' });
+    case 'number':
+      // A number of the schema may hold a whole one.
+      return checkOnly(source, scope, { accepted: ['int', 'double'], wanted: 'a whole number' });
+    default:
+      return checkTemplate(source, scope);
+  }
 }

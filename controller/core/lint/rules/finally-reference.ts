@@ -1,4 +1,5 @@
-import type { Finding, Rule, VisitedExpression, VisitedWorkflow } from '../visit.ts';
+import type { Finding, Rule, VisitedWorkflow } from '../visit.ts';
+import type { VisitedExpression } from '../visit-expressions.ts';
 
 /** `finally` begins when the steps have ended and the outcome is final: nothing before it can wait for it or read it. */
 export const finallyReference: Rule = {

@@ -4,9 +4,11 @@ import type { Rule } from '../visit.ts';
 export const httpUrl: Rule = {
   name: 'http-url',
   check: ({ steps }) =>
-    steps.flatMap(({ spec, path }) => {
-      const url = spec.http?.url;
-      if (url === undefined || url.startsWith('${{') || /^https?:\/\/./i.test(url)) return [];
-      return [{ path: [...path, 'http', 'url'], message: 'url must start with http:// or https://' }];
-    }),
+    steps.flatMap(({ bodies }) =>
+      bodies.flatMap(({ spec, path }) => {
+        const url = spec.http?.url;
+        if (url === undefined || url.startsWith('${{') || /^https?:\/\/./i.test(url)) return [];
+        return [{ path: [...path, 'http', 'url'], message: 'url must start with http:// or https://' }];
+      }),
+    ),
 };

@@ -9,6 +9,8 @@ export const needsSelf: Rule = {
         need === name ? [{ path: [...path, 'needs', i], message: `step "${name}" cannot need itself` }] : [],
       ),
       ...expressions
+        // Repeating and undoing come after it has run.
+        .filter((e) => e.place !== 'until' && e.part !== 'compensate')
         .filter((e) => e.steps.includes(name) || e.calls.status.includes(name))
         .map((e) => ({ path: e.path, message: `step "${name}" cannot read itself: it has not run yet` })),
     ]),

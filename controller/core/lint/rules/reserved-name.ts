@@ -11,6 +11,7 @@ export const reservedName: Rule = {
     ...steps.flatMap((step) => [
       ...(isReserved(step.name) ? [{ path: [...step.path, 'name'], message: reservedMessage(step.name) }] : []),
       ...keys(step.spec.outputs, [...step.path, 'outputs']),
+      ...keys(step.spec.forEach?.matrix, [...step.path, 'forEach', 'matrix']),
       ...(step.spec.decide?.cases ?? []).flatMap((one, i) =>
         keys(one.then, [...step.path, 'decide', 'cases', i, 'then']),
       ),

@@ -6,13 +6,15 @@ import type { Rule } from '../visit.ts';
 export const templateFile: Rule = {
   name: 'template-file',
   check: ({ spec, steps }) =>
-    steps.flatMap((step) => {
-      const file = step.spec.template?.file;
-      if (file === undefined) return [];
-      const path = [...step.path, 'template', 'file'];
-      const reason = refusePath(file);
-      if (reason !== null) return [{ path, message: `"${file}" ${reason}` }];
-      const named = (spec.files ?? []).some((pattern) => matchFiles(pattern)(normalizePath(file)));
-      return named ? [] : [{ path, message: `"${file}" is not named by spec.files` }];
-    }),
+    steps.flatMap(({ bodies }) =>
+      bodies.flatMap((body) => {
+        const file = body.spec.template?.file;
+        if (file === undefined) return [];
+        const path = [...body.path, 'template', 'file'];
+        const reason = refusePath(file);
+        if (reason !== null) return [{ path, message: `"${file}" ${reason}` }];
+        const named = (spec.files ?? []).some((pattern) => matchFiles(pattern)(normalizePath(file)));
+        return named ? [] : [{ path, message: `"${file}" is not named by spec.files` }];
+      }),
+    ),
 };

@@ -1,8 +1,9 @@
-import type { Finding, Rule, VisitedExpression, VisitedStep, VisitedWorkflow } from '../visit.ts';
+import type { Finding, Rule, VisitedStep, VisitedWorkflow } from '../visit.ts';
+import type { VisitedExpression } from '../visit-expressions.ts';
 
 /**
- * A step with an `if` may be Skipped, which meets the need of whoever reads its outputs: they are null then. Warns unless
- * the reader's own `if`, or the expression itself, looks at what became of the step.
+ * A step that may be Skipped, or may fail and be counted as met, has no outputs then: they are null. Warns whoever reads
+ * them unless the reader's own `if`, or the expression itself, looks at what became of the step.
  */
 export const unguardedReference: Rule = {
   name: 'unguarded-reference',
@@ -20,16 +21,27 @@ function findUnguarded(
   const ownIf = reader?.expressions.find((e) => e.place === 'if');
   return expression.steps.flatMap((name) => {
     const target = byName.get(name);
-    if (target?.spec.if === undefined || target === reader) return [];
+    if (target === undefined || target === reader) return [];
+    const why = whyNull(target, reader, ownIf?.source);
+    if (why === null) return [];
     const offset = expression.source.search(new RegExp(`\\bsteps\\.${name}\\.outputs\\b`));
     if (offset === -1 || looksAt(expression.source, name)) return [];
-    // The reader is skipped together with the step, or decides by it.
-    if (ownIf && ownIf !== expression) {
-      if (ownIf.steps.includes(name) || ownIf.calls.status.includes(name) || ownIf.source === target.spec.if) return [];
-    }
-    const message = `step "${name}" has an if and may be skipped: its outputs are null then; guard it, as in \`steps.${name}.phase == 'Succeeded' ? … : …\``;
+    // The reader decides by it.
+    if (ownIf && ownIf !== expression && (ownIf.steps.includes(name) || ownIf.calls.status.includes(name))) return [];
+    const message = `step "${name}" ${why}: its outputs are null then; guard it, as in \`steps.${name}.outputs != null ? … : …\``;
     return [{ path: expression.path, offset, severity: 'warning', message }];
   });
+}
+
+/** Why the outputs of a step may be null where it is read; null: they are there. */
+function whyNull({ spec }: VisitedStep, reader: VisitedStep | null, ownIf: string | undefined): string | null {
+  // With the same `if` the reader is skipped together with the step.
+  if (spec.if !== undefined && spec.if !== ownIf) return 'has an if and may be skipped';
+  if (spec.fallback?.some((one) => one.skip)) return 'may be skipped by its fallback';
+  if (spec.criticality === 'low') return 'has criticality low and may have failed';
+  // What needs such a step is skipped, but the outputs of the run are not.
+  if (spec.criticality === 'medium' && reader === null) return 'has criticality medium and may have failed';
+  return null;
 }
 
 /** The expression asks whether the step ran, or says what to do without its outputs. */

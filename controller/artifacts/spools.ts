@@ -10,7 +10,7 @@ const abandonedMs = 24 * 3_600_000;
 export class Spools {
   readonly #directory: string;
   readonly #clock: Pick<Clock, 'now'>;
-  #ready: Promise<void> | null = null;
+  #swept: Promise<void> | null = null;
 
   constructor(directory: string, clock: Pick<Clock, 'now'>) {
     this.#directory = directory;
@@ -19,11 +19,10 @@ export class Spools {
 
   /** Calls `use` with a path at which there is no file, and removes the file if it is still there afterwards. */
   async with<T>(use: (path: string) => Promise<T>): Promise<T> {
-    this.#ready ??= this.#prepare();
-    await this.#ready.catch((error: unknown) => {
-      this.#ready = null;
-      throw error;
-    });
+    // Each time: somebody may have cleared it away.
+    await mkdir(this.#directory, { recursive: true, mode: 0o700 });
+    this.#swept ??= this.#sweep();
+    await this.#swept;
     const path = join(this.#directory, randomUUID());
     try {
       return await use(path);
@@ -32,13 +31,13 @@ export class Spools {
     }
   }
 
-  /** Removes what controllers that were killed have left. */
-  async #prepare(): Promise<void> {
-    await mkdir(this.#directory, { recursive: true, mode: 0o700 });
-    for (const name of await readdir(this.#directory)) {
+  /** Removes what controllers that were killed have left; what cannot be looked at stays. */
+  async #sweep(): Promise<void> {
+    for (const name of await readdir(this.#directory).catch(() => [])) {
       const path = join(this.#directory, name);
       const found = await stat(path).catch(() => null);
-      if (found !== null && found.mtimeMs < this.#clock.now() - abandonedMs) await rm(path, { force: true });
+      if (found === null || found.mtimeMs > this.#clock.now() - abandonedMs) continue;
+      await rm(path, { force: true }).catch(() => {});
     }
   }
 }

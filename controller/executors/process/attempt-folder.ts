@@ -28,6 +28,13 @@ export async function attemptHashes(root: string): Promise<string[]> {
   return (names ?? []).filter((name) => /^[0-9a-f]{40}$/.test(name));
 }
 
+export interface PreparedArtifacts {
+  /** Name → path of what is kept when it succeeds. */
+  out: Readonly<Record<string, string>>;
+  /** Puts what it takes from other steps into a directory; null: nothing. What it throws goes on. */
+  bring: ((directory: string) => Promise<void>) | null;
+}
+
 /** What the folder says about whoever runs the attempt. */
 export type Launcher =
   | { is: 'none' }
@@ -76,12 +83,19 @@ export class AttemptFolder {
    * Puts what the step needs into place: its work directory with its own copies of the files, and what must not be
    * shown. The directory appears whole or not at all: a controller killed while copying leaves no half file to run.
    */
-  async prepare(files: { directory: string; paths: readonly string[] }, secrets: readonly string[]): Promise<void> {
+  async prepare(
+    files: { directory: string; paths: readonly string[] },
+    secrets: readonly string[],
+    artifacts: PreparedArtifacts,
+  ): Promise<void> {
     attempt('EEXIST', () => symlinkSync(files.directory, join(this.path, 'files')));
     if (secrets.length > 0) {
       await writeFile(join(this.path, 'masks'), JSON.stringify(secrets), { mode: 0o600 });
     }
-    if (files.paths.length === 0) {
+    if (Object.keys(artifacts.out).length > 0) {
+      await writeFile(join(this.path, 'artifacts'), JSON.stringify(artifacts.out), { mode: 0o600 });
+    }
+    if (files.paths.length === 0 && artifacts.bring === null) {
       attempt('EEXIST', () => mkdirSync(this.workDirectory));
       return;
     }
@@ -93,6 +107,7 @@ export class AttemptFolder {
       await copyFile(join(files.directory, path), to, constants.COPYFILE_FICLONE);
       await chmod(to, 0o755);
     }
+    await artifacts.bring?.(staged);
     await rename(staged, this.workDirectory).catch(async (error: unknown) => {
       if (codeOf(error) !== 'ENOTEMPTY' && codeOf(error) !== 'EEXIST') throw error;
       await rm(staged, { recursive: true, force: true });
@@ -114,6 +129,12 @@ export class AttemptFolder {
   /** The directory of its version's files, as `prepare` was given it; null when it was not. */
   filesDirectory(): string | null {
     return attempt('ENOENT', () => readlinkSync(join(this.path, 'files')));
+  }
+
+  /** What of it is kept when it succeeds, as `prepare` was told: name → path. */
+  artifacts(): Record<string, string> {
+    const text = attempt('ENOENT', () => readFileSync(join(this.path, 'artifacts'), 'utf8'));
+    return text === null ? {} : (JSON.parse(text) as Record<string, string>);
   }
 
   /** The secrets this attempt was started with: they may have been changed since. */

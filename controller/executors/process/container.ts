@@ -91,7 +91,8 @@ export async function removeContainer(engine: string, hash: string, env: Record<
 export function containerResult(result: AttemptResult): AttemptResult {
   if (result.outcome !== 'Failed' || result.error.exitCode !== engineFailed) return result;
   const { message } = result.error;
-  const missing = /pull|manifest|initializing source|pinging|not known|no such image|name unknown|unauthorized|denied/i.test(message);
+  const missing =
+    /pull|manifest|initializing source|pinging|not known|no such image|name unknown|unauthorized|denied/i.test(message);
   const type = missing ? 'imagePull' : 'infrastructure/engine';
   return { outcome: 'Failed', error: { type, message, retryable: true } };
 }

@@ -3,8 +3,10 @@ import type { AttemptKey, AttemptResult, ResolvedBody } from '../../core/run/typ
 import type { Instant } from '../../core/time.ts';
 import type { Clock } from '../../seams/clock.ts';
 import type { Executor, ExecutorSink, FileStore, SecretReader, StartAction, StopAction } from '../../seams/executor.ts';
+import type { ArtifactOptions } from '../artifacts/transfer.ts';
 import { pause } from '../pause.ts';
 import { readSecrets } from '../secrets.ts';
+import { ArtifactsMissing, artifactsFor, withArtifacts } from './artifacts.ts';
 import { AttemptFolder, attemptHash, attemptHashes, type Launcher } from './attempt-folder.ts';
 import {
   containerCommand,
@@ -36,6 +38,7 @@ export interface ProcessExecutorOptions {
   /** Directory of the attempts' folders, `<data>/attempts`. */
   root: string;
   files: FileStore;
+  artifacts: ArtifactOptions;
   secrets: SecretReader;
   sink: ExecutorSink;
   clock: Clock;
@@ -180,7 +183,13 @@ export class ProcessExecutor implements Executor {
     }
     const masks = Object.values(secrets.values);
     const files = await this.#files.ensure(action.digest);
-    await live.folder.prepare(files, masks);
+    try {
+      await live.folder.prepare(files, masks, artifactsFor(this.#options.artifacts, action.artifacts));
+    } catch (error) {
+      if (!(error instanceof ArtifactsMissing)) throw error;
+      if (fresh) await live.folder.remove();
+      return this.#report(live, { outcome: 'Failed', error: error.error });
+    }
     if (engine !== null) await live.folder.prepareContainer(engine);
     if (live.stopped) return this.#adopt(live);
     // The lease may have been given up meanwhile: whoever owns the run now starts it.
@@ -285,7 +294,9 @@ export class ProcessExecutor implements Executor {
       const lastLine = await tail.finish();
       if (live.interrupted || live.folder.wasStopped()) return this.#report(live, { outcome: 'Stopped' });
       const result = await readResult(live.folder, masks, lastLine, engine === null ? undefined : containerOutputBytes);
-      this.#report(live, engine === null ? result : containerResult(result), live.folder.endedAt());
+      const whole =
+        engine === null ? await withArtifacts(this.#options.artifacts, live.folder, result) : containerResult(result);
+      this.#report(live, whole, live.folder.endedAt());
     } finally {
       await tail.close();
     }

@@ -1,6 +1,7 @@
 import { and, eq, isNull, sql } from 'drizzle-orm';
 import type { Clock } from '../seams/clock.ts';
 import { createStepCache } from './cache.ts';
+import { createArtifactHistory } from './artifacts.ts';
 import { createChanges } from './changes.ts';
 import { createRunCommits } from './commit.ts';
 import type { Database } from './database.ts';
@@ -114,6 +115,7 @@ async function assemble(
     deadLetters: createDeadLetters(database, home, changes),
     locks: createLockTable(database, home, changes),
     logs: createLogHistory(database, changes),
+    artifacts: createArtifactHistory(database, home, clock),
     isLeader: () => replica.leaderFence() > 0,
     onLeadership: replica.onLeadership,
     async ping() {

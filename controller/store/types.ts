@@ -26,6 +26,7 @@ import type {
 } from '../core/run/types.ts';
 import type { Snapshot } from '../core/snapshot.ts';
 import type { Instant } from '../core/time.ts';
+import type { StoredArtifact } from '../seams/artifacts.ts';
 import type { FileStore, LogSink } from '../seams/executor.ts';
 import type { Lease } from '../seams/lease.ts';
 import type { ObjectStore } from '../seams/objects.ts';
@@ -367,6 +368,20 @@ export interface LogHistory extends LogSink {
   onAppend(runId: string, fn: () => void): () => void;
 }
 
+/** Which artifacts are kept, and for how long; the content itself is an ArtifactStore's. */
+export interface ArtifactHistory {
+  /** Notes content that is about to be kept or referred to: it stays for a day at least. Waits while it is being removed. */
+  note(artifacts: readonly StoredArtifact[]): Promise<void>;
+  /** True when a step of this run has kept, or was given by the cache, content of this digest. */
+  isOf(runId: string, digest: string): Promise<boolean>;
+  /**
+   * Finds what no run refers to that has not ended or ended less than `keptMs` ago, nor an entry of the cache, and lets
+   * `remove` remove it. Safe beside others who put, and who sweep.
+   * @returns how many were removed
+   */
+  sweep(options: { keptMs: number; remove(digests: string[]): Promise<void> }): Promise<number>;
+}
+
 /** History and desired state in one database, on either driver. Opened by store/open.ts. */
 export interface Store {
   readonly driver: 'pglite' | 'postgres';
@@ -382,6 +397,7 @@ export interface Store {
   readonly deadLetters: DeadLetterHistory;
   readonly locks: LockTable;
   readonly logs: LogHistory;
+  readonly artifacts: ArtifactHistory;
   /** True while this replica is the leader of the config kinds of its home (always, on PGlite). */
   isLeader(): boolean;
   /** Calls back when leadership was won or lost. Returns a stop function. */

@@ -3,7 +3,7 @@ import type { Store } from './types.ts';
 
 /** A store whose desired state is kept elsewhere; its history, lease and leadership are as they were. */
 export function withObjects(store: Store, objects: ObjectStore): Store {
-  const { driver, runs, promotions, versions, refs, events, cache, deadLetters, locks, logs } = store;
+  const { driver, runs, promotions, versions, refs, events, cache, deadLetters, locks, logs, artifacts } = store;
   return {
     driver,
     // It changes when a lease is lost and another taken.
@@ -20,6 +20,7 @@ export function withObjects(store: Store, objects: ObjectStore): Store {
     deadLetters,
     locks,
     logs,
+    artifacts,
     isLeader: () => store.isLeader(),
     onLeadership: (fn) => store.onLeadership(fn),
     ping: () => store.ping(),

@@ -101,7 +101,13 @@ export const steps = pgTable(
     artifacts: jsonb('artifacts').$type<Record<string, ArtifactRef>>().notNull().default({}),
     cache: jsonb('cache').$type<CacheKey>(),
   },
-  (t) => [primaryKey({ columns: [t.runId, t.step, t.item] })],
+  (t) => [
+    primaryKey({ columns: [t.runId, t.step, t.item] }),
+    // Who refers to an artifact. Steps without any are not in it, and no commit changes it before a step's end.
+    index('steps_artifacts')
+      .using('gin', sql`jsonb_path_query_array(${t.artifacts}, '$.*.digest')`)
+      .where(sql`artifacts <> '{}'::jsonb`),
+  ],
 );
 
 export const attempts = pgTable(

@@ -1,5 +1,5 @@
 import type { Context } from 'hono';
-import { isFinished } from '../controller/core/run/types.ts';
+import { type AttemptRow, isFinished, wholeStep } from '../controller/core/run/types.ts';
 import type { AppDependencies } from './dependencies.ts';
 import { RequestProblem } from './errors.ts';
 import type { KnownRun } from './runs.ts';
@@ -10,8 +10,21 @@ const pollMs = 500;
 /** Most output in one event. */
 const eventBytes = 64 * 1024;
 
-/** How far each step was sent: everything before this attempt, and of it what lies before `position`. */
+/** Of a step with more items than this, the output of an item is shown only when that item is asked for. */
+const mostItems = 100;
+
+/**
+ * How far each step (or item of one: `step-3`) was sent: everything before this attempt, and of it what lies before
+ * `position`.
+ */
 export type LogCursor = Map<string, { attempt: number; position: number }>;
+
+/** What is followed: one attempt, one item, one step, or (nothing is said) all of the run. */
+export interface LogSelection {
+  step?: string;
+  item?: number;
+  attempt?: number;
+}
 
 /** `step.attempt.position,…`, numbers in base 36: it travels as an event's id and must stay short. */
 export function formatCursor(cursor: LogCursor): string {
@@ -23,7 +36,8 @@ export function parseCursor(text: string | undefined): LogCursor {
   const cursor: LogCursor = new Map();
   if (text === undefined || text === '') return cursor;
   for (const part of text.split(',')) {
-    const [, step, attempt, position] = /^([a-z][a-z0-9_]{0,39})\.([0-9a-z]{1,8})\.([0-9a-z]{1,10})$/.exec(part) ?? [];
+    const [, step, attempt, position] =
+      /^([a-z][a-z0-9_]{0,39}(?:-\d{1,5})?)\.([0-9a-z]{1,8})\.([0-9a-z]{1,10})$/.exec(part) ?? [];
     if (step === undefined || attempt === undefined || position === undefined) {
       throw new RequestProblem('invalid-parameter', 'Last-Event-ID is no cursor of a log.');
     }
@@ -37,7 +51,7 @@ export function followLogs(
   c: Context,
   deps: AppDependencies,
   run: KnownRun,
-  only: { step?: string; attempt?: number },
+  only: LogSelection,
   cursor: LogCursor,
 ): Response {
   const id = run.row?.id ?? run.object?.metadata.uid ?? '';
@@ -63,19 +77,19 @@ async function phaseWhenOver(
   deps: AppDependencies,
   known: KnownRun,
   id: string,
-  only: { step?: string; attempt?: number },
+  only: LogSelection,
 ): Promise<string | null> {
   const run = await deps.store.runs.get(id);
   if (!run) return (await willNeverBegin(deps, known, id)) ? 'Cancelled' : null;
   if (isFinished(run.phase) && only.step === undefined) return run.phase;
   if (only.step === undefined) return null;
   if (only.attempt !== undefined) {
-    const attempt = (await deps.store.runs.attempts(id, only.step)).find((a) => a.number === only.attempt);
+    const attempt = (await attemptsOf(deps, id, only)).find((a) => a.number === only.attempt);
     if (attempt && attempt.finishedAt !== null) return attempt.phase;
     // Of a run that the store had to end, an attempt may stay open for ever.
     if (attempt) return isFinished(run.phase) ? run.phase : null;
   }
-  const step = (await deps.store.runs.steps(id)).find((s) => s.step === only.step);
+  const step = await deps.store.runs.step(id, only.step, only.item ?? wholeStep);
   if (step && step.finishedAt !== null) return step.phase;
   return isFinished(run.phase) ? run.phase : null;
 }
@@ -91,23 +105,48 @@ async function sendNews(
   deps: AppDependencies,
   stream: EventStream,
   id: string,
-  only: { step?: string; attempt?: number },
+  only: LogSelection,
   cursor: LogCursor,
 ): Promise<boolean> {
-  const attempts = (await deps.store.runs.attempts(id, only.step))
-    .filter((a) => only.attempt === undefined || a.number === only.attempt)
-    .toSorted((a, b) => a.startedAt - b.startedAt || a.number - b.number);
+  const attempts = (await attemptsOf(deps, id, only)).toSorted(
+    (a, b) => a.startedAt - b.startedAt || a.number - b.number,
+  );
   let sent = false;
-  for (const { step, number } of attempts) {
-    const at = cursor.get(step);
+  for (const { step, item, number } of attempts) {
+    const unit = item === wholeStep ? step : `${step}-${item}`;
+    const at = cursor.get(unit);
     if (at && at.attempt > number) continue;
     const position = at?.attempt === number ? at.position : 0;
-    const lines = await deps.store.logs.read(id, step, number, position, eventBytes);
+    const lines = await deps.store.logs.read({ runId: id, step, item, attempt: number }, position, eventBytes);
     const last = lines.at(-1);
     if (!last) continue;
-    cursor.set(step, { attempt: number, position: last.position });
-    await stream.send('log', formatCursor(cursor), { step, attempt: number, lines });
+    cursor.set(unit, { attempt: number, position: last.position });
+    await stream.send('log', formatCursor(cursor), { step, item, attempt: number, lines });
     sent = true;
   }
   return sent;
+}
+
+async function attemptsOf(deps: AppDependencies, id: string, only: LogSelection): Promise<AttemptRow[]> {
+  const { runs } = deps.store;
+  const { step, item, attempt } = only;
+  if (step !== undefined && item !== undefined) {
+    return matching(await runs.attempts(id, { step, items: [item] }), attempt);
+  }
+  const whole = await runs.attempts(id, step === undefined ? {} : { step });
+  // An attempt that is asked for without an item is one of the step itself.
+  if (attempt !== undefined) return matching(whole, attempt);
+  const counts = Map.groupBy(await runs.itemCounts(id), (count) => count.step);
+  const ofItems: AttemptRow[] = [];
+  for (const [name, phases] of counts) {
+    const total = phases.reduce((sum, { count }) => sum + count, 0);
+    if (total > mostItems || (step !== undefined && name !== step)) continue;
+    const items = (await runs.items(id, name, { limit: mostItems })).items.map((row) => row.item);
+    ofItems.push(...(await runs.attempts(id, { step: name, items })));
+  }
+  return [...whole, ...ofItems];
+}
+
+function matching(attempts: AttemptRow[], number: number | undefined): AttemptRow[] {
+  return number === undefined ? attempts : attempts.filter((attempt) => attempt.number === number);
 }

@@ -4,7 +4,15 @@ import type { RunRow } from '../controller/core/run/types.ts';
 import type { JsonObject } from '../crds/json.ts';
 import type { AppDependencies } from './dependencies.ts';
 import { notFound } from './errors.ts';
-import { pendingRun, type Run, type RunSummary, runSummary, type Step, stepResource } from './resources/run.ts';
+import {
+  type ItemPhases,
+  pendingRun,
+  type Run,
+  type RunSummary,
+  runSummary,
+  type Step,
+  stepResource,
+} from './resources/run.ts';
 
 /** A run as far as it is known: its object (null when deleted), its row (null until it is pinned), or both. */
 export type KnownRun =
@@ -30,13 +38,22 @@ export async function findRun(deps: AppDependencies, namespace: string, name: st
 export async function runSteps(deps: AppDependencies, row: RunRow | null): Promise<Step[]> {
   const snapshot = row ? await deps.store.versions.get(row.digest) : null;
   if (!row || !snapshot) return [];
-  const [rows, attempts] = [await deps.store.runs.steps(row.id), await deps.store.runs.attempts(row.id)];
+  const { runs } = deps.store;
+  const [rows, attempts, counts] = await Promise.all([
+    runs.steps(row.id),
+    runs.attempts(row.id),
+    runs.itemCounts(row.id),
+  ]);
+  const phases = new Map<string, ItemPhases>();
+  for (const { step, phase, count } of counts) phases.set(step, { ...phases.get(step), [phase]: count });
   const byStep = new Map(rows.map((r) => [r.step, r]));
   const attemptsOf = Map.groupBy(attempts, (a) => a.step);
   // a snapshot is stored only after its spec was checked
   const spec = snapshot.spec as WorkflowSpec;
   const resources = (steps: WorkflowSpec['steps'], section: 'main' | 'finally') =>
-    steps.map((step) => stepResource(step, section, byStep.get(step.name), attemptsOf.get(step.name) ?? []));
+    steps.map((step) =>
+      stepResource(step, section, byStep.get(step.name), attemptsOf.get(step.name) ?? [], phases.get(step.name) ?? {}),
+    );
   return [...resources(spec.steps, 'main'), ...resources(spec.finally ?? [], 'finally')];
 }
 
@@ -55,7 +72,7 @@ export async function runResource(deps: AppDependencies, run: KnownRun): Promise
     outputs: row?.outputs ?? null,
     approvals: object?.spec.approvals ?? [],
     conditions: object?.status?.conditions ?? [],
-    deleted: object === null,
+    deleted: object === null && row.parent === null,
     steps: await runSteps(deps, row),
   };
 }

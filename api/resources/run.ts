@@ -21,8 +21,10 @@ export const runPhases = [
   'Pending',
   'Queued',
   'Running',
+  'Compensating',
   'Finalizing',
   'Succeeded',
+  'Degraded',
   'Failed',
   'Cancelled',
   'TimedOut',
@@ -37,6 +39,18 @@ const summary = {
   digest: Nullable(Type.String(), 'Content digest of the version that runs; null until it is pinned.'),
   version: Nullable(Type.String(), 'A name of that version: tag or commit.'),
   environment: Nullable(Type.String(), 'The environment whose version runs.'),
+  execution: Type.Integer({ description: 'How often it was begun: 1, and one more for each retry.' }),
+  priority: Type.Integer({ description: 'Of runs that wait for the same, the higher goes first.' }),
+  parent: Nullable(
+    Type.Object({
+      runId: Type.String(),
+      step: Type.String(),
+      item: Type.Integer({ description: 'The item of its forEach; -1: the step has none.' }),
+      attempt: Type.Integer(),
+    }),
+    'The step that started it as a child run; null: somebody did.',
+  ),
+  replayOf: Nullable(Type.String(), 'Id of the recorded run that it replays.'),
   phase: OneOf(runPhases, 'Pending: not yet taken up by the controller, or its workflow is not there yet.'),
   desired: Type.Union([Type.Literal('Running'), Type.Literal('Paused'), Type.Literal('Cancelled')]),
   reason: Nullable(Type.String(), 'Why it was paused or cancelled.'),
@@ -53,6 +67,7 @@ export type RunSummary = Static<typeof RunSummary>;
 const Attempt = Type.Object(
   {
     number: Type.Integer({ description: '1 for the first.' }),
+    via: Type.String({ description: 'main, fallback[0], … or compensate.' }),
     phase: Type.String({ description: 'Starting, Stopping, Succeeded, Failed, TimedOut or Cancelled.' }),
     startedAt: TimeString('When it was begun.'),
     finishedAt: NullableTime('When it ended.'),
@@ -62,21 +77,58 @@ const Attempt = Type.Object(
   { ref: 'Attempt' },
 );
 
+/** A step, or one item of its forEach. */
+const unit = {
+  phase: Type.String({
+    description:
+      'Pending, Waiting, Running, Retrying, Succeeded, Cached, Skipped, Failed, TimedOut, Cancelled or Compensated.',
+  }),
+  reason: Nullable(Type.String(), 'A word for the phase: NeedNotMet, ConditionFalse, WaitingForApproval, ….'),
+  startedAt: NullableTime('When it began.'),
+  finishedAt: NullableTime('When it ended.'),
+  durationMs: Nullable(Type.Number(), 'Null until it has ended.'),
+  until: NullableTime('When the present wait or pause ends.'),
+  via: Type.String({ description: 'What it does now, or did last: main, fallback[0], … or compensate.' }),
+  iteration: Type.Integer({ description: 'Of `until`, from 1; 0 without.' }),
+  outputs: Nullable(AnyObject('By name.'), 'What it yielded; of a forEach its items have them.'),
+  error: Nullable(ErrorResource, 'Why it did not succeed.'),
+  artifacts: Type.Record(
+    Type.String(),
+    Type.Object({
+      digest: Type.String({ description: 'sha256: and hex of what is kept.' }),
+      bytes: Type.Integer(),
+      folder: Type.Boolean({ description: 'True for an archive of a folder.' }),
+    }),
+    { description: 'What it has kept, by name.' },
+  ),
+  attempts: Type.Array(Attempt),
+};
+
+export const Item = Type.Object(
+  {
+    item: Type.Integer({ description: 'Its place, from 0.' }),
+    label: Nullable(Type.String(), 'Its key, or its value when that is short.'),
+    ...unit,
+  },
+  { ref: 'Item' },
+);
+export type Item = Static<typeof Item>;
+
 export const Step = Type.Object(
   {
     name: Type.String(),
     kind: Type.String({ description: `One of ${stepKinds.join(', ')}.` }),
     section: Type.Union([Type.Literal('main'), Type.Literal('finally')]),
-    phase: Type.String({
-      description: 'Pending, Waiting, Running, Retrying, Succeeded, Skipped, Failed, TimedOut or Cancelled.',
-    }),
-    reason: Nullable(Type.String(), 'A word for the phase: NeedNotMet, ConditionFalse, WaitingForApproval, ….'),
-    startedAt: NullableTime('When it began.'),
-    finishedAt: NullableTime('When it ended.'),
-    durationMs: Nullable(Type.Number(), 'Null until it has ended.'),
-    until: NullableTime('When the present wait or pause ends.'),
-    outputs: Nullable(AnyObject('By name.'), 'What it yielded.'),
-    error: Nullable(ErrorResource, 'Why it did not succeed.'),
+    ...unit,
+    items: Nullable(
+      Type.Object({
+        total: Nullable(Type.Integer(), 'How many there are; null until it has begun.'),
+        phases: Type.Record(Type.String(), Type.Integer(), {
+          description: 'How many items are in which phase; those that have not begun are in none.',
+        }),
+      }),
+      'Of a forEach.',
+    ),
     approval: Nullable(
       Type.Object({
         groups: Nullable(Type.Array(Type.String()), 'Approvers must be in one of these; null: anyone.'),
@@ -84,7 +136,6 @@ export const Step = Type.Object(
       }),
       'For approval steps: what it asks for.',
     ),
-    attempts: Type.Array(Attempt),
   },
   { ref: 'Step' },
 );
@@ -124,6 +175,9 @@ export const NewRun = only(
         description: 'Prefix of a generated name. Default: the workflow and a dash.',
       }),
     ),
+    priority: Type.Optional(
+      Type.Integer({ minimum: -1000, maximum: 1000, description: 'The higher goes first. Default 0.' }),
+    ),
     labels: Type.Optional(Type.Record(Type.String(), Type.String({ maxLength: 63 }), { maxProperties: 100 })),
   },
   { ref: 'NewRun' },
@@ -139,6 +193,15 @@ export function runSummary(row: RunRow): RunSummary {
     digest: row.digest,
     version: row.version,
     environment: row.environment,
+    execution: row.execution,
+    priority: row.priority,
+    parent: row.parent && {
+      runId: row.parent.runId,
+      step: row.parent.step,
+      item: row.parent.item,
+      attempt: row.parent.attempt,
+    },
+    replayOf: row.replayOf,
     phase: row.phase,
     desired: row.desired,
     reason: row.reason,
@@ -161,6 +224,10 @@ export function pendingRun(object: WorkflowRun): RunSummary {
     digest: null,
     version: null,
     environment: null,
+    execution: 1,
+    priority: object.spec.priority ?? 0,
+    parent: null,
+    replayOf: object.spec.replay?.run ?? null,
     phase: finishedAt === null ? 'Pending' : 'Cancelled',
     desired: object.spec.desired ?? 'Running',
     reason: object.spec.reason ?? null,
@@ -172,31 +239,50 @@ export function pendingRun(object: WorkflowRun): RunSummary {
   };
 }
 
+/** How many items of a step are in which phase. */
+export type ItemPhases = Record<string, number>;
+
 /** One step of the version, with its row (none while it is Pending) and its attempts. */
 export function stepResource(
   spec: StepSpec,
   section: 'main' | 'finally',
   row: StepRow | undefined,
   attempts: AttemptRow[],
+  phases: ItemPhases,
 ): Step {
   const kind: StepKind | undefined = stepKinds.find((k) => spec[k] !== undefined);
   return {
     name: spec.name,
     kind: kind ?? '',
     section,
+    ...unitResource(row, attempts),
+    items: spec.forEach ? { total: row?.items ?? null, phases } : null,
+    approval: spec.approval ? { groups: spec.approval.groups ?? null, count: spec.approval.count ?? 1 } : null,
+  };
+}
+
+export function itemResource(row: StepRow, attempts: AttemptRow[]): Item {
+  return { item: row.item, label: row.label, ...unitResource(row, attempts) };
+}
+
+function unitResource(row: StepRow | undefined, attempts: AttemptRow[]) {
+  return {
     phase: row?.phase ?? 'Pending',
     reason: row?.reason ?? null,
     startedAt: isoOrNull(row?.startedAt ?? null),
     finishedAt: isoOrNull(row?.finishedAt ?? null),
     durationMs: duration(row?.startedAt ?? null, row?.finishedAt ?? null),
     until: isoOrNull(row?.until ?? null),
+    via: row?.via ?? 'main',
+    iteration: row?.iteration ?? 0,
     outputs: row?.outputs ?? null,
     error: row?.error ?? null,
-    approval: spec.approval ? { groups: spec.approval.groups ?? null, count: spec.approval.count ?? 1 } : null,
+    artifacts: row?.artifacts ?? {},
     attempts: attempts
       .toSorted((a, b) => a.number - b.number)
       .map((a) => ({
         number: a.number,
+        via: a.via,
         phase: a.phase,
         startedAt: iso(a.startedAt),
         finishedAt: isoOrNull(a.finishedAt),

@@ -47,6 +47,7 @@ export const ErrorResource = Type.Object(
     retryable: Type.Boolean(),
     exitCode: Type.Optional(Type.Integer()),
     status: Type.Optional(Type.Integer()),
+    unreachable: Type.Optional(Type.Boolean()),
     retryAfterMs: Type.Optional(Type.Number()),
   },
   { ref: 'Error' },

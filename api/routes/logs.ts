@@ -1,6 +1,6 @@
 import type { Hono } from 'hono';
 import { type Static, Type } from 'typebox';
-import { isFinished } from '../../controller/core/run/types.ts';
+import { isFinished, wholeStep } from '../../controller/core/run/types.ts';
 import { demand } from '../access.ts';
 import type { AppDependencies } from '../dependencies.ts';
 import { notFound, RequestProblem } from '../errors.ts';
@@ -10,6 +10,10 @@ import { addRoute, only } from '../route.ts';
 import { type KnownRun, findRun, runSteps } from '../runs.ts';
 import { wantsEvents } from '../sse.ts';
 import { stepParams } from './runs.ts';
+
+const itemQuery = Type.Optional(
+  Type.Integer({ minimum: 0, maximum: 9999, description: 'Of a forEach: the place of the item, from 0.' }),
+);
 
 /** Most output in one answer. */
 const pageBytes = 256 * 1024;
@@ -25,6 +29,7 @@ const LogLine = Type.Object(
 const LogPage = Type.Object(
   {
     step: Type.String(),
+    item: Type.Integer({ description: 'The item of its forEach; -1: the step itself.' }),
     attempt: Type.Integer(),
     lines: Type.Array(LogLine),
     next: Type.Integer({ description: 'The position to go on from.' }),
@@ -35,7 +40,7 @@ const LogPage = Type.Object(
 export type LogPage = Static<typeof LogPage>;
 
 const stream =
-  'Events named `log`: id = an opaque cursor, data = {step, attempt, lines: [{position, text}]}; then one named `end`: ' +
+  'Events named `log`: id = an opaque cursor, data = {step, item, attempt, lines: [{position, text}]}; then one named `end`: ' +
   'data = {phase}. Sent as the output grows; Last-Event-ID resumes.';
 
 /** Output of steps. */
@@ -53,7 +58,8 @@ export function logRoutes(app: Hono, deps: AppDependencies): void {
         'grows, until the attempt (the step) has ended and all was sent.',
       params: stepParams,
       query: only({
-        attempt: Type.Optional(Type.Integer({ minimum: 1, maximum: 10_000, description: 'Default: the last one.' })),
+        item: itemQuery,
+        attempt: Type.Optional(Type.Integer({ minimum: 1, maximum: 1_000_000, description: 'Default: the last one.' })),
         position: Type.Integer({
           minimum: 0,
           maximum: Number.MAX_SAFE_INTEGER,
@@ -64,7 +70,7 @@ export function logRoutes(app: Hono, deps: AppDependencies): void {
       response: { status: 200, description: 'A page of output, or a stream.', schema: LogPage, stream },
       problems: ['not-found'],
     },
-    async ({ params, query: { attempt, position } }, c) => {
+    async ({ params, query: { item, attempt, position } }, c) => {
       await demand(c, 'get', 'WorkflowRun', params.namespace, params.name);
       const run = await findRun(deps, params.namespace, params.name);
       await demandStep(deps, run, params.name, params.step);
@@ -74,11 +80,18 @@ export function logRoutes(app: Hono, deps: AppDependencies): void {
           if (attempt === undefined) {
             throw new RequestProblem('invalid-parameter', 'A position belongs to an attempt: say which.');
           }
-          if (cursor.size === 0) cursor.set(params.step, { attempt, position });
+          const unit = item === undefined ? params.step : `${params.step}-${item}`;
+          if (cursor.size === 0) cursor.set(unit, { attempt, position });
         }
-        return followLogs(c, deps, run, { step: params.step, ...(attempt === undefined ? {} : { attempt }) }, cursor);
+        const only = {
+          step: params.step,
+          ...(item === undefined ? {} : { item }),
+          ...(attempt === undefined ? {} : { attempt }),
+        };
+        return followLogs(c, deps, run, only, cursor);
       }
-      const attempts = run.row ? await deps.store.runs.attempts(run.row.id, params.step) : [];
+      const of = { step: params.step, ...(item === undefined ? {} : { items: [item] }) };
+      const attempts = run.row ? await deps.store.runs.attempts(run.row.id, of) : [];
       const number = attempt ?? Math.max(1, ...attempts.map((a) => a.number));
       const row = attempts.find((a) => a.number === number);
       if (attempt !== undefined && !row) {
@@ -87,10 +100,13 @@ export function logRoutes(app: Hono, deps: AppDependencies): void {
           attempts.map((a) => String(a.number)),
         );
       }
-      const lines = run.row ? await deps.store.logs.read(run.row.id, params.step, number, position, pageBytes) : [];
+      const key = { runId: run.row?.id ?? '', step: params.step, item: item ?? wholeStep, attempt: number };
+      const lines = run.row ? await deps.store.logs.read(key, position, pageBytes) : [];
       const next = lines.at(-1)?.position ?? position;
       const over = (row && row.finishedAt !== null) || (run.row !== null && isFinished(run.row.phase));
-      const page: LogPage = { step: params.step, attempt: number, lines, next, ended: over && lines.length === 0 };
+      const { step } = params;
+      const ended = over && lines.length === 0;
+      const page: LogPage = { step, item: item ?? wholeStep, attempt: number, lines, next, ended };
       return c.json(page);
     },
   );
@@ -104,7 +120,8 @@ export function logRoutes(app: Hono, deps: AppDependencies): void {
       tag: 'logs',
       summary: 'Follows the output of all steps of a run',
       description:
-        'Server-sent events, whatever Accept says. Within a step attempts come in order; steps are interleaved.',
+        'Server-sent events, whatever Accept says. Within a step attempts come in order; steps are interleaved. ' +
+        'Items of a step with more than 100 are left out; ask for each by `item`.',
       params: namespacedParams,
       response: { status: 200, description: 'A stream.', stream },
       problems: ['not-found'],

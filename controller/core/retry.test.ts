@@ -3,13 +3,13 @@ import { expect, test } from 'vitest';
 import { hashShare, retryPauseMs } from './retry.ts';
 
 const policy = { initialMs: 1000, factor: 2, maxMs: 60_000, jitter: 0 };
-const key = (attempt: number) => ({ runId: 'r', step: 's', attempt });
+const key = { runId: 'r', step: 's', item: -1, attempt: 1 };
 
 test('pauses grow by the factor, up to the longest', () => {
-  expect([1, 2, 3, 6, 7, 500].map((n) => retryPauseMs(policy, key(n)))).toEqual([
+  expect([1, 2, 3, 6, 7, 500].map((n) => retryPauseMs(policy, key, n))).toEqual([
     1000, 2000, 4000, 32_000, 60_000, 60_000,
   ]);
-  expect(retryPauseMs({ ...policy, initialMs: 0, factor: 100 }, key(500))).toBe(0);
+  expect(retryPauseMs({ ...policy, initialMs: 0, factor: 100 }, key, 500)).toBe(0);
 });
 
 test.each([
@@ -19,7 +19,7 @@ test.each([
   [Number.NaN, 1000],
   [Number.POSITIVE_INFINITY, 86_400_000],
 ])('asked to pause %d ms: %d', (asked, expected) => {
-  expect(retryPauseMs(policy, key(1), asked)).toBe(expected);
+  expect(retryPauseMs(policy, key, 1, asked)).toBe(expected);
 });
 
 test('jitter takes away its share at most, and the same for the same attempt', () => {
@@ -29,12 +29,12 @@ test('jitter takes away its share at most, and the same for the same attempt', (
       fc.integer({ min: 1, max: 20 }),
       fc.double({ min: 0, max: 1, noNaN: true }),
       (runId, attempt, jitter) => {
-        const at = { runId, step: 's', attempt };
-        const full = retryPauseMs(policy, at);
-        const pause = retryPauseMs({ ...policy, jitter }, at);
+        const at = { runId, step: 's', item: -1, attempt };
+        const full = retryPauseMs(policy, at, attempt);
+        const pause = retryPauseMs({ ...policy, jitter }, at, attempt);
         expect(pause).toBeLessThanOrEqual(full);
         expect(pause).toBeGreaterThanOrEqual(Math.floor(full * (1 - jitter)));
-        expect(retryPauseMs({ ...policy, jitter }, at)).toBe(pause);
+        expect(retryPauseMs({ ...policy, jitter }, at, attempt)).toBe(pause);
       },
     ),
   );

@@ -27,19 +27,21 @@ export function hasRetryLeft(
 }
 
 /**
- * How long to pause after the failed attempt `key.attempt`, in ms: exponential, at most `maxMs`, and less than that by
- * a share of up to `jitter` that is fixed for the key, so that replaying a run decides the same instants. A longer pause
- * that the other side asked for is honoured.
+ * How long to pause after a failed attempt, in ms: exponential, at most `maxMs`, and less than that by a share of up to
+ * `jitter` that is fixed for the key, so that replaying a run decides the same instants. A longer pause that the other
+ * side asked for is honoured.
+ * @param attempts begun of the body, the failed one included: the pauses of another body begin anew
  */
 export function retryPauseMs(
   policy: Pick<RetryPolicy, 'initialMs' | 'factor' | 'maxMs' | 'jitter'>,
-  key: { runId: string; step: string; attempt: number },
+  key: { runId: string; step: string; item: number; attempt: number },
+  attempts: number,
   retryAfterMs = 0,
 ): number {
   // 0 × ∞ is no number: a pause of nothing stays nothing, however many attempts there were.
-  const grown = policy.initialMs === 0 ? 0 : policy.initialMs * policy.factor ** (key.attempt - 1);
+  const grown = policy.initialMs === 0 ? 0 : policy.initialMs * policy.factor ** (attempts - 1);
   const full = Math.min(grown, policy.maxMs);
-  const pause = full * (1 - policy.jitter * hashShare(`${key.runId}/${key.step}/${key.attempt}`));
+  const pause = full * (1 - policy.jitter * hashShare(`${key.runId}/${key.step}/${key.item}/${key.attempt}`));
   const asked = Number.isNaN(retryAfterMs) ? 0 : Math.min(retryAfterMs, longestAskedPauseMs);
   return Math.max(0, Math.round(Math.max(pause, asked)));
 }

@@ -1,22 +1,30 @@
-import type { PlanStep, StepBody, StepIndex } from '../plan/types.ts';
-import { type Draft, endStep, moveStep } from './draft.ts';
+import type { StepBody } from '../plan/types.ts';
 import { formatDuration } from '../duration.ts';
+import { type Draft, moveUnit } from './draft.ts';
+import { failUnit, iterationOf, succeedUnit } from './settle-unit.ts';
 import type { RunState } from './state.ts';
 import { storableError } from './storable.ts';
 import type { StepApprovalEntry } from './types.ts';
+import { isEarlier, reasons, type Unit } from './units.ts';
 
 type ApprovalBody = Extract<StepBody, { kind: 'approval' }>;
 
 /** Begins to wait for approval; entries that the spec has already count at once. */
-export function beginApproval(draft: Draft, step: PlanStep, body: ApprovalBody): void {
-  const until = body.timeoutMs === null ? null : draft.now + body.timeoutMs;
-  moveStep(draft, step.index, { phase: 'Waiting', reason: 'WaitingForApproval', startedAt: draft.now, until });
-  judgeApproval(draft, step.index);
+export function beginApproval(draft: Draft, unit: Unit, body: ApprovalBody): void {
+  const { now } = draft;
+  moveUnit(draft, unit, {
+    phase: 'Waiting',
+    reason: reasons.approval,
+    startedAt: unit.row?.startedAt ?? now,
+    until: body.timeoutMs === null ? null : now + body.timeoutMs,
+    iteration: iterationOf(unit),
+  });
+  judgeApproval(draft, unit);
 }
 
-/** Takes the spec's approvals as they are now, and looks at the waiting steps that they name. */
+/** Takes the spec's approvals as they are now, and looks at what waits for them. One entry counts for all items of a step. */
 export function observeApprovals(draft: Draft, entries: StepApprovalEntry[]): void {
-  const { state, plan } = draft;
+  const { state } = draft;
   const byStep = new Map<string, StepApprovalEntry[]>();
   for (const entry of entries) {
     const list = byStep.get(entry.step);
@@ -24,31 +32,32 @@ export function observeApprovals(draft: Draft, entries: StepApprovalEntry[]): vo
     else byStep.set(entry.step, [entry]);
   }
   state.approvals = byStep;
-  for (const name of byStep.keys()) {
-    const index = plan.byName.get(name);
-    if (index !== undefined && state.awaitingApproval.has(index)) judgeApproval(draft, index);
+  if (byStep.size === 0) return;
+  for (const unit of Array.from(state.awaitingApproval).sort((a, b) => (isEarlier(a, b) ? -1 : 1))) {
+    if (byStep.has(unit.step.name)) judgeApproval(draft, unit);
   }
 }
 
-/** Without enough approvals in time the step is TimedOut. */
-export function endApprovalByTimeout(draft: Draft, index: StepIndex): void {
-  const body = draft.plan.steps[index]?.body as ApprovalBody;
+/** Without enough approvals in time the unit is TimedOut. */
+export function endApprovalByTimeout(draft: Draft, unit: Unit): void {
+  const body = unit.step.main.body as ApprovalBody;
   const message = `not approved within ${formatDuration(body.timeoutMs ?? 0)}`;
-  endStep(draft, index, { phase: 'TimedOut', error: { type: 'timeout', message, retryable: false } });
+  failUnit(draft, unit, { phase: 'TimedOut', error: { type: 'timeout', message, retryable: false } });
 }
 
-function judgeApproval(draft: Draft, index: StepIndex): void {
-  const step = draft.plan.steps[index] as PlanStep;
-  const body = step.body as ApprovalBody;
-  const counted = countedEntries(draft.state, step.name, body);
+function judgeApproval(draft: Draft, unit: Unit): void {
+  // Stopped meanwhile, by a critical step in the same observation.
+  if (!draft.state.awaitingApproval.has(unit)) return;
+  const body = unit.step.main.body as ApprovalBody;
+  const counted = countedEntries(draft.state, unit.step.name, body);
   const rejected = counted.find((entry) => entry.decision === 'Reject');
   if (rejected) {
     const why = rejected.comment === null ? '' : `: ${rejected.comment}`;
     const error = storableError({ type: 'approval', message: `rejected by ${rejected.user}${why}`, retryable: false });
-    return endStep(draft, index, { phase: 'Failed', error });
+    return failUnit(draft, unit, { phase: 'Failed', error });
   }
   if (new Set(counted.map((entry) => entry.user)).size < body.count) return;
-  endStep(draft, index, { phase: 'Succeeded', outputs: {} });
+  succeedUnit(draft, unit, { outputs: {} });
 }
 
 function countedEntries(state: RunState, step: string, body: ApprovalBody): StepApprovalEntry[] {

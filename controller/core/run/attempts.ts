@@ -1,123 +1,180 @@
-import type { ExpressionContext } from '../expression/types.ts';
-import type { PlanStep, StepIndex } from '../plan/types.ts';
-import { hasRetryLeft, isInfrastructure, retryPauseMs } from '../retry.ts';
-import { type Draft, emit, endStep, moveStep } from './draft.ts';
 import { formatDuration } from '../duration.ts';
-import { outputsSize, readOutputs } from './outputs.ts';
-import { type AttemptBody, evaluated, resolveBody } from './resolve.ts';
-import { hasEnded, stepAt } from './state.ts';
+import { hasRetryLeft, isInfrastructure, retryPauseMs } from '../retry.ts';
+import { inArtifacts, startAction, stopAction } from './attempt-actions.ts';
+import { circuitOf } from './circuits.ts';
+import { contextOf, seeingOwn } from './contexts.ts';
+import { type Draft, emitFor, endUnit, moveUnit, takeTurn } from './draft.ts';
+import { readOutputs } from './outputs.ts';
+import { type AttemptBody, evaluated, maxChildDepth, resolveBody } from './resolve.ts';
+import { cancelUnit, failUnit, isStopping, iterationOf, succeedUnit } from './settle-unit.ts';
+import { findUnit, hold, isFull, stepOf } from './state.ts';
 import { storableError } from './storable.ts';
-import { graceMs } from './timers.ts';
-import type { AttemptResult, AttemptRow, RunObservation, StepError, StepRow } from './types.ts';
+import { isCompensationOver } from './timers.ts';
+import type { AttemptResult, AttemptRow, ResolvedBody, RunObservation, StepError, StepRow } from './types.ts';
+import { wholeStep } from './types.ts';
+import { bodyOf, hasEnded, phaseOf, reasons, takesSlot, type Unit, unitName } from './units.ts';
 
-/** Begins the next attempt of a step; a body that cannot be evaluated fails the step without one. */
-export function startAttempt(draft: Draft, index: StepIndex, body: AttemptBody): void {
+/**
+ * Begins the next attempt of a unit. It waits when the run's parallelism is used up or the circuit of its host is open; a
+ * body that cannot be evaluated has failed without one.
+ */
+export function startAttempt(draft: Draft, unit: Unit): void {
   const { state, plan, now } = draft;
-  const step = stepAt(state, index);
-  const name = plan.steps[index]?.name ?? '';
-  const resolved = evaluated(() => resolveBody(body, state.context));
-  if (!resolved.ok) return endStep(draft, index, { phase: 'Failed', error: resolved.error });
-  const number = (step.row?.attempts ?? 0) + 1;
-  step.live = {
+  const { step, item, row } = unit;
+  const via = row?.via ?? 'main';
+  const compensates = via === 'compensate';
+  const body = bodyOf(step, via).body as AttemptBody;
+  if (!compensates && takesSlot(body.kind) && isFull(plan, state)) return hold(state, unit);
+  const resolved = resolve(draft, unit, body);
+  if (!resolved.ok) return failUnit(draft, unit, { phase: 'Failed', error: resolved.error });
+  const open = circuitOf(state, resolved.value, now);
+  if (open !== null) return waitForCircuit(draft, unit, open);
+  const number = (row?.attempts ?? 0) + 1;
+  const live: AttemptRow = {
     runId: state.run.id,
-    step: name,
+    step: step.name,
+    item,
     number,
+    via,
     phase: 'Starting',
     stopReason: null,
     startedAt: now,
     finishedAt: null,
     error: null,
   };
-  draft.attempts.add(step.live);
-  moveStep(draft, index, {
-    phase: 'Running',
-    reason: null,
-    startedAt: step.row?.startedAt ?? now,
-    attempts: number,
-    until: null,
-    error: null,
+  unit.live = live;
+  if (takesSlot(body.kind)) state.slots++;
+  draft.attempts.add(live);
+  const begun = { attempts: number, bodyAttempts: (row?.bodyAttempts ?? 0) + 1, until: null, error: null };
+  if (compensates) {
+    moveUnit(draft, unit, { ...begun, phase: phaseOf(unit), reason: reasons.compensating });
+  } else {
+    const startedAt = row?.startedAt ?? now;
+    moveUnit(draft, unit, { ...begun, phase: 'Running', reason: null, startedAt, iteration: iterationOf(unit) });
+  }
+  draft.actions.push(startAction(draft, unit, live, resolved.value));
+}
+
+function resolve(draft: Draft, unit: Unit, body: AttemptBody): { ok: true; value: ResolvedBody } | Refused {
+  const { state } = draft;
+  if (body.kind === 'workflow' && state.run.depth >= maxChildDepth) {
+    const message = `child runs may be nested ${maxChildDepth} deep at most`;
+    return { ok: false, error: { type: 'child', message, retryable: false } };
+  }
+  const own = unit.row?.via === 'compensate' ? unit.row.outputs : null;
+  const value = evaluated(() => {
+    const context = contextOf(state, unit);
+    if (own === null) return resolveBody(body, context, state.run);
+    return seeingOwn(state, unit, own, () => resolveBody(body, context, state.run));
   });
-  draft.actions.push(startAction(draft, step.live, resolved.value));
+  if (!value.ok) return value;
+  const artifacts = inArtifacts(draft, unit);
+  return artifacts.ok ? value : artifacts;
+}
+
+interface Refused {
+  ok: false;
+  error: StepError;
+}
+
+function waitForCircuit(draft: Draft, unit: Unit, until: number): void {
+  const { row } = unit;
+  if (row?.via === 'compensate') return moveUnit(draft, unit, { phase: row.phase, reason: row.reason, until });
+  if (row?.reason === reasons.circuit && row.until === until) return;
+  const startedAt = row?.startedAt ?? draft.now;
+  moveUnit(draft, unit, { phase: 'Waiting', reason: reasons.circuit, startedAt, until });
 }
 
 /** Tells an attempt to end; it is over only when the executor says so. */
-export function stopAttempt(draft: Draft, index: StepIndex, reason: 'cancelled' | 'timeout'): void {
-  const { live } = stepAt(draft.state, index);
+export function stopAttempt(draft: Draft, unit: Unit, reason: 'cancelled' | 'timeout'): void {
+  const { live } = unit;
   if (live?.phase !== 'Starting') return;
   live.phase = 'Stopping';
   live.stopReason = reason;
   draft.attempts.add(live);
-  pushStop(draft, index, live);
+  draft.actions.push(stopAction(unit, live));
 }
 
 /** Says the Start or Stop of an attempt again that was live when the run was hydrated: the first may never have got out. */
-export function confirmAttempt(draft: Draft, index: StepIndex): void {
-  const { state, plan } = draft;
-  const { live } = stepAt(state, index);
-  const body = plan.steps[index]?.body as AttemptBody;
+export function confirmAttempt(draft: Draft, unit: Unit): void {
+  const { live, step } = unit;
   // Stopping since this very decision: said already.
   if (live === null || draft.attempts.has(live)) return;
-  if (live.phase === 'Stopping') return pushStop(draft, index, live);
-  const resolved = evaluated(() => resolveBody(body, state.context));
-  if (resolved.ok) draft.actions.push(startAction(draft, live, resolved.value));
-  else endAttempt(draft, index, live, draft.now, { outcome: 'Failed', error: resolved.error });
+  if (live.phase === 'Stopping') {
+    draft.actions.push(stopAction(unit, live));
+    return;
+  }
+  const resolved = resolve(draft, unit, bodyOf(step, live.via).body as AttemptBody);
+  if (resolved.ok) draft.actions.push(startAction(draft, unit, live, resolved.value));
+  else endAttempt(draft, unit, live, draft.now, { outcome: 'Failed', error: resolved.error });
 }
 
 /** Takes in how an attempt ended. One that is unknown, old or over changes nothing. */
 export function observeAttemptEnded(draft: Draft, seen: Extract<RunObservation, { type: 'AttemptEnded' }>): void {
-  const index = draft.plan.byName.get(seen.step);
-  if (index === undefined) return;
-  const { live } = stepAt(draft.state, index);
-  if (live === null || live.number !== seen.attempt) return;
-  endAttempt(draft, index, live, seen.at, seen.result);
+  const unit = findUnit(draft.plan, draft.state, seen.step, seen.item);
+  const live = unit?.live ?? null;
+  if (unit === undefined || live === null || live.number !== seen.attempt) return;
+  endAttempt(draft, unit, live, seen.at, seen.result);
 }
 
-function endAttempt(draft: Draft, index: StepIndex, live: AttemptRow, seenAt: number, result: AttemptResult): void {
-  const { state, plan, now } = draft;
-  const step = stepAt(state, index);
-  const planned = plan.steps[index] as PlanStep;
-  const row = step.row as StepRow;
+function endAttempt(draft: Draft, unit: Unit, live: AttemptRow, seenAt: number, result: AttemptResult): void {
+  const { state, now } = draft;
+  const row = unit.row as StepRow;
   // Another machine's clock: never before the beginning nor in the future.
   const at = Math.max(live.startedAt, Math.min(seenAt, now));
-  step.live = null;
+  const deadline = deadlineOf(draft, unit);
+  unit.live = null;
+  if (takesSlot(bodyOf(unit.step, live.via).body.kind)) state.slots--;
   live.finishedAt = at;
   draft.attempts.add(live);
-  const verdict = judge(live, row, planned, at, result, state.outputBytes);
+  const verdict = judge(live, unit, deadline, at, result, state.outputBytes);
   live.phase = verdict.phase;
   live.error = verdict.error;
-  if (verdict.phase === 'Succeeded') {
-    state.outputBytes += outputsSize(verdict.outputs);
-    return endStep(draft, index, { phase: 'Succeeded', outputs: verdict.outputs, at });
+  if (verdict.phase === 'Succeeded') return succeedUnit(draft, unit, { ...verdict, at });
+  if (verdict.phase === 'Cancelled') {
+    const error: StepError = { type: 'cancelled', message: 'was stopped', retryable: false };
+    return live.via === 'compensate'
+      ? failUnit(draft, unit, { phase: 'Failed', error, at })
+      : cancelUnit(draft, unit, { at });
   }
-  if (verdict.phase === 'Cancelled') return endStep(draft, index, { phase: 'Cancelled', reason: 'RunStopping', at });
   if (isInfrastructure(verdict.error.type)) row.infrastructureFailures++;
-  if (verdict.phase === 'TimedOut' && now >= deadlineOf(planned, row)) return endByDeadline(draft, index, at);
-  failAttempt(draft, index, live.number, verdict.error, at);
+  if (verdict.phase === 'TimedOut' && now >= deadline) return endByDeadline(draft, unit, at);
+  failAttempt(draft, unit, live.number, verdict.error, at);
 }
 
 type Verdict =
-  | { phase: 'Succeeded'; error: null; outputs: NonNullable<StepRow['outputs']> }
+  | {
+      phase: 'Succeeded';
+      error: null;
+      outputs: NonNullable<StepRow['outputs']>;
+      artifacts: StepRow['artifacts'];
+      imageId: string | null;
+    }
   | { phase: 'Failed' | 'TimedOut'; error: StepError }
   | { phase: 'Cancelled'; error: null };
 
 /** What an attempt comes to, given what it was told. One that succeeded before its time was up did succeed. */
 function judge(
   live: AttemptRow,
-  row: StepRow,
-  step: PlanStep,
+  { step }: Unit,
+  deadline: number,
   at: number,
   result: AttemptResult,
   usedBytes: number,
 ): Verdict {
-  const limit = Math.min(live.startedAt + (step.timeoutMs ?? Number.POSITIVE_INFINITY), deadlineOf(step, row));
+  const { body, timeoutMs } = bodyOf(step, live.via);
+  const limit = Math.min(live.startedAt + (timeoutMs ?? Number.POSITIVE_INFINITY), deadline);
   if (live.stopReason === 'timeout' && (result.outcome !== 'Succeeded' || at > limit)) {
     const message = `did not end within ${formatDuration(limit - live.startedAt)}`;
     return { phase: 'TimedOut', error: { type: 'timeout', message, retryable: true } };
   }
   if (result.outcome === 'Succeeded') {
-    const read = readOutputs(step.body, result.outputs, usedBytes);
+    const more = { error: null, artifacts: result.artifacts ?? {}, imageId: result.imageId ?? null };
+    // Nobody reads what a compensation yields.
+    if (live.via === 'compensate') return { phase: 'Succeeded', outputs: {}, ...more };
+    const read = readOutputs(body, result.outputs, usedBytes);
     return read.ok
-      ? { phase: 'Succeeded', error: null, outputs: read.outputs }
+      ? { phase: 'Succeeded', outputs: read.outputs, ...more }
       : { phase: 'Failed', error: storableError(read.error) };
   }
   if (live.stopReason === 'cancelled') return { phase: 'Cancelled', error: null };
@@ -126,74 +183,61 @@ function judge(
   return { phase: 'Failed', error: { type: 'infrastructure/stopped', message, retryable: true } };
 }
 
-/** Retries a failed step if its policy allows, else fails it; a run that is stopping starts nothing more. */
-function failAttempt(draft: Draft, index: StepIndex, number: number, error: StepError, at: number): void {
-  const { state, plan, now } = draft;
-  const step = plan.steps[index] as PlanStep;
-  const row = stepAt(state, index).row as StepRow;
-  const again = evaluated(() => wantsRetry(step, row, error, state.context));
-  if (!again.ok) return endStep(draft, index, { phase: 'Failed', error: again.error, at });
-  if (!again.value) return endStep(draft, index, { phase: 'Failed', error, at });
-  if (isStopping(draft, step)) return endStep(draft, index, { phase: 'Cancelled', reason: 'RunStopping', at });
-  const key = { runId: state.run.id, step: step.name, attempt: number };
-  const pause = retryPauseMs(step.retry, key, error.retryAfterMs);
-  moveStep(draft, index, { phase: 'Retrying', reason: 'Backoff', until: now + pause, error });
-  const next = `attempt ${number} of step ${step.name} failed: ${error.message}; next in ${formatDuration(pause)}`;
-  emit(draft, 'Warning', 'AttemptFailed', next);
+/** Retries a failed body if its policy allows, else it has failed for good; a run that is stopping starts nothing more. */
+function failAttempt(draft: Draft, unit: Unit, number: number, error: StepError, at: number): void {
+  const { state, now } = draft;
+  const row = unit.row as StepRow;
+  const again = evaluated(() => wantsRetry(draft, unit, row, error));
+  if (!again.ok) return failUnit(draft, unit, { phase: 'Failed', error: again.error, at });
+  if (!again.value) return failUnit(draft, unit, { phase: 'Failed', error, at });
+  const compensates = row.via === 'compensate';
+  if (compensates && isCompensationOver(state.run, now)) return failUnit(draft, unit, { phase: 'Failed', error, at });
+  if (!compensates && isStopping(draft, unit)) return cancelUnit(draft, unit, { at });
+  const key = { runId: state.run.id, step: unit.step.name, item: unit.item, attempt: number };
+  const { retry } = bodyOf(unit.step, row.via);
+  const pause = retryPauseMs(retry, key, row.bodyAttempts, error.retryAfterMs);
+  const change = { until: now + pause, error };
+  if (compensates) moveUnit(draft, unit, { ...change, phase: row.phase, reason: row.reason });
+  else moveUnit(draft, unit, { ...change, phase: 'Retrying', reason: reasons.backoff });
+  const next = `attempt ${number} of ${unitName(unit)} failed: ${error.message}; next in ${formatDuration(pause)}`;
+  emitFor(draft, unit, 'AttemptFailed', next);
 }
 
-function wantsRetry(step: PlanStep, row: StepRow, error: StepError, context: ExpressionContext): boolean {
+function wantsRetry({ state }: Draft, unit: Unit, row: StepRow, error: StepError): boolean {
+  const { body, retry } = bodyOf(unit.step, row.via);
   // A request that must not be sent twice is not, whoever lost the first.
-  if (step.body.kind === 'http' && !step.body.retryable) return false;
-  if (!hasRetryLeft(step.retry, error.type, row.attempts, row.infrastructureFailures)) return false;
-  if (isInfrastructure(error.type) || step.retry.condition === null) return error.retryable;
-  return step.retry.condition.evaluate({ ...context, error: { ...error }, attempt: row.attempts });
+  if (body.kind === 'http' && !body.retryable) return false;
+  if (!hasRetryLeft(retry, error.type, row.bodyAttempts, row.infrastructureFailures)) return false;
+  if (isInfrastructure(error.type) || retry.condition === null) return error.retryable;
+  return retry.condition.evaluate({ ...contextOf(state, unit), error: { ...error }, attempt: row.bodyAttempts });
 }
 
-function isStopping(draft: Draft, step: PlanStep): boolean {
-  const { run } = draft.state;
-  return step.section === 'main' && run.outcome !== null;
+function deadlineOf({ state }: Draft, unit: Unit): number {
+  const { deadlineMs } = unit.step;
+  const startedAt = stepOf(state, unit).row?.startedAt ?? null;
+  if (deadlineMs === null || startedAt === null || unit.live?.via === 'compensate') return Number.POSITIVE_INFINITY;
+  return startedAt + deadlineMs;
 }
 
-function deadlineOf(step: PlanStep, row: StepRow): number {
-  return step.deadlineMs === null || row.startedAt === null
-    ? Number.POSITIVE_INFINITY
-    : row.startedAt + step.deadlineMs;
+/** Ends a step whose own deadline has passed: no retry, no fallback. */
+export function endByDeadline(draft: Draft, unit: Unit, at = draft.now): void {
+  if (unit.item !== wholeStep) return cancelUnit(draft, unit, { at });
+  endUnit(draft, unit, { phase: 'TimedOut', error: deadlineError(unit), at });
 }
 
-/** Ends a step whose own deadline has passed: no retry. */
-export function endByDeadline(draft: Draft, index: StepIndex, at = draft.now): void {
-  const deadline = draft.plan.steps[index]?.deadlineMs ?? 0;
-  const message = `did not end within its deadline of ${formatDuration(deadline)}`;
-  endStep(draft, index, { phase: 'TimedOut', error: { type: 'timeout', message, retryable: false }, at });
+/** Why a step ended whose deadline has passed. */
+export function deadlineError({ step }: Unit): StepError {
+  const message = `did not end within its deadline of ${formatDuration(step.deadlineMs ?? 0)}`;
+  return { type: 'timeout', message, retryable: false };
 }
 
-/** Stops whatever a step is doing because its run is ending. */
-export function cancelStep(draft: Draft, index: StepIndex): void {
-  const { row, live } = stepAt(draft.state, index);
-  if (live !== null) stopAttempt(draft, index, 'cancelled');
-  else if (row === null || !hasEnded(row.phase)) endStep(draft, index, { phase: 'Cancelled', reason: 'RunStopping' });
+/** Stops whatever a unit is doing, and ends one that does nothing. */
+export function stopUnit(draft: Draft, unit: Unit): void {
+  if (unit.live !== null) stopAttempt(draft, unit, 'cancelled');
+  else if (!hasEnded(phaseOf(unit))) cancelUnit(draft, unit);
 }
 
-function pushStop(draft: Draft, index: StepIndex, live: AttemptRow): void {
-  const body = draft.plan.steps[index]?.body as AttemptBody;
-  draft.actions.push({ type: 'Stop', key: keyOf(live), kind: body.kind, graceMs });
-}
-
-function startAction(draft: Draft, live: AttemptRow, body: ReturnType<typeof resolveBody>) {
-  const { namespace, name: runName, workflow, digest } = draft.state.run;
-  return {
-    type: 'Start' as const,
-    key: keyOf(live),
-    namespace,
-    runName,
-    workflow,
-    digest,
-    body,
-    startedAt: live.startedAt,
-  };
-}
-
-function keyOf(live: AttemptRow) {
-  return { runId: live.runId, step: live.step, attempt: live.number };
+/** A unit has got the locks that it waited for. */
+export function grantLocks(draft: Draft, unit: Unit): void {
+  if (unit.row?.phase === 'Waiting' && unit.row.reason === reasons.locks) takeTurn(draft, unit);
 }

@@ -1,14 +1,23 @@
 import type { RunRow } from './types.ts';
 
-/** What is pinned when a run leaves the queue. `inputs` are checked, with defaults filled in (`plan.checkInputs`). */
+/** What is pinned when a run is recorded. A child run has a parent, root and depth besides. `inputs` are checked, with defaults filled in (`plan.checkInputs`). */
 export type NewRun = Pick<
   RunRow,
   'id' | 'namespace' | 'name' | 'workflow' | 'digest' | 'version' | 'environment' | 'values' | 'inputs' | 'createdAt'
->;
+> &
+  Partial<Pick<RunRow, 'queuedAt' | 'priority' | 'parent' | 'root' | 'rootName' | 'depth' | 'replayOf'>>;
 
-/** The row of a run that has not begun: Queued, until its first decision makes it Running. */
+/** The row of a run that has not begun: Queued, until it has what it must hold. */
 export function newRun(run: NewRun): RunRow {
   return {
+    priority: 0,
+    execution: 1,
+    queuedAt: run.createdAt,
+    parent: null,
+    root: run.id,
+    rootName: run.name,
+    depth: 0,
+    replayOf: null,
     ...run,
     phase: 'Queued',
     desired: 'Running',
@@ -20,6 +29,8 @@ export function newRun(run: NewRun): RunRow {
     standsSince: null,
     outcome: null,
     error: null,
+    forced: false,
+    compensatingAt: null,
     finalizingAt: null,
     outputs: null,
     revision: 0,

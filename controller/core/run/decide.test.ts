@@ -4,7 +4,7 @@ import { createdAt, planOf, queuedRun } from '../../../test/fixtures/plans.ts';
 import { type Fate, runWorld, type World, type WorldOptions } from '../../../test/fixtures/world.ts';
 import { decideRun } from './decide.ts';
 import { hydrate } from './hydrate.ts';
-import { type AttemptKey, isFinished, type RunObservation, type StepApprovalEntry } from './types.ts';
+import { type AttemptKey, isFinished, type RunObservation, type StepApprovalEntry, wholeStep } from './types.ts';
 
 type Steps = (Partial<StepSpec> & { name: string })[];
 type Spec = Parameters<typeof planOf>[0];
@@ -340,7 +340,7 @@ describe('the end', () => {
   const steps: Steps = [{ name: 'a' }, { name: 'b', needs: ['a'] }, { name: 'w', wait: { for: '1h' } }];
   const last: Steps = [{ name: 'z', env: { WHY: '${{ run.outcome }}' } }];
   const why = (world: World) => {
-    const start = world.actions.find(({ action }) => action.key.step === 'z')?.action;
+    const start = world.actions.find(({ action }) => action.type === 'Start' && action.key.step === 'z')?.action;
     return start?.type === 'Start' && start.body.kind === 'run' ? start.body.env['WHY'] : undefined;
   };
 
@@ -479,6 +479,7 @@ describe('observations that mean nothing any more', () => {
   const ended = (step: string, attempt: number): RunObservation => ({
     type: 'AttemptEnded',
     step,
+    item: wholeStep,
     attempt,
     at: after(1),
     result: good,
@@ -498,7 +499,13 @@ describe('observations that mean nothing any more', () => {
   test('anything, once the run has ended', () => {
     const world = runWorld(plan, queuedRun(plan));
     expect(isFinished(world.run.phase)).toBe(true);
-    const cancelled: RunObservation = { type: 'SpecObserved', desired: 'Cancelled', reason: null, approvals: [] };
+    const cancelled: RunObservation = {
+      type: 'SpecObserved',
+      desired: 'Cancelled',
+      reason: null,
+      force: false,
+      approvals: [],
+    };
     const decided = decideRun(plan, hydrate(plan, world.rows()), [ended('a', 1), cancelled], after(1e9));
     expect(decided).toMatchObject({ transition: null, actions: [], wakeAt: null });
   });

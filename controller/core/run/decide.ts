@@ -1,19 +1,34 @@
-import type { Plan, StepIndex } from '../plan/types.ts';
+import type { Plan } from '../plan/types.ts';
 import type { Instant } from '../time.ts';
 import { endApprovalByTimeout, observeApprovals } from './approvals.ts';
-import { confirmAttempt, endByDeadline, observeAttemptEnded, stopAttempt } from './attempts.ts';
-import { closeDraft, type Draft, emit, endStep, newDraft } from './draft.ts';
-import { runTimeout, settle, stopFinally, stopRun } from './ending.ts';
-import { armTimers, type RunState, stepAt } from './state.ts';
-import { storableText } from './storable.ts';
-import type { Timer } from './timer-heap.ts';
-import { nextTimer, ofRun, takeDueTimer } from './timers.ts';
-import { isFinished, type RunDecision, type RunObservation } from './types.ts';
+import { confirmAttempt, endByDeadline, grantLocks, observeAttemptEnded, stopAttempt } from './attempts.ts';
+import { askCacheAnswered } from './cache-answers.ts';
+import { sayLookUp } from './cached.ts';
+import { observeCircuits } from './circuits.ts';
+import { closeDraft, type Draft, endUnit, newDraft } from './draft.ts';
+import { endRun, settle } from './ending.ts';
+import { endForEachByDeadline } from './for-each.ts';
+import { sayAcquire } from './locks.ts';
+import { askQueue, beginRun, holdsAsRun, queueTimeout } from './queue.ts';
+import { succeedUnit } from './settle-unit.ts';
+import { findUnit, makeReady, type RunState, stepOf } from './state.ts';
+import { storableError, storableText } from './storable.ts';
+import { runTimeout, setOutcome, stopFinally, stopRun } from './stop.ts';
+import { armRunTimers, nextTimer, takeDueTimer, type Timer } from './timers.ts';
+import {
+  type Holder,
+  isFinished,
+  type RunDecision,
+  type RunObservation,
+  type RunOutcome,
+  type StepError,
+} from './types.ts';
+import { hasItems, reasons, type Unit } from './units.ts';
 
 /**
  * Decides what becomes of a run, given what was observed since the last decision. Pure but for `state`, which it updates
  * in place: commit `transition` first, then perform `actions`; when either fails drop the state and hydrate anew.
- * Costs what the changed steps and their successors cost, never the size of the run.
+ * Costs what the changed units and the successors of their steps cost, never the size of the run.
  * @throws only when the plan or the rows are not what they say; a user's mistake fails a step, never the decision
  */
 export function decideRun(
@@ -24,92 +39,144 @@ export function decideRun(
 ): RunDecision<RunState> {
   const draft = newDraft(plan, state, now);
   if (isFinished(state.run.phase)) return { state, transition: null, actions: stopsLeft(draft), wakeAt: null };
-  if (state.run.phase === 'Queued') beginRun(draft);
   for (const observation of observations) observe(draft, observation);
   for (let timer = takeDueTimer(plan, state, now); timer !== null; timer = takeDueTimer(plan, state, now)) {
     fire(draft, timer);
   }
-  for (const index of state.unconfirmed) confirmAttempt(draft, index);
+  if (state.run.phase === 'Queued') leaveQueue(draft);
+  for (const unit of state.unconfirmed) confirm(draft, unit);
   state.unconfirmed = [];
   settle(draft);
   keepClock(draft);
   const transition = closeDraft(draft);
-  return { state, transition, actions: draft.actions, wakeAt: nextTimer(plan, state)?.at ?? null };
+  const wakeAt = isFinished(state.run.phase) ? null : (nextTimer(plan, state)?.at ?? null);
+  return { state, transition, actions: draft.actions, wakeAt };
 }
 
 /** A run whose data the store refused was ended by the store, while attempts of it may still run. */
 function stopsLeft(draft: Draft): Draft['actions'] {
   const { state } = draft;
-  for (const index of state.unconfirmed) {
-    if (stepAt(state, index).live?.phase === 'Stopping') confirmAttempt(draft, index);
-  }
+  for (const unit of state.unconfirmed) if (unit.live?.phase === 'Stopping') confirmAttempt(draft, unit);
   state.unconfirmed = [];
   return draft.actions;
 }
 
-function beginRun(draft: Draft): void {
-  const { state, plan, now } = draft;
-  state.run.phase = 'Running';
-  state.run.startedAt = now;
-  draft.runChanged = true;
-  emit(draft, 'Normal', 'RunStarted', `run ${state.run.name} of ${state.run.workflow} started`);
-  armTimers(plan, state, ofRun);
-  for (let index = 0; index < plan.mainCount; index++) {
-    if (stepAt(state, index).unmet === 0) state.ready.push(index);
+function observe(draft: Draft, observation: RunObservation): void {
+  // What comes after the end of a run that was still queued.
+  if (isFinished(draft.state.run.phase)) return;
+  switch (observation.type) {
+    case 'AttemptEnded':
+      return observeAttemptEnded(draft, observation);
+    case 'SpecObserved':
+      return observeSpec(draft, observation);
+    case 'LocksGranted':
+      return observeLocks(draft, observation.holder, null);
+    case 'LocksRefused':
+      return observeLocks(draft, observation.holder, storableError(observation.error));
+    case 'CacheHit':
+    case 'CacheMiss':
+      return askCacheAnswered(draft, observation);
+    case 'CircuitsObserved':
+      return observeCircuits(draft, observation);
   }
 }
 
-function observe(draft: Draft, observation: RunObservation): void {
-  if (observation.type === 'AttemptEnded') return observeAttemptEnded(draft, observation);
+function observeSpec(draft: Draft, seen: Extract<RunObservation, { type: 'SpecObserved' }>): void {
   const { run } = draft.state;
-  const reason = observation.reason === null ? null : storableText(observation.reason);
-  if (run.desired !== observation.desired || run.reason !== reason) {
-    run.desired = observation.desired;
+  const reason = seen.reason === null ? null : storableText(seen.reason);
+  const forced = run.forced || (seen.force && seen.desired === 'Cancelled');
+  if (run.desired !== seen.desired || run.reason !== reason || run.forced !== forced) {
+    run.desired = seen.desired;
     run.reason = reason;
+    run.forced = forced;
     draft.runChanged = true;
   }
-  observeApprovals(draft, observation.approvals);
-  if (run.desired === 'Cancelled') {
-    const message = reason === null ? 'the run was cancelled' : `the run was cancelled: ${reason}`;
-    stopRun(draft, 'Cancelled', { type: 'cancelled', message, retryable: false });
-  }
+  observeApprovals(draft, seen.approvals);
+  if (run.desired !== 'Cancelled') return;
+  const message = reason === null ? 'the run was cancelled' : `the run was cancelled: ${reason}`;
+  const error: StepError = { type: 'cancelled', message, retryable: false };
+  if (run.phase === 'Queued') endQueued(draft, 'Cancelled', error);
+  else stopRun(draft, 'Cancelled', error);
 }
 
-function fire(draft: Draft, timer: Timer): void {
-  switch (timer.kind) {
-    case 'until':
-      return endPause(draft, timer.step);
-    case 'attempt':
-      return stopAttempt(draft, timer.step, 'timeout');
-    case 'deadline':
-      return stepAt(draft.state, timer.step).live === null
-        ? endByDeadline(draft, timer.step)
-        : stopAttempt(draft, timer.step, 'timeout');
-    case 'run':
-      return stopRun(draft, 'TimedOut', runTimeout(draft.plan));
-    case 'finally':
-      return stopFinally(draft);
-  }
-}
-
-/** A wait is over, an approval came too late, or the pause before a retry has passed. */
-function endPause(draft: Draft, index: StepIndex): void {
+function observeLocks(draft: Draft, holder: Holder, refused: StepError | null): void {
   const { state, plan } = draft;
-  if (stepAt(state, index).row?.phase === 'Retrying') state.ready.push(index);
-  else if (plan.steps[index]?.body.kind === 'approval') endApprovalByTimeout(draft, index);
-  else endStep(draft, index, { phase: 'Succeeded', outputs: {} });
+  if (holder.step === null) {
+    if (state.run.phase !== 'Queued' || !holdsAsRun(plan)) return;
+    return refused === null ? beginRun(draft) : endQueued(draft, 'Failed', refused);
+  }
+  const unit = findUnit(plan, state, holder.step, holder.item);
+  if (unit === undefined) return;
+  if (refused === null) return grantLocks(draft, unit);
+  // Nothing of it has begun, and a fallback would need the same locks.
+  if (unit.row?.phase === 'Waiting' && unit.row.reason === reasons.locks) {
+    endUnit(draft, unit, { phase: 'Failed', error: refused });
+  }
+}
+
+/** A run that never left the queue has nothing to stop, undo or finish. */
+function endQueued(draft: Draft, outcome: RunOutcome, error: StepError): void {
+  setOutcome(draft, outcome, error);
+  draft.state.run.phase = outcome;
+  endRun(draft);
+}
+
+function leaveQueue(draft: Draft): void {
+  const { state, plan } = draft;
+  if (!holdsAsRun(plan)) return beginRun(draft);
+  if (!state.askQueue) return;
+  state.askQueue = false;
+  const problem = askQueue(draft);
+  if (problem !== null) endQueued(draft, 'Failed', problem);
+}
+
+function fire(draft: Draft, { kind, unit }: Timer): void {
+  const { plan } = draft;
+  if (unit === null) {
+    if (kind === 'queue') endQueued(draft, 'TimedOut', queueTimeout(plan));
+    else if (kind === 'run') stopRun(draft, 'TimedOut', runTimeout(plan));
+    else if (kind === 'finally') stopFinally(draft);
+    return;
+  }
+  if (kind === 'until') endPause(draft, unit);
+  else if (kind === 'attempt' || unit.live !== null) stopAttempt(draft, unit, 'timeout');
+  else if (hasItems(unit)) endForEachByDeadline(draft, stepOf(draft.state, unit));
+  else endByDeadline(draft, unit);
+}
+
+/** A wait is over, an approval came too late, or the pause before going on has passed. */
+function endPause(draft: Draft, unit: Unit): void {
+  switch (unit.row?.reason) {
+    case reasons.time:
+      return succeedUnit(draft, unit, { outputs: {} });
+    case reasons.approval:
+      return endApprovalByTimeout(draft, unit);
+    case reasons.compensating:
+      // Taken up when the run is settled.
+      return;
+    default:
+      makeReady(draft.state, unit);
+  }
+}
+
+/** Says again what a unit waits for that was hydrated: the first may never have got out. */
+function confirm(draft: Draft, unit: Unit): void {
+  if (unit.live !== null) return confirmAttempt(draft, unit);
+  if (unit.row?.phase !== 'Waiting') return;
+  if (unit.row.reason === reasons.cache) sayLookUp(draft, unit);
+  else if (unit.row.reason === reasons.locks && !draft.steps.has(unit.row)) sayAcquire(draft, unit);
 }
 
 /** The run's clock stands while nothing runs and it is paused, or waits for nothing but approvals. */
 function keepClock(draft: Draft): void {
   const { state, plan, now } = draft;
-  const { run, phases } = state;
+  const { run, counts } = state;
   const waits = state.awaitingApproval.size;
-  const onlyApprovals = waits > 0 && phases.Waiting === waits && phases.Retrying === 0;
+  const onlyApprovals = waits > 0 && counts.Waiting === waits && counts.Retrying === 0;
   const stands =
     run.phase === 'Running' &&
     run.outcome === null &&
-    phases.Running === 0 &&
+    counts.Running === 0 &&
     (run.desired === 'Paused' || onlyApprovals);
   if (stands === (run.standsSince !== null)) return;
   draft.runChanged = true;
@@ -118,6 +185,6 @@ function keepClock(draft: Draft): void {
   } else {
     run.stoodMs += now - run.standsSince;
     run.standsSince = null;
-    armTimers(plan, state, ofRun);
+    armRunTimers(plan, state);
   }
 }

@@ -1,7 +1,11 @@
-import type { Plan, StepIndex } from '../plan/types.ts';
+import type { Plan } from '../plan/types.ts';
 import type { Instant } from '../time.ts';
-import { enterPhase, hasEnded, isFailure, type RunState, releaseSuccessors, stepAt } from './state.ts';
+import { count, noteEnd, releaseSuccessors, show } from './accounts.ts';
+import { makeReady, type RunState, stepOf } from './state.ts';
+import { armTimers } from './timers.ts';
 import type { AttemptRow, RunAction, RunEvent, RunTransition, StepError, StepPhase, StepRow } from './types.ts';
+import { wholeStep } from './types.ts';
+import { hasEnded, isFailure, newStepRow, reasons, type StepState, takesSlot, type Unit } from './units.ts';
 
 /** A decision while it is being made: the state it changes, and what it changed so far. */
 export interface Draft {
@@ -13,10 +17,25 @@ export interface Draft {
   attempts: Set<AttemptRow>;
   events: RunEvent[];
   actions: RunAction[];
+  /** Steps of which an item has ended: their accounts are looked at next. */
+  itemsEnded: Set<StepState>;
+  /** A critical step that failed: the rest is stopped next. */
+  halt: StepState | null;
 }
 
 export function newDraft(plan: Plan, state: RunState, now: Instant): Draft {
-  return { plan, state, now, runChanged: false, steps: new Set(), attempts: new Set(), events: [], actions: [] };
+  return {
+    plan,
+    state,
+    now,
+    runChanged: false,
+    steps: new Set(),
+    attempts: new Set(),
+    events: [],
+    actions: [],
+    itemsEnded: new Set(),
+    halt: null,
+  };
 }
 
 /** What must be committed, copied out of the state; null when nothing changed. Raises the run's revision. */
@@ -36,64 +55,92 @@ export function emit(draft: Draft, type: RunEvent['type'], reason: string, messa
   draft.events.push({ type, reason, message, at: draft.now });
 }
 
-/** Moves a step on: `phase`, and whatever else its row changes with it. A Pending step gets its row now. */
-export function moveStep(
+/** Warns about a step. What happens to items is told by their step alone: there may be 10,000 of them. */
+export function emitFor(draft: Draft, unit: Unit, reason: string, message: string): void {
+  if (unit.item === wholeStep) emit(draft, 'Warning', reason, message);
+}
+
+/** Moves a unit on: `phase`, and whatever else its row changes with it. A Pending one gets its row now. */
+export function moveUnit(
   draft: Draft,
-  index: StepIndex,
+  unit: Unit,
   change: Partial<StepRow> & { phase: StepPhase; reason: string | null },
 ): void {
-  const { plan, state } = draft;
-  const row = stepAt(state, index).row ?? newStepRow(state.run.id, plan.steps[index]?.name ?? '');
-  const before = row.phase;
-  enterPhase(plan, state, index, before, Object.assign(row, change));
+  const { state } = draft;
+  const row = unit.row ?? newStepRow(state.run.id, unit, labelOf(state, unit));
+  count(state, unit, -1);
+  unit.row = Object.assign(row, change);
+  count(state, unit, 1);
+  show(state, unit);
+  armTimers(state, unit);
   draft.steps.add(row);
 }
 
 /**
- * Ends a step and readies those whose last need it was, to begin in this same decision.
- * @param at when it ended, if the world said so; else now
+ * Ends a unit. A step readies those whose last need it was, to begin in this same decision; an item is looked at by its
+ * forEach.
+ * @param end.at when it ended, if the world said so; else now
  */
-export function endStep(
+export function endUnit(
   draft: Draft,
-  index: StepIndex,
-  end: {
-    phase: 'Succeeded' | 'Skipped' | 'Failed' | 'TimedOut' | 'Cancelled';
+  unit: Unit,
+  end: Partial<Pick<StepRow, 'outputs' | 'artifacts' | 'iteration'>> & {
+    phase: 'Succeeded' | 'Cached' | 'Skipped' | 'Failed' | 'TimedOut' | 'Cancelled';
     reason?: string;
     error?: StepError;
-    outputs?: StepRow['outputs'];
     at?: Instant;
   },
 ): void {
-  const { plan, state } = draft;
-  const row = stepAt(state, index).row;
+  const { state, now } = draft;
+  const { row, step, item } = unit;
   if (row && hasEnded(row.phase)) return;
-  moveStep(draft, index, {
-    phase: end.phase,
-    reason: end.reason ?? null,
-    error: end.error ?? null,
-    outputs: end.outputs ?? null,
+  const { phase, reason = null, error = null, outputs = null, at = now, ...more } = end;
+  const holdsLocks = row !== null && row.startedAt !== null && asksForLocks(state, unit);
+  moveUnit(draft, unit, {
+    ...more,
+    phase,
+    reason,
+    error,
+    outputs,
     until: null,
-    startedAt: row?.startedAt ?? (end.phase === 'Skipped' || end.phase === 'Cancelled' ? null : draft.now),
-    finishedAt: end.at ?? draft.now,
+    startedAt: row?.startedAt ?? (phase === 'Skipped' || phase === 'Cancelled' ? null : now),
+    finishedAt: at,
   });
-  if (isFailure(end.phase)) {
-    emit(draft, 'Warning', 'StepFailed', `step ${plan.steps[index]?.name}: ${end.error?.message ?? end.phase}`);
+  noteEnd(state, unit);
+  if (holdsLocks) {
+    const { id: runId, namespace } = state.run;
+    draft.actions.push({ type: 'Release', runId, holder: { step: step.name, item }, namespace });
   }
-  releaseSuccessors(plan, state, index, (successor) => state.ready.push(successor));
+  const whole = stepOf(state, unit);
+  if (item !== wholeStep) {
+    if (whole.items !== null) whole.items.handedOut--;
+    draft.itemsEnded.add(whole);
+    return;
+  }
+  if (isFailure(phase)) {
+    emit(draft, 'Warning', 'StepFailed', `step ${step.name}: ${error?.message ?? phase}`);
+    if (step.criticality === 'critical') draft.halt ??= whole;
+  }
+  releaseSuccessors(state, whole, (successor) => makeReady(state, successor));
 }
 
-function newStepRow(runId: string, step: string): StepRow {
-  return {
-    runId,
-    step,
-    phase: 'Pending',
-    reason: null,
-    startedAt: null,
-    finishedAt: null,
-    attempts: 0,
-    infrastructureFailures: 0,
-    until: null,
-    outputs: null,
-    error: null,
-  };
+/** Puts a unit that has what it waited for among those that go on in this decision, unless something else holds it. */
+export function takeTurn(draft: Draft, unit: Unit, change: Partial<StepRow> = {}): void {
+  moveUnit(draft, unit, { ...change, phase: 'Waiting', reason: reasons.turn, until: null });
+  makeReady(draft.state, unit);
+}
+
+/** Whether a unit asks for locks, or for one of the namespace's running steps. */
+export function asksForLocks(state: RunState, { step, item }: Unit): boolean {
+  if (item === wholeStep && step.forEach !== null) return false;
+  return step.locks.length > 0 || asksForSlot(state, step);
+}
+
+/** A unit whose own body takes no slot asks for none for its fallbacks either: what it holds never changes while it runs. */
+export function asksForSlot(state: RunState, { main }: StepState['step']): boolean {
+  return state.limitedSlots && takesSlot(main.body.kind);
+}
+
+function labelOf(state: RunState, unit: Unit): string | null {
+  return unit.item === wholeStep ? null : (stepOf(state, unit).items?.values?.[unit.item]?.label ?? null);
 }

@@ -2,7 +2,7 @@ import type { JsonObject } from '../../../crds/json.ts';
 import type { WorkflowRun, WorkflowRunStatus } from '../../../crds/workflow-run.ts';
 import type { Instant } from '../time.ts';
 import { newRun } from './create.ts';
-import { isFinished, type RunPhase, type RunRow } from './types.ts';
+import { isFinished, type RunOutcome, type RunPhase, type RunRow } from './types.ts';
 
 /**
  * What a run's object and its row say of each other.
@@ -53,8 +53,9 @@ export function endedRow({ metadata, spec, status }: WorkflowRun, before: RunRow
     startedAt: row.startedAt ?? instantOf(status?.startedAt),
     finishedAt: instantOf(status?.finishedAt) ?? now,
     standsSince: null,
-    outcome: phase === 'Succeeded' || phase === 'Failed' || phase === 'Cancelled' ? phase : 'TimedOut',
-    error: phase === 'Succeeded' ? null : { type: 'historyLost', message: why, retryable: false },
+    outcome: phase,
+    error:
+      phase === 'Succeeded' || phase === 'Degraded' ? null : { type: 'historyLost', message: why, retryable: false },
     outputs: (status?.outputs ?? null) as JsonObject | null,
     revision: Math.max(row.revision + 1, status?.revision ?? 0),
   };
@@ -69,9 +70,9 @@ export function lostMessage(status: WorkflowRunStatus | undefined, row: Pick<Run
   );
 }
 
-function finishedPhase(text: string | undefined): RunPhase {
+function finishedPhase(text: string | undefined): RunOutcome {
   const phase = text as RunPhase;
-  return isFinished(phase) ? phase : 'Failed';
+  return isFinished(phase) ? (phase as RunOutcome) : 'Failed';
 }
 
 function instantOf(text: string | undefined): Instant | null {

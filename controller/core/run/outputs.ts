@@ -16,7 +16,7 @@ export type OutputsRead = { ok: true; outputs: JsonObject; bytes: number } | { o
  * @param usedBytes what the run's other outputs take of its limit
  */
 export function readOutputs(body: StepBody, handed: AttemptOutputs, usedBytes: number): OutputsRead {
-  if (body.kind !== 'run') {
+  if (body.kind !== 'run' && body.kind !== 'container') {
     return 'text' in handed
       ? refuse([`a ${body.kind} step cannot write outputs as text`])
       : fit(handed.values, usedBytes);

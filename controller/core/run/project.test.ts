@@ -12,7 +12,7 @@ function statusOf(spec: Spec, options: WorldOptions = {}, until = Number.POSITIV
   runWorld(plan, queuedRun(plan), {
     ...options,
     onDecision: (seen) => {
-      if (seen.now <= createdAt + until) rows = seen.rows;
+      if (seen.now <= createdAt + until) rows = seen.rows();
     },
   });
   return projectRunStatus(hydrate(plan, rows), 3, undefined, createdAt);

@@ -24,17 +24,33 @@ export function projectRunStatus(
   now: Instant,
   approvalsHeld: string | null = null,
 ): WorkflowRunStatus {
-  const { run, failures, mainLeft, finallyLeft } = state;
-  const failed = [...failures.main, ...failures.finally].slice(0, failuresKept).map((index) => nameOf(state, index));
-  const waiting = run.outcome === null ? Array.from(state.awaitingApproval).sort((a, b) => a - b) : [];
+  const { run, failures, mainLeft, finallyLeft, awaitingApproval, degraded, compensation } = state;
+  const waiting = run.outcome === null ? Array.from(awaitingApproval, (unit) => unit.step) : [];
+  const steps = new Set(waiting.sort((a, b) => a.index - b.index).map((step) => step.name));
+  const weak = [...degraded.main, ...degraded.finally].sort((a, b) => a - b);
   const facts: Facts = {
     ended: state.steps.length - mainLeft - finallyLeft,
     total: state.steps.length,
-    failed,
+    failed: [...failures.main, ...failures.finally].slice(0, failuresKept).map(({ step }) => step.name),
     approvalsHeld,
-    awaiting: { count: waiting.length, names: waiting.slice(0, namedSteps).map((index) => nameOf(state, index)) },
+    awaiting: namesOf([...steps]),
+    degraded: namesOf(weak.map((index) => stepAt(state, index).step.name)),
+    notCompensated: compensation.left + compensation.failed,
   };
   return project(run, facts, generation, current, now);
+}
+
+interface Names {
+  count: number;
+  first: string[];
+}
+
+function namesOf(names: string[]): Names {
+  return { count: names.length, first: names.slice(0, namedSteps) };
+}
+
+function listed({ count, first }: Names): string {
+  return first.join(', ') + (count > first.length ? ` and ${count - first.length} more` : '');
 }
 
 interface Facts {
@@ -42,7 +58,12 @@ interface Facts {
   total: number;
   failed: string[];
   approvalsHeld: string | null;
-  awaiting: { count: number; names: string[] };
+  /** Steps that wait for approval. */
+  awaiting: Names;
+  /** Steps that ended well enough, but not as they should. */
+  degraded: Names;
+  /** Units that succeeded and should be undone, and are not. */
+  notCompensated: number;
 }
 
 function project(
@@ -58,6 +79,7 @@ function project(
     progress: `${facts.ended}/${facts.total}`,
     digest: run.digest,
     revision: run.revision,
+    execution: run.execution,
     ...(run.version === null ? {} : { version: run.version }),
     ...(run.environment === null ? {} : { environment: run.environment }),
     ...(run.startedAt === null ? {} : { startedAt: new Date(run.startedAt).toISOString() }),
@@ -79,9 +101,8 @@ function assertions(run: RunRow, facts: Facts): Assertion[] {
     ];
     const { awaiting } = facts;
     if (awaiting.count > 0) {
-      const more = awaiting.count > awaiting.names.length ? ` and ${awaiting.count - awaiting.names.length} more` : '';
       const held = facts.approvalsHeld === null ? '' : `. ${facts.approvalsHeld}`;
-      const waits = clip(`waits for approval of ${awaiting.names.join(', ')}${more}${held}`);
+      const waits = clip(`waits for approval of ${listed(awaiting)}${held}`);
       unfinished.push({ type: 'WaitingForApproval', status: 'True', reason: 'WaitingForApproval', message: waits });
     }
     if (run.desired === 'Paused') {
@@ -90,20 +111,30 @@ function assertions(run: RunRow, facts: Facts): Assertion[] {
     }
     return unfinished;
   }
-  const succeeded = run.phase === 'Succeeded' ? 'True' : 'False';
+  const succeeded = run.phase === 'Succeeded' || run.phase === 'Degraded' ? 'True' : 'False';
   const ended: Assertion[] = [
     { type: 'Succeeded', status: succeeded, reason: run.phase, message },
     { type: 'Finished', status: 'True', reason: run.phase, message: 'the run has ended' },
   ];
+  if (run.compensatingAt !== null) ended.push(compensated(facts));
   if (run.phase === 'Failed' || run.phase === 'TimedOut') {
     ended.push({ type: 'Stalled', status: 'True', reason: run.phase, message });
   }
   return ended;
 }
 
+function compensated({ notCompensated }: Facts): Assertion {
+  if (notCompensated === 0) {
+    return { type: 'Compensated', status: 'True', reason: 'Compensated', message: 'all that succeeded was undone' };
+  }
+  const message = `${notCompensated} of what succeeded could not be undone`;
+  return { type: 'Compensated', status: 'False', reason: 'CompensationFailed', message };
+}
+
 function sayPhase(run: RunRow, facts: Facts): string {
   if (run.error !== null) return clip(run.error.message);
-  if (run.phase === 'Queued') return 'recorded, about to start';
+  if (run.phase === 'Queued') return 'in the queue';
+  if (run.phase === 'Degraded') return `not as it should be: ${listed(facts.degraded)}`;
   return `${facts.ended} of ${facts.total} steps have ended`;
 }
 
@@ -112,8 +143,4 @@ function clip(text: string): string {
   let end = Math.min(text.length, messageBytes);
   while (jsonBytes(text.slice(0, end)) > messageBytes) end = Math.floor(end * 0.9);
   return `${text.slice(0, end).toWellFormed()}…`;
-}
-
-function nameOf(state: RunState, index: number): string {
-  return stepAt(state, index).row?.step ?? '';
 }

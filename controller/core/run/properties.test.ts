@@ -2,12 +2,13 @@ import fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
 import type { StepSpec } from '../../../crds/workflow.ts';
 import { planOf, queuedRun, createdAt } from '../../../test/fixtures/plans.ts';
-import { canonicalView, type Fate, runWorld, type WorldOptions } from '../../../test/fixtures/world.ts';
+import { canonicalView } from '../../../test/fixtures/run-view.ts';
+import { type Fate, runWorld, type WorldOptions } from '../../../test/fixtures/world.ts';
 import type { Plan } from '../plan/types.ts';
 import { hashShare, infrastructureBudget } from '../retry.ts';
 import { decideRun } from './decide.ts';
 import { hydrate } from './hydrate.ts';
-import { hasEnded } from './state.ts';
+import { hasEnded } from './units.ts';
 import { type AttemptKey, isFinished, type RunObservation } from './types.ts';
 
 interface Scenario {
@@ -173,7 +174,7 @@ describe('a run, whatever happens to it', () => {
           expect(attempts.map((row) => row.number)).toEqual(attempts.map((_, i) => i + 1));
           const lost = attempts.filter((row) => row.error?.type.startsWith('infrastructure/')).length;
           expect(lost).toBeLessThanOrEqual(infrastructureBudget + 1);
-          expect(attempts.length - lost).toBeLessThanOrEqual(step.retry.limit + 1);
+          expect(attempts.length - lost).toBeLessThanOrEqual(step.main.retry.limit + 1);
           expect(world.steps.get(step.name)?.attempts ?? 0).toBe(attempts.length);
         }
       }),
@@ -186,8 +187,8 @@ describe('a run, whatever happens to it', () => {
       fc.property(scenario, ({ plan, options }) => {
         runWorld(plan, queuedRun(plan), {
           ...options,
-          onDecision: ({ state, now, spec }) => {
-            for (const seen of [[], [spec]] as RunObservation[][]) {
+          onDecision: ({ state, now, standing }) => {
+            for (const seen of [[], standing] as RunObservation[][]) {
               const again = decideRun(plan, state, seen, now);
               expect(again.transition).toBeNull();
               expect(again.actions).toEqual([]);
@@ -204,15 +205,20 @@ describe('a run, whatever happens to it', () => {
       fc.property(scenario, ({ plan, options }) => {
         runWorld(plan, queuedRun(plan), {
           ...options,
-          onDecision: ({ state, now, rows, spec }) => {
-            const rebuilt = decideRun(plan, hydrate(plan, rows), [spec], now);
+          onDecision: ({ state, now, rows: left, standing }) => {
+            const rows = left();
+            const rebuilt = decideRun(plan, hydrate(plan, rows), standing, now);
             expect(rebuilt.transition).toBeNull();
             expect(canonicalView(plan, rebuilt.state, now)).toEqual(canonicalView(plan, state, now));
             expect(rebuilt.wakeAt).toBe(decideRun(plan, state, [], now).wakeAt);
             const live = rows.attempts.map(
               ({ step, number, phase }) => `${phase === 'Starting' ? 'Start' : 'Stop'} ${step}/${number}`,
             );
-            const said = rebuilt.actions.map(({ type, key }) => `${type} ${key.step}/${key.attempt}`);
+            const said = rebuilt.actions.flatMap((action) =>
+              'key' in action && typeof action.key !== 'string'
+                ? [`${action.type} ${action.key.step}/${action.key.attempt}`]
+                : [],
+            );
             expect(said.toSorted()).toEqual(isFinished(rows.run.phase) ? [] : live.toSorted());
           },
         });

@@ -1,14 +1,41 @@
 import type { ExpressionContext, TextTemplate } from '../expression/types.ts';
 import { ExpressionError } from '../expression/types.ts';
 import type { StepBody } from '../plan/types.ts';
-import type { ResolvedBody, StepError } from './types.ts';
+import type { ResolvedBody, RunRow, StepError } from './types.ts';
+
+/** How deep child runs may be nested. */
+export const maxChildDepth = 10;
 
 /** The kinds that run as attempts outside of the decision. */
 export type AttemptBody = Extract<StepBody, { kind: ResolvedBody['kind'] }>;
 
-/** A body with every expression evaluated. @throws ExpressionError */
-export function resolveBody(body: AttemptBody, context: ExpressionContext): ResolvedBody {
+/** A body with every expression evaluated. `run`: what a child run takes from it. @throws ExpressionError */
+export function resolveBody(
+  body: AttemptBody,
+  context: ExpressionContext,
+  run: Pick<RunRow, 'priority' | 'root' | 'depth'>,
+): ResolvedBody {
   switch (body.kind) {
+    case 'container':
+      return {
+        kind: 'container',
+        image: body.image,
+        command: body.command?.map((template) => template.evaluate(context)) ?? null,
+        args: body.args?.map((template) => template.evaluate(context)) ?? null,
+        workingDir: body.workingDir,
+        env: mapValues(body.env, (template: TextTemplate) => template.evaluate(context)),
+        secrets: body.secrets,
+        pod: body.pod,
+      };
+    case 'workflow':
+      return {
+        kind: 'workflow',
+        name: body.name,
+        inputs: mapValues(body.inputs, (template) => template.evaluate(context)),
+        priority: run.priority,
+        root: run.root,
+        depth: run.depth + 1,
+      };
     case 'run':
       return {
         kind: 'run',

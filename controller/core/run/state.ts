@@ -1,91 +1,113 @@
-import type { ExpressionContext, StepView } from '../expression/types.ts';
+import type { ExpressionContext } from '../expression/types.ts';
 import type { Plan, StepIndex } from '../plan/types.ts';
-import { pushTimer, type TimerHeap, timerKinds } from './timer-heap.ts';
-import { timerInstant } from './timers.ts';
-import type { AttemptRow, RunRow, StepApprovalEntry, StepError, StepPhase, StepRow } from './types.ts';
+import type { Instant } from '../time.ts';
+import { heapPop, heapPush } from './heap.ts';
+import type { Timer } from './timers.ts';
+import type { RunRow, StepApprovalEntry, StepError } from './types.ts';
+import { wholeStep } from './types.ts';
+import { hasItems, isEarlier, type Items, type StepState, type Unit } from './units.ts';
 
 /**
  * What a replica keeps of a run while it owns it: the rows that matter, and what follows from them, kept up to date step
- * by step. `decideRun` updates it in place; whoever handed it over uses only what came back. All of it can be
- * rebuilt from the rows (`hydrate`) but `approvals`, which the next SpecObserved brings again.
+ * by step. `decideRun` updates it in place; whoever handed it over uses only what came back. All of it can be rebuilt
+ * from the rows (`hydrate`) but `approvals` and `circuits`, which are observed again.
  */
 export interface RunState {
   run: RunRow;
   steps: StepState[];
-  /** Steps that may begin: all needs ended, or the pause before a retry is over. Holds some between decisions only while paused. */
-  ready: StepIndex[];
-  timers: TimerHeap;
-  /** How many steps are in each phase. */
-  phases: Record<StepPhase, number>;
+  /** The namespace has a limit of running steps, so that every unit that takes a slot asks for one. */
+  limitedSlots: boolean;
+  /** Units that may begin or go on, as a heap. Holds some between decisions only while paused. */
+  ready: Unit[];
+  /** Of them, those that found the run's parallelism used up, as a heap. */
+  held: Unit[];
+  timers: Timer[];
+  /** Units that make attempts or wait themselves, by what they do now. */
+  counts: { Waiting: number; Running: number; Retrying: number };
+  /** Live attempts that count against the run's parallelism. */
+  slots: number;
   mainLeft: number;
   finallyLeft: number;
-  /** Steps that wait for approval now. */
-  awaitingApproval: Set<StepIndex>;
+  /** Units that wait for approval now. */
+  awaitingApproval: Set<Unit>;
+  /** Units that wait for a circuit to close. */
+  awaitingCircuit: Set<Unit>;
   /** As the spec has them, by step. */
   approvals: Map<string, StepApprovalEntry[]>;
+  /** Hosts that nothing may be sent to now. */
+  circuits: Map<string, Instant>;
   /** The first steps that failed, by time and then place; at most `failuresKept` a section. */
-  failures: { main: StepIndex[]; finally: StepIndex[] };
+  failures: Sections<StepState[]>;
+  /** The first step whose failure fails the run. */
+  fatal: Sections<StepState | null>;
+  /** Steps that ended well enough, but not as they should. */
+  degraded: Sections<Set<StepIndex>>;
+  compensation: Compensation;
   /** Size of all outputs as JSON, for the limit of a run. */
   outputBytes: number;
   context: ExpressionContext;
-  /** Steps whose attempt was live when the state was hydrated: its Start or Stop is said again by the next decision. */
-  unconfirmed: StepIndex[];
+  /** Units that waited for an answer of the world when the state was hydrated: what was said to it is said again by the next decision. */
+  unconfirmed: Unit[];
+  /** The same of the run itself, in the queue. */
+  askQueue: boolean;
 }
 
-export interface StepState {
-  /** Null while Pending. */
-  row: StepRow | null;
-  /** The attempt that has not ended. */
-  live: AttemptRow | null;
-  /** Needs that have not ended. */
-  unmet: number;
-  /** An ended need was not met. */
-  blocked: boolean;
-  /** A need, or a need of one, Failed or TimedOut: what `failure()` says. */
-  upstreamFailed: boolean;
-  /** The entry of `context.steps`, updated in place. */
-  view: StepView;
+interface Sections<T> {
+  main: T;
+  finally: T;
+}
+
+export interface Compensation {
+  /** Units that would be undone, and are not yet. */
+  left: number;
+  failed: number;
+  /** What is undone now. */
+  current: Unit | null;
+  /** What comes after it, the next last; null until it is asked for. */
+  queue: Unit[] | null;
 }
 
 /** How many failed steps are remembered by name, in each section. */
 export const failuresKept = 10;
 
-/** The reason of a step that was skipped because of a need; the only Skipped that does not meet a need. */
-export const needNotMet = 'NeedNotMet';
-
 /** The state of a run before any of its steps: what `hydrate` fills. */
-export function emptyState(plan: Plan, run: RunRow): RunState {
-  const views: Record<string, StepView> = {};
-  const steps = plan.steps.map((step): StepState => {
-    const view: StepView = { outputs: null, phase: 'Pending', error: null };
-    views[step.name] = view;
-    return { row: null, live: null, unmet: step.needs.length, blocked: false, upstreamFailed: false, view };
-  });
+export function emptyState(plan: Plan, run: RunRow, limitedSlots: boolean): RunState {
+  const steps = plan.steps.map(
+    (step): StepState => ({
+      step,
+      item: wholeStep,
+      row: null,
+      live: null,
+      unmet: step.needs.length,
+      blocked: false,
+      upstreamFailed: false,
+      view: { outputs: null, phase: 'Pending', error: null },
+      items: null,
+    }),
+  );
   return {
     run,
     steps,
+    limitedSlots,
     ready: [],
-    timers: { items: [] },
-    phases: {
-      Pending: steps.length,
-      Waiting: 0,
-      Running: 0,
-      Retrying: 0,
-      Succeeded: 0,
-      Skipped: 0,
-      Failed: 0,
-      TimedOut: 0,
-      Cancelled: 0,
-    },
+    held: [],
+    timers: [],
+    counts: { Waiting: 0, Running: 0, Retrying: 0 },
+    slots: 0,
     mainLeft: plan.mainCount,
     finallyLeft: steps.length - plan.mainCount,
     awaitingApproval: new Set(),
+    awaitingCircuit: new Set(),
     approvals: new Map(),
+    circuits: new Map(),
     failures: { main: [], finally: [] },
+    fatal: { main: null, finally: null },
+    degraded: { main: new Set(), finally: new Set() },
+    compensation: { left: 0, failed: 0, current: null, queue: null },
     outputBytes: 0,
     context: {
       inputs: run.inputs,
-      steps: views,
+      steps: Object.fromEntries(steps.map(({ step, view }) => [step.name, view])),
       run: {
         id: run.id,
         name: run.name,
@@ -98,6 +120,7 @@ export function emptyState(plan: Plan, run: RunRow): RunState {
       environment: run.values,
     },
     unconfirmed: [],
+    askQueue: true,
   };
 }
 
@@ -107,87 +130,79 @@ export function stepAt(state: RunState, index: StepIndex): StepState {
   return step;
 }
 
-export function hasEnded(phase: StepPhase): boolean {
-  return (
-    phase === 'Succeeded' || phase === 'Skipped' || phase === 'Failed' || phase === 'TimedOut' || phase === 'Cancelled'
-  );
+/** The step that a unit is, or is an item of. */
+export function stepOf(state: RunState, unit: Unit): StepState {
+  return stepAt(state, unit.step.index);
 }
 
-/** Failed or TimedOut: what fails a run, and what `failure()` sees. */
-export function isFailure(phase: StepPhase): boolean {
-  return phase === 'Failed' || phase === 'TimedOut';
+/** The unit of an observation; undefined when it has none, as when it is of a past long over. */
+export function findUnit(plan: Plan, state: RunState, step: string, item: number): Unit | undefined {
+  const index = plan.byName.get(step);
+  if (index === undefined) return undefined;
+  const whole = stepAt(state, index);
+  if (item !== wholeStep) return whole.items?.units[item];
+  return hasItems(whole) ? undefined : whole;
 }
 
-/** Whether an ended step lets those that need it go on. */
-export function meetsNeed(row: StepRow): boolean {
-  return row.phase === 'Succeeded' || (row.phase === 'Skipped' && row.reason !== needNotMet);
+/** The accounts of a forEach, made when first asked for. */
+export function itemsOf(step: StepState): Items {
+  step.items ??= {
+    values: null,
+    units: [],
+    next: 0,
+    handedOut: 0,
+    running: 0,
+    ended: 0,
+    failed: 0,
+    cancelled: 0,
+    firstFailed: -1,
+    outputs: [],
+  };
+  return step.items;
 }
 
-/** Moves a step's row into a phase: counters, the view that expressions read, and the timers that now run. */
-export function enterPhase(plan: Plan, state: RunState, index: StepIndex, before: StepPhase, row: StepRow): void {
-  const step = stepAt(state, index);
-  step.row = row;
-  state.phases[before]--;
-  state.phases[row.phase]++;
-  step.view.phase = row.phase;
-  step.view.outputs = row.outputs;
-  step.view.error = errorView(row.error);
-  const isApproval = plan.steps[index]?.body.kind === 'approval';
-  if (isApproval && row.phase === 'Waiting') state.awaitingApproval.add(index);
-  else if (isApproval) state.awaitingApproval.delete(index);
-  if (hasEnded(row.phase)) {
-    if (index < plan.mainCount) state.mainLeft--;
-    else state.finallyLeft--;
-    if (isFailure(row.phase) || (row.phase === 'Cancelled' && index >= plan.mainCount))
-      rememberFailure(plan, state, index);
-  } else {
-    armTimers(plan, state, index);
-  }
+/** The item's unit, made when first asked for. */
+export function itemAt(step: StepState, item: number): Unit {
+  const { units } = itemsOf(step);
+  units[item] ??= { step: step.step, item, row: null, live: null };
+  return units[item];
 }
 
-/** Tells the steps that need an ended one. Those whose last need it was are handed to `onReady`. */
-export function releaseSuccessors(
-  plan: Plan,
-  state: RunState,
-  index: StepIndex,
-  onReady: (successor: StepIndex) => void,
-): void {
-  const step = stepAt(state, index);
-  if (step.row === null) return;
-  const met = meetsNeed(step.row);
-  const failed = step.upstreamFailed || isFailure(step.row.phase);
-  for (const successor of plan.steps[index]?.successors ?? []) {
-    const next = stepAt(state, successor);
-    next.unmet--;
-    if (!met) next.blocked = true;
-    if (failed) next.upstreamFailed = true;
-    if (next.unmet === 0) onReady(successor);
-  }
+export function makeReady(state: RunState, unit: Unit): void {
+  heapPush(state.ready, unit, isEarlier);
 }
 
-/** Sets every timer that the rows of a step (or with `ofRun` of the run) imply. A timer twice in the heap does no harm. */
-export function armTimers(plan: Plan, state: RunState, index: StepIndex): void {
-  for (const kind of timerKinds) {
-    const at = timerInstant(plan, state, kind, index);
-    if (at !== null) pushTimer(state.timers, { at, kind, step: index });
+/** Puts a unit aside until the run's parallelism has room. */
+export function hold(state: RunState, unit: Unit): void {
+  heapPush(state.held, unit, isEarlier);
+}
+
+export function isFull(plan: Plan, state: RunState): boolean {
+  return plan.parallelism !== null && state.slots >= plan.parallelism;
+}
+
+/** Takes the next unit that may begin, by place, whether it was put aside or not. */
+export function takeReady(plan: Plan, state: RunState): Unit | undefined {
+  const [ready] = state.ready;
+  const held = isFull(plan, state) ? undefined : state.held[0];
+  if (held !== undefined && (ready === undefined || isEarlier(held, ready))) return heapPop(state.held, isEarlier);
+  return heapPop(state.ready, isEarlier);
+}
+
+/** Hands out the items of a forEach that may begin. */
+export function handOutItems(state: RunState, step: StepState): void {
+  const { items, row } = step;
+  if (items === null || row === null || row.phase !== 'Running' || row.reason !== null) return;
+  const limit = step.step.forEach?.parallelism ?? Number.POSITIVE_INFINITY;
+  for (const total = row.items ?? 0; items.next < total && items.handedOut < limit; items.next++) {
+    const unit = itemAt(step, items.next);
+    if (unit.row !== null && unit.row.phase !== 'Pending') continue;
+    items.handedOut++;
+    makeReady(state, unit);
   }
 }
 
 /** An error as expressions see it. */
 export function errorView(error: StepError | null): ExpressionContext['run']['error'] {
   return error === null ? null : { ...error };
-}
-
-function rememberFailure(plan: Plan, state: RunState, index: StepIndex): void {
-  const list = index < plan.mainCount ? state.failures.main : state.failures.finally;
-  const finishedAt = (other: StepIndex) => stepAt(state, other).row?.finishedAt ?? 0;
-  let place = list.length;
-  while (place > 0) {
-    const before = list[place - 1] as StepIndex;
-    const later = finishedAt(before) - finishedAt(index) || before - index;
-    if (later < 0) break;
-    place--;
-  }
-  list.splice(place, 0, index);
-  if (list.length > failuresKept) list.pop();
 }

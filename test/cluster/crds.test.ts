@@ -71,7 +71,12 @@ describe.skipIf(!cluster)('the CRDs on a Kubernetes API server', () => {
       apiVersion: 'windlass.dev/v1alpha1',
       kind: 'WorkflowRun',
       metadata: { name: 'fixed', namespace },
-      spec: { workflow: 'report', inputs: { region: 'eu', list: [1, { deep: 'x' }] } },
+      spec: {
+        workflow: 'report',
+        inputs: { region: 'eu', list: [1, { deep: 'x' }] },
+        priority: 3,
+        replay: { run: '7b0b4a52' },
+      },
     };
     await kubectlOrThrow(cluster, ['create', '-f', '-'], JSON.stringify(object));
     const patch = (spec: object) =>
@@ -85,5 +90,11 @@ describe.skipIf(!cluster)('the CRDs on a Kubernetes API server', () => {
       expect(refused.code).toBe(1);
     }
     expect((await patch({ workflow: 'other' })).stderr).toContain('workflow is immutable');
+    for (const spec of [{ priority: 4 }, { priority: null }])
+      expect((await patch(spec)).stderr).toContain('priority is immutable');
+    for (const spec of [{ replay: { run: 'other' } }, { replay: null }])
+      expect((await patch(spec)).stderr).toContain('replay is immutable');
+    const again = { execution: { number: 2, from: 'fetch', onlyFailed: true }, force: true, desired: 'Cancelled' };
+    expect(await patch(again)).toMatchObject({ code: 0 });
   });
 });

@@ -1,4 +1,6 @@
 import { and, desc, eq, isNotNull, sql } from 'drizzle-orm';
+import type { JsonObject } from '../../crds/json.ts';
+import type { ArtifactRef } from '../core/run/types.ts';
 import type { Clock } from '../seams/clock.ts';
 import { createBatch } from './batch.ts';
 import type { Changes } from './changes.ts';
@@ -22,10 +24,24 @@ export function createStepCache(database: Database, home: string, changes: Chang
     key: (request) => `${request.namespace}/${request.cache.key}`,
     async write(requests) {
       const now = clock.now();
-      const json = JSON.stringify(requests.map(lookUpElement));
-      const rows = await database.run<LookedUp>(lookUpStatement, [json, home, now, usedMs]);
-      const answers = new Map(rows.map((row) => [Number(row.n), row]));
-      return requests.map((_, n) => answerOf(answers.get(n)));
+      const read = await database.run<Found>(readStatement, [JSON.stringify(requests.map(readElement)), home, now]);
+      const found = new Map(read.map((row) => [Number(row.n), row]));
+      const hits = read.filter((row) => row.hit);
+      const stale = hits.filter((row) => Number(row.used_at) < now - usedMs).map((row) => requests[Number(row.n)]);
+      if (stale.length > 0) await database.run(usedStatement, [JSON.stringify(stale.map(keyElement)), home, now]);
+      const missing = requests.flatMap((request, n) =>
+        found.get(n)?.hit ? [] : [takeElement(request, n, found.get(n)?.filled_at)],
+      );
+      const taken =
+        missing.length === 0
+          ? []
+          : await database.run<{ namespace: string; key: string }>(takeStatement, [JSON.stringify(missing), home, now]);
+      const mine = new Set(taken.map(({ namespace, key }) => `${namespace}/${key}`));
+      return requests.map(({ namespace, cache }, n) => {
+        const row = found.get(n);
+        if (row?.hit) return { type: 'hit', outputs: row.outputs ?? {}, artifacts: row.artifacts ?? {} };
+        return { type: mine.has(`${namespace}/${cache.key}`) ? 'fill' : 'wait' };
+      });
     },
   });
 
@@ -81,31 +97,36 @@ export function createStepCache(database: Database, home: string, changes: Chang
   };
 }
 
-interface LookedUp {
+/** A row that there is for what was asked; a hit when it is good now. */
+interface Found {
   n: number | string;
-  outcome: CacheAnswer['type'];
-  outputs: Extract<CacheAnswer, { type: 'hit' }>['outputs'] | null;
-  artifacts: Extract<CacheAnswer, { type: 'hit' }>['artifacts'] | null;
+  hit: boolean;
+  filled_at: number | string | null;
+  used_at: number | string;
+  outputs: JsonObject | null;
+  artifacts: Record<string, ArtifactRef> | null;
 }
 
-function answerOf(row: LookedUp | undefined): CacheAnswer {
-  if (row?.outcome === 'hit') return { type: 'hit', outputs: row.outputs ?? {}, artifacts: row.artifacts ?? {} };
-  return row?.outcome === 'fill' ? { type: 'fill' } : { type: 'wait' };
+function keyElement(request: LookUp | undefined) {
+  return { namespace: request?.namespace, key: request?.cache.key };
 }
 
-function lookUpElement(request: LookUp, n: number) {
-  const { runId, step, item, namespace, workflow, cache, ttlMs, image } = request;
+function readElement(request: LookUp, n: number) {
+  return { n, ...keyElement(request), ttl: request.ttlMs, image: request.image };
+}
+
+/** `filledAt`: as it was read, so that an entry that was made since is not taken. */
+function takeElement(request: LookUp, n: number, filledAt: number | string | null = null) {
+  const { runId, step, item, workflow, cache } = request;
   return {
     n,
+    ...keyElement(request),
     run_id: runId,
     step,
     item,
-    namespace,
     workflow,
-    key: cache.key,
     parts: storable(cache.parts),
-    ttl: ttlMs,
-    image,
+    filled_at: filledAt === null ? null : Number(filledAt),
   };
 }
 
@@ -124,44 +145,51 @@ function fillElement(entry: CacheFill) {
   };
 }
 
+/** One by one through the keys: a plan made while the table was small must stay right when it is large. */
+const readStatement = `
+select asked.n, c.filled_at, c.used_at, valid.hit,
+  case when valid.hit then c.outputs end as outputs, case when valid.hit then c.artifacts end as artifacts
+from json_to_recordset($1::text::json) as asked(n int, namespace text, key text, ttl bigint, image text)
+cross join lateral (
+  select * from step_cache c
+  where c.home = $2::text and c.namespace = asked.namespace and c.key = asked.key offset 0) as c
+left join lateral (
+  select i.image_id from image_ids i
+  where i.home = $2::text and i.namespace = asked.namespace and i.image = asked.image offset 0) as i on true
+cross join lateral (
+  select coalesce(c.filled_at + asked.ttl > $3::bigint and c.expires_at > $3::bigint, false)
+    and (c.image_id is null or i.image_id is null or c.image_id = i.image_id) as hit) as valid`;
+
+const usedStatement = `
+update step_cache c set used_at = $3::bigint
+where c.ctid = any(array(
+  select c.ctid from json_to_recordset($1::text::json) as hit(namespace text, key text)
+  cross join lateral (
+    select c.ctid from step_cache c
+    where c.home = $2::text and c.namespace = hit.namespace and c.key = hit.key offset 0) as c))`;
+
 /**
- * Reads first; only who finds nothing writes, in the order of the keys, so that two who ask for the same ones never wait for
- * each other. A filler is let go of only when it is known to have ended: one that is not seen yet has just been recorded.
+ * In the order of the keys, so that two who ask for the same ones never wait for each other. A filler is let go of only when
+ * it is known to have ended: one that is not seen yet has just been recorded.
  */
-const lookUpStatement = `
-with asked as (
-  select * from json_to_recordset($1::text::json) as a(
-    n int, run_id text, step text, item int, namespace text, workflow text, key text, parts jsonb, ttl bigint, image text)
-), hit as (
-  select asked.n, c.namespace, c.key, c.used_at, c.outputs, c.artifacts
-  from asked
-  join step_cache c on c.home = $2::text and c.namespace = asked.namespace and c.key = asked.key
-  left join image_ids i on i.home = $2::text and i.namespace = asked.namespace and i.image = asked.image
-  where c.filled_at + asked.ttl > $3::bigint and c.expires_at > $3::bigint
-    and (c.image_id is null or i.image_id is null or c.image_id = i.image_id)
-), used as (
-  update step_cache c set used_at = $3::bigint from hit
-  where c.home = $2::text and c.namespace = hit.namespace and c.key = hit.key and hit.used_at < $3::bigint - $4::bigint
-), taken as (
-  insert into step_cache as c (home, namespace, key, workflow, step, parts, filler_run, filler_step, filler_item, asked_at, used_at)
-  select $2::text, namespace, key, workflow, step, parts, run_id, step, item, $3::bigint, $3::bigint
-  from asked where not exists (select from hit where hit.n = asked.n) order by namespace, key
-  on conflict (home, namespace, key) do update set
-    parts = excluded.parts, filler_run = excluded.filler_run, filler_step = excluded.filler_step,
-    filler_item = excluded.filler_item, asked_at = excluded.asked_at
-  where c.filler_run is null
-    or (c.filler_run = excluded.filler_run and c.filler_step = excluded.filler_step and c.filler_item = excluded.filler_item)
-    or not exists (select from runs r where r.id = c.filler_run and r.finished_at is null)
-    or exists (
-      select from steps s where s.run_id = c.filler_run and s.step = c.filler_step and s.item = c.filler_item
-        and (s.finished_at is not null or s.phase = 'Pending'))
-  returning c.namespace, c.key
-)
-select asked.n, hit.outputs, hit.artifacts,
-  case when hit.n is not null then 'hit' when taken.key is not null then 'fill' else 'wait' end as outcome
-from asked
-left join hit on hit.n = asked.n
-left join taken on taken.namespace = asked.namespace and taken.key = asked.key`;
+const takeStatement = `
+insert into step_cache as c (home, namespace, key, workflow, step, parts, filler_run, filler_step, filler_item, asked_at,
+  filled_at, used_at)
+select $2::text, namespace, key, workflow, step, parts, run_id, step, item, $3::bigint, filled_at, $3::bigint
+from json_to_recordset($1::text::json) as a(
+  n int, run_id text, step text, item int, namespace text, workflow text, key text, parts jsonb, filled_at bigint)
+order by namespace, key
+on conflict (home, namespace, key) do update set
+  parts = excluded.parts, filler_run = excluded.filler_run, filler_step = excluded.filler_step,
+  filler_item = excluded.filler_item, asked_at = excluded.asked_at
+where c.filled_at is not distinct from excluded.filled_at and (
+  c.filler_run is null
+  or (c.filler_run = excluded.filler_run and c.filler_step = excluded.filler_step and c.filler_item = excluded.filler_item)
+  or not exists (select from runs r where r.id = c.filler_run and r.finished_at is null)
+  or exists (
+    select from steps s where s.run_id = c.filler_run and s.step = c.filler_step and s.item = c.filler_item
+      and (s.finished_at is not null or s.phase = 'Pending')))
+returning c.namespace, c.key`;
 
 const fillStatement = `
 with entry as (

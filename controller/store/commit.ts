@@ -15,6 +15,8 @@ interface Decided {
   /** The element of the statement's JSON parameter. */
   json: string;
   events: boolean;
+  /** Whether the run is over. */
+  ends: boolean;
 }
 
 export interface RunCommits {
@@ -34,8 +36,9 @@ export function createRunCommits(database: Database, changes: Changes, clock: Cl
     key: (item) => item.id,
     async write(items) {
       const notify = changes.hasPeers() && items.some((item) => item.events);
+      const statement = items.some((item) => item.ends) ? endStatement : commitStatement;
       const rows = await retried(() =>
-        database.run<{ id: string }>(commitStatement, [`[${items.map((item) => item.json).join(',')}]`, notify]),
+        database.run<{ id: string }>(statement, [`[${items.map((item) => item.json).join(',')}]`, notify]),
       );
       const written = new Set(rows.map((row) => row.id));
       if (items.some((item) => item.events && written.has(item.id))) changes.emit('events');
@@ -54,7 +57,8 @@ export function createRunCommits(database: Database, changes: Changes, clock: Cl
   return {
     async commit(transition, fence) {
       const json = JSON.stringify(element(transition, fence));
-      const decided = { id: transition.run.id, fence, json, events: transition.events.length > 0 };
+      const { id, finishedAt } = transition.run;
+      const decided = { id, fence, json, events: transition.events.length > 0, ends: finishedAt !== null };
       // Characters, not bytes: near enough for a limit that only keeps one statement from growing without bound.
       if (!(await batch.add(decided, json.length))) {
         throw new FenceLost(`run ${transition.run.id}: its fence is no longer ${fence}, another replica owns it`);
@@ -113,7 +117,7 @@ function element(transition: RunTransition, fence: number) {
 }
 
 /** Writes the rows of runs for which `which` holds, and all that goes with them. One round trip a batch. */
-function writeStatement(which: string, also: string): string {
+function writeStatement(which: string, also: string, ends: boolean): string {
   return `
 with live as (
   update runs r set
@@ -127,14 +131,18 @@ with live as (
   where r.id = i.id and ${which}
   returning r.id, r.home, r.namespace, r.name, i.finished_at, i.error, r.execution, r.replay_of,
     ${deadLetterColumns('i', 'r')}, i.steps, i.attempts, i.events
-), ${writeRest}`;
+), ${writeRest(ends)}`;
 }
 
 /** The UPDATE takes each row's lock and compares the fence (again, should it have waited). */
-const commitStatement = writeStatement('r.fence = i.fence', '');
+const commitStatement = writeStatement('r.fence = i.fence', '', false);
+
+/** Apart, as most decisions end no run and need not pay for it. */
+const endStatement = writeStatement('r.fence = i.fence', '', true);
 
 /** A claim follows; until then the fence keeps out whoever owned the run when it ended. */
 const reopenStatement = writeStatement(
   'r.home = $3::text and r.finished_at is not null and r.execution = i.execution - 1',
   ", execution = i.execution, queued_at = i.queued_at, owner = '', fence = r.fence + 1",
+  false,
 );

@@ -4,6 +4,8 @@ import { join } from 'node:path';
 import { afterAll, beforeAll, expect, test } from 'vitest';
 import { describeObjectStore } from '../../test/conformance/objects.ts';
 import { describeLocks } from '../../test/conformance/locks.ts';
+import { describeStepCache } from '../../test/conformance/store-cache.ts';
+import { describeRuns } from '../../test/conformance/store-runs.ts';
 import { describeHistory } from '../../test/conformance/store.ts';
 import { runRow, transition } from '../../test/fixtures/history.ts';
 import { startReplica } from '../../test/fixtures/replica-process.ts';
@@ -31,6 +33,8 @@ afterAll(async () => {
 
 describeObjectStore('PGlite', () => store.objects);
 describeHistory('PGlite', () => store);
+describeRuns('PGlite', () => store);
+describeStepCache('PGlite', () => store);
 describeLocks('PGlite', () => store);
 
 test('a data directory in use is refused, with the process that has it', async () => {

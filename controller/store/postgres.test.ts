@@ -4,6 +4,8 @@ import type { WatchEvent } from '../seams/objects.ts';
 import { describeObjectStore } from '../../test/conformance/objects.ts';
 import { describeHomes } from '../../test/conformance/homes.ts';
 import { describeLocks } from '../../test/conformance/locks.ts';
+import { describeStepCache } from '../../test/conformance/store-cache.ts';
+import { describeRuns } from '../../test/conformance/store-runs.ts';
 import { describeHistory } from '../../test/conformance/store.ts';
 import { runRow, stepRow, transition } from '../../test/fixtures/history.ts';
 import { startPostgres } from '../../test/fixtures/postgres.ts';
@@ -41,6 +43,8 @@ describe.runIf(server)(`PostgreSQL${skipped}`, () => {
 
   describeObjectStore('PostgreSQL', () => store.objects);
   describeHistory('PostgreSQL', () => store);
+  describeRuns('PostgreSQL', () => store);
+  describeStepCache('PostgreSQL', () => store);
   describeLocks('PostgreSQL', () => store);
   describeHomes('PostgreSQL', (home) => open(url, home));
 

@@ -73,10 +73,11 @@ dead as (
 /**
  * The rest of a statement that has written rows of runs and names them `live`: id, home, namespace, name, finished_at,
  * error, execution, replay_of, `deadLetterColumns`, and the JSON of what goes with them, so that nothing has to be joined.
- * Parameter 2 says whether other replicas are told.
+ * Parameter 2 says whether other replicas are told. `ends`: some of these runs may have ended, so that there may be dead letters.
  * Events come last: their lock makes ids ascend in the order of commits, and nobody waits for a run while holding it.
  */
-export const writeRest = `
+export function writeRest(ends: boolean): string {
+  return `
 step as (
   insert into steps (run_id, step, item, label, items, phase, reason, started_at, finished_at, via, attempts, body_attempts,
     infrastructure_failures, iteration, until, outputs, error, artifacts, cache)
@@ -98,7 +99,7 @@ step as (
   on conflict (run_id, step, item, number) do update set
     via = excluded.via, phase = excluded.phase, stop_reason = excluded.stop_reason, started_at = excluded.started_at,
     finished_at = excluded.finished_at, error = excluded.error
-), ${landings}, event as (
+)${ends ? `, ${landings}` : ''}, event as (
   insert into events (home, kind, namespace, name, type, reason, message, at)
   select live.home, 'WorkflowRun', live.namespace, live.name, e.*
   from live
@@ -106,6 +107,7 @@ step as (
   cross join lateral (select pg_advisory_xact_lock(${eventLock} + 0 * e.at)) as turn
 )
 select id, case when $2::boolean then pg_notify('windlass', '') end as notified from live`;
+}
 
 /** Nothing of a refused decision is kept. Open attempts are told to stop, so that a hydrated state stops what runs. */
 export const endUnstorable = `

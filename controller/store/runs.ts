@@ -228,7 +228,7 @@ with given as (
   select given.id, given.home, given.namespace, given.name, given.finished_at, given.error, given.execution,
     given.replay_of, ${deadLetterColumns('given', 'given')}, given.steps, given.attempts, given.events
   from given join made on made.id = given.id
-), ${writeRest}`;
+), ${writeRest(true)}`;
 
 /**
  * Runs nobody owns, or whose owner's lease is over by the database's clock; only while the asker's own lease holds.

@@ -5,6 +5,7 @@ import { conditions, growth, substitutions } from './core.ts';
 import { type Figure, machine, table } from './figures.ts';
 import { pushToActive, upToReady } from './laptop.ts';
 import { handOff, processStep, throughput } from './runs.ts';
+import { cacheLookUp, stateCommit } from './store.ts';
 
 /**
  * `npm run bench [-- WORD…]`: every figure the project promises, or those whose name holds one of the words. Prints a
@@ -20,6 +21,10 @@ const benches: [name: string, needsPostgres: boolean, measure: () => Figure | Pr
   ['growth fan-out', false, () => growth('fan-out')],
   ['conditions', false, conditions],
   ['substitutions', false, substitutions],
+  ['store commit postgres', true, async () => stateCommit(await database())],
+  ['store commit pglite', false, () => stateCommit(null)],
+  ['store cache postgres', true, async () => cacheLookUp(await database())],
+  ['store cache pglite', false, () => cacheLookUp(null)],
   ['hand-off postgres', true, async () => handOff(await database())],
   ['hand-off pglite', false, () => handOff(null)],
   ['process postgres', true, async () => processStep(await database())],

@@ -1,3 +1,11 @@
+CREATE TABLE "artifacts" (
+	"home" text NOT NULL,
+	"digest" text NOT NULL,
+	"bytes" bigint NOT NULL,
+	"due_at" bigint NOT NULL,
+	CONSTRAINT "artifacts_home_digest_pk" PRIMARY KEY("home","digest")
+);
+--> statement-breakpoint
 CREATE TABLE "image_ids" (
 	"home" text NOT NULL,
 	"namespace" text NOT NULL,
@@ -112,12 +120,14 @@ ALTER TABLE "steps" ALTER COLUMN "iteration" SET NOT NULL;--> statement-breakpoi
 ALTER TABLE "log_chunks" ADD CONSTRAINT "log_chunks_run_id_step_item_attempt_position_pk" PRIMARY KEY("run_id","step","item","attempt","position");--> statement-breakpoint
 ALTER TABLE "attempts" ADD CONSTRAINT "attempts_run_id_step_item_number_pk" PRIMARY KEY("run_id","step","item","number");--> statement-breakpoint
 ALTER TABLE "steps" ADD CONSTRAINT "steps_run_id_step_item_pk" PRIMARY KEY("run_id","step","item");--> statement-breakpoint
-CREATE INDEX "step_cache_step" ON "step_cache" USING btree ("home","namespace","workflow","step");--> statement-breakpoint
+CREATE INDEX "artifacts_due" ON "artifacts" USING btree ("home","due_at");--> statement-breakpoint
+CREATE INDEX "step_cache_step" ON "step_cache" USING btree ("workflow","step","namespace","home");--> statement-breakpoint
 CREATE UNIQUE INDEX "dead_letters_subject" ON "dead_letters" USING btree ("kind","subject");--> statement-breakpoint
 CREATE INDEX "dead_letters_landed" ON "dead_letters" USING btree ("home","landed_at","id");--> statement-breakpoint
 CREATE INDEX "lock_claims_order" ON "lock_claims" USING btree ("home","namespace","only_slot","state","priority" desc,"since","run_id");--> statement-breakpoint
 CREATE INDEX "runs_parent" ON "runs" USING btree (("parent" ->> 'runId'),"created_at","id") WHERE depth > 0;--> statement-breakpoint
 CREATE INDEX "runs_spec_changed" ON "runs" USING btree ("owner","home") WHERE finished_at is null and spec_generation > 0;--> statement-breakpoint
+CREATE INDEX "steps_artifacts" ON "steps" USING gin (jsonb_path_query_array("artifacts", '$.*.digest')) WHERE artifacts <> '{}'::jsonb;--> statement-breakpoint
 CREATE INDEX "runs_created" ON "runs" USING btree ("home","created_at","id") WHERE depth = 0;--> statement-breakpoint
 -- Used again and again, as the hot tables of the engine are.
 ALTER TABLE "step_cache" SET (fillfactor = 70);

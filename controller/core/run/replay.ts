@@ -32,19 +32,18 @@ export function planReplay(plan: Plan, recorded: RunRows, { from }: ReplayOption
 }
 
 /**
- * The rows that the replay `runId` begins with: what it takes from the recorded run. None of it is undone when the replay ends badly.
- * @throws when `planReplay` has a problem with it
+ * The rows that the replay `runId` begins with: what it takes from the recorded run. None of it is undone when the replay ends badly. The problem is `planReplay`'s.
  */
 export function replayRows(
   plan: Plan,
   recorded: RunRows,
   options: ReplayOptions & { runId: string },
   now: Instant,
-): StepRow[] {
+): { ok: true; steps: StepRow[] } | { ok: false; problem: string } {
   const planned = planReplay(plan, recorded, options);
-  if (!planned.ok) throw new Error(planned.problem);
+  if (!planned.ok) return planned;
   const reused = new Set(planned.units.filter(({ action }) => action === 'reuse').map(({ step }) => step));
-  return recorded.steps
+  const steps = recorded.steps
     .filter(({ step, phase }) => reused.has(step) && phase !== 'Pending')
     .map((row): StepRow => {
       const good = row.phase === 'Succeeded' || row.phase === 'Cached';
@@ -64,6 +63,7 @@ export function replayRows(
         cache: null,
       };
     });
+  return { ok: true, steps };
 }
 
 function judge(step: PlanStep, rows: StepRow[]): Pick<PlannedUnit, 'action' | 'why'> {

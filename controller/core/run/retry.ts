@@ -47,12 +47,16 @@ export function planRetry(plan: Plan, rows: RunRows, options: RetryOptions): Ret
 
 /**
  * The rows that make an ended run go on: what runs again is Pending, with the number of its attempts kept. Commit it only
- * if the run has ended and its execution is the one in `rows`.
- * @throws when `planRetry` has a problem with it
+ * if the run has ended and its execution is the one in `rows`. The problem is `planRetry`'s.
  */
-export function reopenRun(plan: Plan, rows: RunRows, options: RetryOptions, now: Instant): RunTransition {
+export function reopenRun(
+  plan: Plan,
+  rows: RunRows,
+  options: RetryOptions,
+  now: Instant,
+): { ok: true; transition: RunTransition } | { ok: false; problem: string } {
   const planned = planRetry(plan, rows, options);
-  if (!planned.ok) throw new Error(planned.problem);
+  if (!planned.ok) return planned;
   const again = new Map(planned.units.map((unit) => [`${unit.step}/${unit.item}`, unit.action]));
   const items = new Set(planned.units.filter(({ item }) => item !== wholeStep).map(({ step }) => step));
   const steps = rows.steps.filter(({ step, item }) => {
@@ -62,7 +66,7 @@ export function reopenRun(plan: Plan, rows: RunRows, options: RetryOptions, now:
   });
   const { run } = rows;
   const message = `run ${run.name} goes on, execution ${run.execution + 1}`;
-  return {
+  const transition: RunTransition = {
     run: {
       ...run,
       phase: 'Queued',
@@ -89,6 +93,7 @@ export function reopenRun(plan: Plan, rows: RunRows, options: RetryOptions, now:
       .map((attempt) => ({ ...attempt, phase: 'Cancelled', finishedAt: now })),
     events: [{ type: 'Normal', reason: 'RunRetried', message, at: now }],
   };
+  return { ok: true, transition };
 }
 
 type Choice = Pick<PlannedUnit, 'action' | 'why'> & { items?: 'some' };

@@ -21,9 +21,10 @@ export const plainOutputs = 'windlass.dev/plain-outputs';
 export const attemptSelector = `${labels.managedBy}=windlass,${labels.attempt}`;
 
 /** Names an attempt's Pod: the same on every replica and at every start. */
-export function attemptHash(key: AttemptKey): string {
+export function attemptHash({ runId, step, item, attempt }: AttemptKey): string {
+  // A step's own attempts keep the name of before there were items: one that an older controller began is adopted.
   return createHash('sha256')
-    .update(JSON.stringify([key.runId, key.step, key.item, key.attempt]))
+    .update(JSON.stringify(item < 0 ? [runId, step, attempt] : [runId, step, item, attempt]))
     .digest('hex')
     .slice(0, 40);
 }

@@ -15,9 +15,10 @@ import type { AttemptKey } from '../../core/run/types.ts';
 import type { Instant } from '../../core/time.ts';
 
 /** Names an attempt's folder and processes: the same on every replica and at every start. */
-export function attemptHash(key: AttemptKey): string {
+export function attemptHash({ runId, step, item, attempt }: AttemptKey): string {
+  // A step's own attempts keep the name of before there were items: one that an older controller began is adopted.
   return createHash('sha256')
-    .update(JSON.stringify([key.runId, key.step, key.item, key.attempt]))
+    .update(JSON.stringify(item < 0 ? [runId, step, attempt] : [runId, step, item, attempt]))
     .digest('hex')
     .slice(0, 40);
 }

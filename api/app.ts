@@ -30,7 +30,11 @@ const maxBodyBytes = 2 * 1024 * 1024;
  *   GET    /api/v1/runs
  *   POST   /api/v1/namespaces/{ns}/runs
  *   GET    /api/v1/namespaces/{ns}/runs/{name}  …/logs (SSE)  …/steps  …/steps/{step}/logs (JSON or SSE)
- *   POST   /api/v1/namespaces/{ns}/runs/{name}/cancel|pause|resume           …/steps/{step}/approve|reject
+ *   GET    /api/v1/namespaces/{ns}/runs/{name}/artifacts                    …/steps/{step}/artifacts/{artifact} (the content)
+ *   POST   /api/v1/namespaces/{ns}/runs/{name}/cancel|pause|resume|retry|replay          …/steps/{step}/approve|reject
+ *   GET    /api/v1/dead-letters                 /dead-letters/{id}
+ *   POST   /api/v1/dead-letters/redrive         /dead-letters/{id}/discard
+ *   GET    /api/v1/circuits
  *   GET    /api/v1/events (JSON or SSE)
  *   GET    /api/v1/sources
  *   POST   /api/v1/namespaces/{ns}/workflowsources/{name}/reconcile

@@ -6,6 +6,7 @@ import type { WorkflowSource } from '../crds/workflow-source.ts';
 import { ApiProblem, createTransport, type Connection, type Query } from './transport.ts';
 import type { Decision, NewPromotion, PromotionDetail, PromotionSummary } from './resources/promotion.ts';
 import type { NewRun, Run, RunResourcePhase, RunSummary, Step } from './resources/run.ts';
+import type { RunArtifact } from './routes/artifacts.ts';
 import type { EnvironmentResource } from './routes/environments.ts';
 import type { EventResource } from './routes/events.ts';
 import type { LogPage } from './routes/logs.ts';
@@ -26,6 +27,7 @@ export type {
   PromotionSummary,
   Readiness,
   Run,
+  RunArtifact,
   RunResourcePhase,
   RunSummary,
   ServerInfo,
@@ -86,7 +88,7 @@ export type Client = ReturnType<typeof createClient>;
  * when it cannot be reached. The streams reconnect by themselves and go on where they were cut.
  */
 export function createClient(connection: Connection & { project?: string | undefined }) {
-  const { call, follow } = createTransport(connection);
+  const { call, follow, open } = createTransport(connection);
   const get = <T>(path: string, query?: Query) => call<T>('GET', path, query ? { query } : {});
   const post = <T>(path: string, body: object, query: Query = {}) => call<T>('POST', path, { body, query });
   /** Of sources, environments, promotions and versions, where there may be several. */
@@ -148,6 +150,13 @@ export function createClient(connection: Connection & { project?: string | undef
         yield { event, ...(JSON.parse(data) as object) } as LogEvent;
         if (event === 'end') return;
       }
+    },
+
+    artifacts: (key: ObjectKey, query: PageQuery = {}) => get<Page<RunArtifact>>(`${run(key)}/artifacts`, { ...query }),
+    /** The content of an artifact, as it comes, and what its file may be called. */
+    artifact: (key: ObjectKey, step: string, name: string, options: { item?: number; signal?: AbortSignal } = {}) => {
+      const { item, signal } = options;
+      return open(`${run(key)}/steps/${part(step)}/artifacts/${part(name)}`, { query: { item }, signal });
     },
 
     events: (query: EventQuery = {}) => get<Page<EventResource>>('/api/v1/events', { ...query }),

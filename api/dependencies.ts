@@ -1,6 +1,7 @@
 import type { Registry } from 'prom-client';
 import type { Kind } from '../crds/kinds.ts';
 import type { WorkflowSource } from '../crds/workflow-source.ts';
+import type { ArtifactReader } from '../controller/seams/artifacts.ts';
 import type { Clock } from '../controller/seams/clock.ts';
 import type { Store } from '../controller/store/types.ts';
 import type { Access } from './access.ts';
@@ -15,6 +16,8 @@ export interface RequestLog {
 /** Everything the API needs, handed in by start.ts. It reads history and writes intent (objects) only. */
 export interface AppDependencies {
   store: Store;
+  /** The content of artifacts; null: this controller keeps none. */
+  artifacts: ArtifactReader | null;
   clock: Clock;
   log: RequestLog;
   /** Who may call every /api route, and what they may do. */
@@ -25,6 +28,8 @@ export interface AppDependencies {
   validate(kind: Kind, object: unknown): InvalidField[];
   /** The tags of a source at its last fetch, newest first. */
   tags(source: WorkflowSource): Promise<string[]>;
+  /** The circuit breakers of this replica: target hosts whose last request failed. `openUntil`: ms since the epoch. */
+  circuits(): { host: string; state: 'Closed' | 'Open' | 'HalfOpen'; failures: number; openUntil: number | null }[];
   /** Namespace of sources, environments and promotions; null: every namespace may be a project, requests say which. */
   project: string | null;
   version: string;

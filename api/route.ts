@@ -15,6 +15,8 @@ type Tag =
   | 'runs'
   | 'steps'
   | 'logs'
+  | 'dead letters'
+  | 'artifacts'
   | 'objects'
   | 'events'
   | 'sources'
@@ -35,7 +37,7 @@ export interface Operation<P extends TObject, Q extends TObject, B extends TSche
   /** For the document, where it says more than what is checked here. */
   documentedBody?: TSchema;
   /** The response when all is well; without a schema it has no body. */
-  response: { status: number; description: string; schema?: TSchema; stream?: string; text?: true };
+  response: { status: number; description: string; schema?: TSchema; stream?: string; text?: true; bytes?: true };
   /** Another response that is no problem+json. */
   otherwise?: { status: number; description: string; schema: TSchema };
   /** Problems worth naming; those that every operation may have are the document's `default`. */
@@ -111,11 +113,13 @@ function refuse(type: 'invalid-parameter' | 'invalid', what: string) {
 }
 
 function describe(operation: Operation<TObject, TObject, TSchema>): DescribeRouteOptions {
-  const { status, description, schema, stream, text } = operation.response;
+  const { status, description, schema, stream, text, bytes } = operation.response;
   const { otherwise } = operation;
   const content = {
     ...(schema ? json(schema) : {}),
     ...(text ? { 'text/plain': { schema: { type: 'string' as const } } } : {}),
+    // Not `format: binary`: OpenAPI 3.1 leaves bytes to the media type.
+    ...(bytes ? { 'application/octet-stream': { schema: {} }, 'application/x-tar': { schema: {} } } : {}),
     ...(stream ? { 'text/event-stream': { schema: { type: 'string' as const, description: stream } } } : {}),
   };
   const types: ProblemType[] = [...(operation.body ? (['invalid'] as const) : []), ...(operation.problems ?? [])];

@@ -59,6 +59,18 @@ export function createTransport({ server, token, fetch: send = (request) => fetc
     return (response.status === 204 ? undefined : await response.json()) as T;
   }
 
+  /** A body that is read as it comes. @throws ApiProblem when the server refuses. */
+  async function open(
+    path: string,
+    { query, signal }: { query: Query; signal: AbortSignal | undefined },
+  ): Promise<{ content: ReadableStream<Uint8Array>; fileName: string | null }> {
+    const response = await send(request('GET', path, query, {}, signal ? { signal } : {}));
+    if (!response.ok || !response.body) throw await problemOf(response);
+    const disposition = response.headers.get('content-disposition') ?? '';
+    // Letters, digits and _ only: nothing that leads anywhere else.
+    return { content: response.body, fileName: /filename="(\w+(?:\.\w+)?)"/.exec(disposition)?.[1] ?? null };
+  }
+
   /** Reads a stream, and again from the last id when it is cut. @throws ApiProblem when the server refuses. */
   async function* follow(
     path: string,
@@ -89,7 +101,7 @@ export function createTransport({ server, token, fetch: send = (request) => fetc
     }
   }
 
-  return { call, follow };
+  return { call, follow, open };
 }
 
 async function problemOf(response: Response): Promise<ApiProblem> {

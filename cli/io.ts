@@ -14,6 +14,8 @@ export interface Output {
 export interface Io {
   stdout: Output;
   stderr: Output;
+  /** Writes to standard output as it is; waits while its reader is slower. */
+  writeBytes(bytes: Uint8Array): Promise<void>;
   /** All of standard input. */
   readStdin(): Promise<Uint8Array>;
   env: Readonly<Record<string, string | undefined>>;

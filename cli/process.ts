@@ -32,6 +32,11 @@ export async function runProcess(): Promise<void> {
   const io: Io = {
     stdout,
     stderr,
+    writeBytes: (bytes) =>
+      new Promise((resolve) => {
+        // A reader that went away ends the command by its signal.
+        if (process.stdout.destroyed || process.stdout.write(bytes, () => resolve())) resolve();
+      }),
     async readStdin() {
       const chunks: Uint8Array[] = [];
       for await (const chunk of process.stdin) chunks.push(Buffer.from(chunk as Uint8Array));

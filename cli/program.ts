@@ -1,6 +1,7 @@
 import { Command } from 'commander';
 import { applyCommand } from './commands/apply.ts';
 import { approveCommand, rejectCommand } from './commands/approve.ts';
+import { artifactCommand } from './commands/artifact.ts';
 import { cancelCommand } from './commands/cancel.ts';
 import { completionCommand } from './commands/completion.ts';
 import { controllerCommand } from './commands/controller.ts';
@@ -28,6 +29,7 @@ const commands = [
   describeCommand,
   runCommand,
   logsCommand,
+  artifactCommand,
   cancelCommand,
   pauseCommand,
   resumeCommand,
@@ -65,12 +67,13 @@ export function buildProgram(cli: Cli): Command {
     .addHelpText('after', `\n${exitCodeHelp()}`)
     .helpCommand(false);
   for (const make of commands) program.addCommand(make(cli));
-  for (const command of [program, ...program.commands]) prepare(command, cli);
+  prepare(program, cli);
   return program;
 }
 
 /** Streams and exits are the caller's matter, for every command of the tree. */
-function prepare(command: Command, { io }: Cli): void {
+function prepare(command: Command, cli: Cli): void {
+  const { io } = cli;
   command
     .exitOverride()
     .showHelpAfterError('(see --help)')
@@ -83,6 +86,7 @@ function prepare(command: Command, { io }: Cli): void {
       getOutHasColors: () => false,
       getErrHasColors: () => false,
     });
+  for (const below of command.commands) prepare(below, cli);
 }
 
 function exitCodeHelp(): string {

@@ -14,7 +14,7 @@ export function cliReference(): string {
     `Options that go with every command:\n\n${optionTable(program)}`,
     `## Exit codes\n\n| code | meaning |\n|---|---|\n${exitCodeMeanings.map(([code, meaning]) => `| ${code} | ${cell(meaning)} |\n`).join('')}`,
     fixedText,
-    ...program.commands.map(commandSection),
+    ...program.commands.flatMap((command) => [command, ...command.commands]).map(commandSection),
   ].join('\n');
 }
 
@@ -39,15 +39,21 @@ the only namespace that has the workflow, or that of the one environment that co
 function commandSection(command: Command): string {
   const help = command.createHelp();
   const parts = [
-    `## windlass ${command.name()}\n`,
+    `## windlass ${fullName(command)}\n`,
     `${command.description()}\n`,
-    `\`\`\`\nwindlass ${command.name()} ${command.usage()}\n\`\`\`\n`,
+    `\`\`\`\nwindlass ${fullName(command)} ${command.usage()}\n\`\`\`\n`,
   ];
   const rows = help
     .visibleArguments(command)
     .map((a) => `| \`${a.name()}\` | ${cell(help.argumentDescription(a))} |\n`);
   if (rows.length > 0) parts.push(`| argument | |\n|---|---|\n${rows.join('')}`);
   return [...parts, optionTable(command)].join('\n');
+}
+
+/** `artifact download` for a command of a command. */
+function fullName(command: Command): string {
+  const { parent } = command;
+  return parent?.parent ? `${fullName(parent)} ${command.name()}` : command.name();
 }
 
 function optionTable(command: Command): string {
@@ -66,6 +72,7 @@ const nothing = () => () => {};
 const inertIo: Io = {
   stdout: nowhere,
   stderr: nowhere,
+  writeBytes: () => Promise.resolve(),
   readStdin: () => Promise.resolve(new Uint8Array()),
   env: {},
   cwd: '/',

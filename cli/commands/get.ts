@@ -1,6 +1,6 @@
 import { Argument, Command, InvalidArgumentError, Option } from 'commander';
 import { findKind, type Kind } from '../../crds/kinds.ts';
-import type { Client, PromotionSummary, RunResourcePhase } from '../../api/client.ts';
+import type { Client, PromotionSummary, RunArtifact, RunResourcePhase } from '../../api/client.ts';
 import { connect, type ServerOptions } from '../connection.ts';
 import { codeOfSignal, usageError } from '../exit.ts';
 import type { Cli } from '../io.ts';
@@ -10,6 +10,7 @@ import { type Format, formatData, outputOption } from '../output/format.ts';
 import { formatTable } from '../output/table.ts';
 import { createPaint } from '../output/text.ts';
 import { findResource, type AnyResource, resourceWords } from '../resources/index.ts';
+import { artifactColumns, artifactNames, listArtifacts } from '../resources/artifacts.ts';
 import type { Column, Listing, ListOption, ListOptions, View } from '../resources/resource.ts';
 import { listSteps, stepColumns, stepNames } from '../resources/steps.ts';
 import { watchRows } from '../watch.ts';
@@ -41,7 +42,7 @@ export function getCommand(cli: Cli): Command {
   return new Command('get')
     .summary('list things, or show one as a row')
     .description(
-      `Lists things, or shows one: ${resourceWords.join(', ')}. Steps are those of a run: \`get steps RUN\`. The kinds' short names (wwf, wrun, wsrc, wenv, wpro) work too. Without -n, of every namespace.`,
+      `Lists things, or shows one: ${resourceWords.join(', ')}. Steps and artifacts are those of a run: \`get steps RUN\`. The kinds' short names (wwf, wrun, wsrc, wenv, wpro) work too. Without -n, of every namespace.`,
     )
     .addArgument(new Argument('<kind>', 'what to list'))
     .argument('[name]', 'only this one')
@@ -79,6 +80,16 @@ async function get(cli: Cli, word: string, name: string | undefined, options: Ge
     const client = await connect(cli.io, options);
     const rows = { columns: stepColumns, key: (step: { name: string }) => step.name };
     return await show(cli, client, rows, () => listSteps(client, name, list.namespace), options);
+  }
+  if (artifactNames.includes(word.toLowerCase())) {
+    if (name === undefined) throw usageError('say of which run: windlass get artifacts RUN');
+    refuse('artifacts', ['namespace', 'limit'], list);
+    const client = await connect(cli.io, options);
+    const rows = {
+      columns: artifactColumns,
+      key: (a: RunArtifact) => `${a.step} ${a.item} ${a.name}`,
+    };
+    return await show(cli, client, rows, () => listArtifacts(client, name, list), options);
   }
   const resource = findResource(word);
   if (name === undefined) {

@@ -37,7 +37,7 @@ export function completedCommands(program: Command): CompletedCommand[] {
     name: command.name(),
     summary: command.summary(),
     flags: completedFlags(command),
-    words: firstWords[command.name()] ?? [],
+    words: firstWords[command.name()] ?? command.commands.map((below) => below.name()),
   }));
 }
 

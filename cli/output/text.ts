@@ -33,6 +33,15 @@ export function shortRef(ref: string | null): string {
   return /^[0-9a-f]{40,64}$/.test(ref) ? ref.slice(0, 12) : ref;
 }
 
+/** Such as 12 B, 3.4 MB: powers of a thousand, as `ls -h --si` has them. */
+export function formatBytes(bytes: number): string {
+  const units = ['B', 'kB', 'MB', 'GB', 'TB'];
+  let value = bytes;
+  let unit = 0;
+  for (; value >= 999.5 && unit < units.length - 1; unit++) value /= 1000;
+  return `${value >= 100 || unit === 0 ? Math.round(value) : value.toFixed(1)} ${units[unit] ?? ''}`;
+}
+
 /** `sha256:` and 12 characters. */
 export function shortDigest(digest: string | null): string {
   return digest === null ? none : digest.slice(0, 'sha256:'.length + 12);

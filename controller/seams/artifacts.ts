@@ -23,6 +23,9 @@ export interface ArtifactStore {
   delete(digests: readonly string[]): Promise<void>;
 }
 
+/** For whoever only reads. */
+export type ArtifactReader = Pick<ArtifactStore, 'get'>;
+
 export interface StoredArtifact {
   /** `sha256:` + hex. */
   digest: string;

@@ -28,12 +28,14 @@ afterAll(async () => {
   await rm(directory, { recursive: true, force: true });
 });
 
-describe('which artifacts are kept: PGlite', () => describeKept(() => openPglite(join(directory, 'pglite'))));
+describe('which artifacts are kept: PGlite', () => {
+  describeKept(() => openPglite(join(directory, 'pglite')));
+});
 
 const skipped = server ? '' : ' (skipped: no initdb and pg_ctl, or no user `postgres`, on this machine)';
-describe.runIf(server)(`which artifacts are kept: PostgreSQL${skipped}`, () =>
-  describeKept(() => openPostgres(server?.url ?? '')),
-);
+describe.runIf(server)(`which artifacts are kept: PostgreSQL${skipped}`, () => {
+  describeKept(() => openPostgres(server?.url ?? ''));
+});
 
 let homes = 0;
 

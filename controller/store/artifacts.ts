@@ -1,8 +1,10 @@
 import { sql } from 'drizzle-orm';
+import type { ArtifactRef } from '../core/run/types.ts';
 import type { StoredArtifact } from '../seams/artifacts.ts';
 import type { Clock } from '../seams/clock.ts';
 import type { Database, Drizzle } from './database.ts';
-import type { ArtifactHistory } from './types.ts';
+import { page, readCursor } from './page.ts';
+import type { ArtifactHistory, RunArtifact } from './types.ts';
 
 /** How long content is kept that nobody refers to: from being put to the commit that refers to it. */
 const unreferencedMs = 24 * 3_600_000;
@@ -10,6 +12,8 @@ const unreferencedMs = 24 * 3_600_000;
 const runningMs = 3_600_000;
 /** What one transaction removes: a database gives up on one that is idle for 10 s. */
 const removedAtOnce = 50;
+
+type Found = Pick<RunArtifact, 'step' | 'item' | 'label' | 'name'> & { ref: ArtifactRef };
 
 /** Which artifacts are kept, and for how long. */
 export function createArtifactHistory({ drizzle }: Database, home: string, clock: Clock): ArtifactHistory {
@@ -23,6 +27,19 @@ export function createArtifactHistory({ drizzle }: Database, home: string, clock
         from json_to_recordset(${rows}::text::json) as noted(digest text, bytes bigint)
         order by digest
         on conflict (home, digest) do update set due_at = greatest(artifacts.due_at, excluded.due_at)`);
+    },
+    async ofRun(runId, { limit, after }) {
+      const cursor = after === undefined ? null : readCursor(after);
+      const [step = '', name = ''] = cursor?.id.split('/') ?? [];
+      const beyond = cursor ? sql`and (item, step, kept.name) > (${cursor.at}::int, ${step}, ${name})` : sql``;
+      const rows = await read<Found>(
+        drizzle,
+        sql`select step, item, label, kept.name, kept.ref from steps, jsonb_each(artifacts) as kept(name, ref)
+          where run_id = ${runId} and artifacts <> '{}'::jsonb ${beyond}
+          order by item, step, kept.name limit ${limit + 1}`,
+      );
+      const found = rows.map(({ ref, ...place }) => ({ ...place, ...ref }));
+      return page(found, limit, (row) => ({ at: row.item, id: `${row.step}/${row.name}` }));
     },
     async isOf(runId, digest) {
       const rows = await read<{ there: boolean }>(
@@ -102,6 +119,6 @@ function unique(noted: readonly StoredArtifact[]): StoredArtifact[] {
 
 /** The drivers disagree about what a statement answers with. */
 async function read<Row>(db: Drizzle, statement: ReturnType<typeof sql>): Promise<Row[]> {
-  const answer = (await db.execute(statement)) as unknown as Row[] | { rows: Row[] };
-  return Array.isArray(answer) ? [...answer] : answer.rows;
+  const answer: unknown = await db.execute(statement);
+  return Array.isArray(answer) ? [...(answer as Row[])] : (answer as { rows: Row[] }).rows;
 }

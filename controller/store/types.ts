@@ -368,10 +368,20 @@ export interface LogHistory extends LogSink {
   onAppend(runId: string, fn: () => void): () => void;
 }
 
+/** What a step (or an item of it) has kept under a name. */
+export interface RunArtifact extends ArtifactRef {
+  step: string;
+  item: number;
+  label: string | null;
+  name: string;
+}
+
 /** Which artifacts are kept, and for how long; the content itself is an ArtifactStore's. */
 export interface ArtifactHistory {
   /** Notes content that is about to be kept or referred to: it stays for a day at least. Waits while it is being removed. */
   note(artifacts: readonly StoredArtifact[]): Promise<void>;
+  /** What the steps of a run and their items have kept: whole steps first, then by place in the forEach. */
+  ofRun(runId: string, page: { limit: number; after?: string }): Promise<Page<RunArtifact>>;
   /** True when a step of this run has kept, or was given by the cache, content of this digest. */
   isOf(runId: string, digest: string): Promise<boolean>;
   /**

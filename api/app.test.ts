@@ -640,7 +640,7 @@ test('events and logs as pages', async () => {
     attempts: [{ step: 'fetch', number: 1 }],
   });
   const bytes = new TextEncoder().encode('one\ntwo\n');
-  await world.store.logs.append({ runId: row.id, step: 'fetch', attempt: 1 }, 0, bytes);
+  await world.store.logs.append({ runId: row.id, step: 'fetch', item: -1, attempt: 1 }, 0, bytes);
   const path = '/api/v1/namespaces/dev/runs/talks/steps/fetch/logs';
   expect((await world.call('GET', path)).body).toEqual({
     step: 'fetch',

@@ -5,7 +5,7 @@ import type { Caller } from './access.ts';
 import { approvalEntry, withEntry } from './approvals.ts';
 import { withGeneratedName } from './names.ts';
 import type { Decision, NewPromotion } from './resources/promotion.ts';
-import type { NewRun } from './resources/run.ts';
+import type { NewReplay, NewRun } from './resources/run.ts';
 
 /** Who decides something. */
 type Decider = Pick<Caller, 'user' | 'groups'>;
@@ -23,10 +23,10 @@ const requestedAt = 'windlass.dev/requestedAt';
 export function createRun(
   objects: ObjectStore,
   namespace: string,
-  { workflow, inputs, name, generateName, labels }: NewRun,
+  { workflow, inputs, name, generateName, priority, labels }: NewRun,
   check: (draft: Record<string, unknown>) => void = () => {},
 ): Promise<WorkflowRun> {
-  const spec = { workflow, ...(inputs ? { inputs } : {}) };
+  const spec = { workflow, ...(inputs ? { inputs } : {}), ...(priority === undefined ? {} : { priority }) };
   const create = (chosen: string) => {
     const metadata = { name: chosen, namespace, ...(labels ? { labels } : {}) };
     check({ metadata, spec });
@@ -35,12 +35,26 @@ export function createRun(
   return name === undefined ? withGeneratedName(generateName ?? `${workflow.slice(0, 240)}-`, create) : create(name);
 }
 
+/** Creates a run that does again what was recorded of another. @throws ObjectConflict (AlreadyExists) for a name that is taken */
+export function replayRun(
+  objects: ObjectStore,
+  recorded: { id: string; namespace: string; name: string; workflow: string },
+  { name, version, from, inputs }: NewReplay,
+): Promise<WorkflowRun> {
+  const { id, namespace, workflow } = recorded;
+  const replay = { run: id, ...(version === undefined ? {} : { version }), ...(from === undefined ? {} : { from }) };
+  const spec = { workflow, ...(inputs ? { inputs } : {}), replay };
+  const create = (chosen: string) =>
+    objects.create({ kind: 'WorkflowRun', metadata: { name: chosen, namespace }, spec });
+  return name === undefined ? withGeneratedName(`${recorded.name.slice(0, 230)}-replay-`, create) : create(name);
+}
+
 /** Cancels, pauses or resumes a run; asking twice keeps the first reason. @throws ObjectConflict when it is over */
 export function setDesired(
   objects: ObjectStore,
   { namespace, name }: { namespace: string; name: string },
   desired: 'Cancelled' | 'Paused' | 'Running',
-  reason: string | undefined,
+  { reason, force = false }: { reason?: string | undefined; force?: boolean | undefined },
 ): Promise<WorkflowRun> {
   return objects.update('WorkflowRun', namespace, name, (run) => {
     demandUnfinished(run);
@@ -48,9 +62,31 @@ export function setDesired(
     if (spec.desired === 'Cancelled' && desired !== 'Cancelled') {
       throw new ObjectConflict('Conflict', `Run ${name} is cancelled; that cannot be taken back.`);
     }
-    if ((spec.desired ?? 'Running') === desired) return null;
+    if ((spec.desired ?? 'Running') === desired) return force && !spec.force ? { spec: { ...spec, force } } : null;
     const { reason: _, ...rest } = spec;
-    return { spec: { ...rest, desired, ...(reason === undefined ? {} : { reason }) } };
+    return { spec: { ...rest, desired, ...(reason === undefined ? {} : { reason }), ...(force ? { force } : {}) } };
+  });
+}
+
+/** Makes a run that has ended go on as its next execution. @throws ObjectConflict while it has not ended */
+export function retryRun(
+  objects: ObjectStore,
+  { namespace, name }: { namespace: string; name: string },
+  { from, onlyFailed }: { from?: string | undefined; onlyFailed?: boolean | undefined },
+): Promise<WorkflowRun> {
+  return objects.update('WorkflowRun', namespace, name, ({ spec, status }) => {
+    if (status?.finishedAt === undefined) {
+      throw new ObjectConflict('Conflict', `Run ${name} has not ended yet; only what has ended is retried.`);
+    }
+    const number = (status.execution ?? 1) + 1;
+    // Asked for already, and not taken up yet.
+    if (spec.execution?.number === number) {
+      throw new ObjectConflict('Conflict', `Run ${name} is being retried already.`);
+    }
+    // It is wanted again, whatever was wanted of it before.
+    const { desired: _, reason: _why, force: _force, ...rest } = spec;
+    const execution = { number, ...(from === undefined ? {} : { from }), ...(onlyFailed ? { onlyFailed } : {}) };
+    return { spec: { ...rest, execution } };
   });
 }
 

@@ -45,7 +45,7 @@ afterAll(async () => {
 
 const key = (name: string) => ({ namespace: 'dev', name });
 const append = (runId: string, step: string, attempt: number, position: number, text: string) =>
-  world.store.logs.append({ runId, step, attempt }, position, new TextEncoder().encode(text));
+  world.store.logs.append({ runId, step, item: -1, attempt }, position, new TextEncoder().encode(text));
 const textOf = (events: LogEvent[]) =>
   events.flatMap((e) => (e.event === 'log' ? e.lines.map((l) => l.text) : [`[${e.phase}]`])).join('');
 

@@ -184,6 +184,28 @@ export const NewRun = only(
 );
 export type NewRun = Static<typeof NewRun>;
 
+/** A run that does again what was recorded. */
+export const NewReplay = only(
+  {
+    name: Type.Optional(Name('The name of the new run. Default: generated.')),
+    version: Type.Optional(
+      Type.String({
+        pattern: '^sha256:[0-9a-f]{64}$',
+        description: "Digest of the version to run. Default: the recorded run's.",
+      }),
+    ),
+    from: Type.Optional(
+      Type.String({
+        pattern: '^[a-z][a-z0-9_]{0,39}$',
+        description: 'Steps that do not come after this one are not run: their recorded outputs are taken.',
+      }),
+    ),
+    inputs: Type.Optional(AnyObject('In place of the recorded ones of these names.')),
+  },
+  { ref: 'NewReplay' },
+);
+export type NewReplay = Static<typeof NewReplay>;
+
 export function runSummary(row: RunRow): RunSummary {
   return {
     id: row.id,

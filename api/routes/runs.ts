@@ -5,16 +5,17 @@ import type { JsonObject } from '../../crds/json.ts';
 import type { WorkflowRun } from '../../crds/workflow-run.ts';
 import { compileInputs } from '../../controller/core/plan/json-schema.ts';
 import { parseDuration } from '../../controller/core/duration.ts';
-import { isFinished, type RunPhase } from '../../controller/core/run/types.ts';
+import type { RunPhase, StepPhase } from '../../controller/core/run/types.ts';
 import type { Instant } from '../../controller/core/time.ts';
 import { callerOf, demand } from '../access.ts';
 import type { AppDependencies } from '../dependencies.ts';
-import { notFound, RequestProblem } from '../errors.ts';
-import { createRun, decideStep, setDesired } from '../intents.ts';
+import { RequestProblem } from '../errors.ts';
+import { createRun } from '../intents.ts';
 import { demandValid, getObject } from '../objects.ts';
 import { objectSchema } from '../resources/object.ts';
-import { Decision } from '../resources/promotion.ts';
 import {
+  Item,
+  itemResource,
   NewRun,
   pendingRun,
   Run,
@@ -37,6 +38,20 @@ import { addRoute, only } from '../route.ts';
 import { findRun, runResource, runSteps } from '../runs.ts';
 import { createWaiting } from '../waiting.ts';
 
+const stepPhases = [
+  'Pending',
+  'Waiting',
+  'Running',
+  'Retrying',
+  'Succeeded',
+  'Cached',
+  'Skipped',
+  'Failed',
+  'TimedOut',
+  'Cancelled',
+  'Compensated',
+] as const satisfies readonly StepPhase[];
+
 const runQuery = only({
   namespace: NamespaceFilter,
   workflow: Type.Optional(Name('Only of this workflow.')),
@@ -50,6 +65,13 @@ const runQuery = only({
     }),
   ),
   name: Type.Optional(Name('Only of this name.')),
+  parent: Type.Optional(
+    Type.String({
+      minLength: 1,
+      maxLength: 64,
+      description: 'Id of a run: the child runs that its steps have started. Without it, runs that no step started.',
+    }),
+  ),
   ...pageQuery,
 });
 
@@ -77,7 +99,10 @@ export function runRoutes(app: Hono, deps: AppDependencies): void {
       const phases: readonly RunResourcePhase[] | undefined = failed ? ['Failed', 'TimedOut'] : phase;
       const since = sinceText === undefined ? undefined : readSince(sinceText, deps.clock.now());
       const wantsPending =
-        after === undefined && (!phases || phases.includes('Pending')) && equal.environment === undefined;
+        after === undefined &&
+        (!phases || phases.includes('Pending')) &&
+        equal.environment === undefined &&
+        equal.parent === undefined;
       const pending = wantsPending ? await waiting.list(matchesObject(equal, since), limit) : [];
       const recorded = phases?.filter((p): p is RunPhase => p !== 'Pending');
       const page =
@@ -149,36 +174,9 @@ export function runRoutes(app: Hono, deps: AppDependencies): void {
       return c.json(await runResource(deps, await findRun(deps, namespace, name)));
     },
   );
-
-  const intents = [
-    { verb: 'cancel', desired: 'Cancelled', summary: 'Cancels a run' },
-    { verb: 'pause', desired: 'Paused', summary: 'Pauses a run: no attempt begins, running ones end' },
-    { verb: 'resume', desired: 'Running', summary: 'Lets a paused run go on' },
-  ] as const;
-  for (const { verb, desired, summary } of intents) {
-    addRoute(
-      app,
-      {
-        method: 'POST',
-        path: `${one}/${verb}`,
-        id: `${verb}Run`,
-        tag: 'runs',
-        summary,
-        params: namespacedParams,
-        body: only({ reason: Type.Optional(Type.String({ maxLength: 1024, description: 'Why.' })) }),
-        response: { status: 200, description: 'The WorkflowRun object.', schema: objectSchema('WorkflowRun') },
-        problems: ['not-found', 'conflict'],
-      },
-      async ({ params: { namespace, name }, body }, c) => {
-        await demand(c, 'update', 'WorkflowRun', namespace, name);
-        await demandUnfinished(deps, namespace, name);
-        return c.json(await setDesired(callerOf(c).objects, { namespace, name }, desired, body.reason));
-      },
-    );
-  }
 }
 
-/** Steps of a run, and decisions on those that wait for approval. */
+/** Steps of a run and their items. */
 export function stepRoutes(app: Hono, deps: AppDependencies): void {
   addRoute(
     app,
@@ -199,57 +197,48 @@ export function stepRoutes(app: Hono, deps: AppDependencies): void {
     },
   );
 
-  for (const decision of ['Approve', 'Reject'] as const) {
-    const verb = decision.toLowerCase();
-    addRoute(
-      app,
-      {
-        method: 'POST',
-        path: `/namespaces/:namespace/runs/:name/steps/:step/${verb}`,
-        id: `${verb}Step`,
-        tag: 'steps',
-        summary: decision === 'Approve' ? 'Approves a step' : 'Rejects a step, which fails it',
-        description: "One decision a person; a new one takes the old one's place.",
-        params: stepParams,
-        body: Decision,
-        response: { status: 200, description: 'The WorkflowRun object.', schema: objectSchema('WorkflowRun') },
-        problems: ['not-found', 'conflict'],
-      },
-      async ({ params: { namespace, name, step }, body }, c) => {
-        await demand(c, 'update', 'WorkflowRun', namespace, name);
-        const run = await demandUnfinished(deps, namespace, name);
-        if (!run.row) throw new RequestProblem('conflict', `Run ${name} has not begun yet; approve it once it waits.`);
-        const steps = await runSteps(deps, run.row);
-        const present = steps.find((s) => s.name === step);
-        if (!present)
-          throw notFound(
-            `step ${step} in run ${name}`,
-            steps.map((s) => s.name),
-          );
-        if (!present.approval)
-          throw new RequestProblem('conflict', `Step ${step} is no approval; it is ${present.kind}.`);
-        if (present.finishedAt) throw new RequestProblem('conflict', `Step ${step} is ${present.phase} already.`);
-        const key = { namespace, name, step };
-        const groups = present.approval.groups ?? [];
-        return c.json(await decideStep(callerOf(c).objects, key, callerOf(c), decision, body, groups));
-      },
-    );
-  }
+  addRoute(
+    app,
+    {
+      method: 'GET',
+      path: '/namespaces/:namespace/runs/:name/steps/:step/items',
+      id: 'listItems',
+      tag: 'steps',
+      summary: 'Lists the items of a forEach step that have begun, in their order',
+      params: stepParams,
+      query: only({
+        phase: Type.Optional(
+          Type.Array(OneOf(stepPhases, 'A phase.'), { description: 'Only in these phases; repeatable.' }),
+        ),
+        ...pageQuery,
+      }),
+      response: { status: 200, description: 'A page of items.', schema: PageOf(Item, 'ItemPage') },
+      problems: ['not-found'],
+    },
+    async ({ params: { namespace, name, step }, query: { phase, limit, after } }, c) => {
+      await demand(c, 'get', 'WorkflowRun', namespace, name);
+      const { row } = await findRun(deps, namespace, name);
+      if (row === null) return c.json({ items: [], next: null });
+      const page = await deps.store.runs.items(row.id, step, {
+        limit,
+        ...(after ? { after } : {}),
+        ...(phase ? { phases: phase } : {}),
+      });
+      const items = page.items.map((item) => item.item);
+      const attempts = items.length === 0 ? [] : await deps.store.runs.attempts(row.id, { step, items });
+      const attemptsOf = Map.groupBy(attempts, (attempt) => attempt.item);
+      return c.json({
+        items: page.items.map((item) => itemResource(item, attemptsOf.get(item.item) ?? [])),
+        next: page.next,
+      });
+    },
+  );
 }
 
 export const stepParams = only({
   ...namespacedParams.properties,
   step: Type.String({ pattern: '^[a-z][a-z0-9_]{0,39}$', description: 'The step.' }),
 });
-
-async function demandUnfinished(deps: AppDependencies, namespace: string, name: string) {
-  const run = await findRun(deps, namespace, name);
-  if (run.row && isFinished(run.row.phase)) {
-    throw new RequestProblem('conflict', `Run ${name} is ${run.row.phase} already.`);
-  }
-  if (!run.object) throw new RequestProblem('conflict', `Run ${name} was deleted and is being cancelled.`);
-  return run;
-}
 
 /** @throws RequestProblem 422 with everything that is wrong in the inputs */
 function demandInputs(workflow: string, spec: JsonObject, inputs: JsonObject): void {

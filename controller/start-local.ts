@@ -3,6 +3,10 @@ import { mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import type { JsonObject } from '../crds/json.ts';
+import { decideAdmission } from './core/admission/decide.ts';
+import { type LockClaim, nodeOf } from './core/admission/types.ts';
+import { createArtifactDirectory } from './artifacts/directory.ts';
+import { defaultArtifacts } from './artifacts/open.ts';
 import { buildPlan } from './core/plan/build.ts';
 import type { Plan } from './core/plan/types.ts';
 import { newRun } from './core/run/create.ts';
@@ -15,6 +19,7 @@ import {
   type RunObservation,
   type RunRow,
   type StepRow,
+  wholeStep,
 } from './core/run/types.ts';
 import type { Snapshot } from './core/snapshot.ts';
 import { createExecutors } from './executors/index.ts';
@@ -38,7 +43,8 @@ export interface LocalRunOptions {
   clock: Clock;
   /** After every decision. */
   onChange(run: LocalRun): void;
-  onOutput(step: string, attempt: number, text: string): void;
+  /** `unit`: the step, or `step[item]` of a forEach. */
+  onOutput(unit: string, attempt: number, text: string): void;
   /** Cancels the run; its finally steps still run. */
   cancel: AbortSignal;
   /** Ends everything at once; the run is returned as it stood. */
@@ -90,9 +96,11 @@ async function runIn(root: string, options: LocalRunOptions): Promise<LocalRun> 
   const executor = createExecutors({
     root,
     files: { files: () => Promise.resolve(filesOf(options)) },
+    artifacts: { store: createArtifactDirectory(join(root, 'artifacts'), clock), maxBytes: defaultArtifacts.maxBytes },
     secrets: createSecretDirectory(options.secretsDirectory),
     sink: {
-      ended: ({ step, attempt }, result, at) => observe({ type: 'AttemptEnded', step, attempt, at, result }),
+      ended: ({ step, item, attempt }, result, at) =>
+        observe({ type: 'AttemptEnded', step, item, attempt, at, result }),
       log: output,
     },
     clock,
@@ -102,6 +110,7 @@ async function runIn(root: string, options: LocalRunOptions): Promise<LocalRun> 
     allowLoopback: true,
     allowPrivate: true,
   });
+  const locks = createLocalLocks(observe);
   const onCancel = () => observe(specOf(plan, options));
   const onEnd = () => bell.resolve();
   options.cancel.addEventListener('abort', onCancel);
@@ -111,17 +120,17 @@ async function runIn(root: string, options: LocalRunOptions): Promise<LocalRun> 
       bell = Promise.withResolvers<void>();
       const decision = decideRun(plan, state, observations.splice(0), clock.now());
       state = decision.state;
-      for (const step of decision.transition?.steps ?? []) rows.steps.set(step.step, { ...step });
+      for (const step of decision.transition?.steps ?? []) rows.steps.set(unitOf(step), { ...step });
       rows.run = { ...state.run };
       options.onChange(view(plan, rows));
       if (isFinished(state.run.phase)) return view(plan, rows);
       for (const attempt of decision.transition?.attempts ?? []) {
-        if (attempt.finishedAt !== null) live.delete(`${attempt.step} ${attempt.number}`);
+        if (attempt.finishedAt !== null) live.delete(`${unitOf(attempt)} ${attempt.number}`);
       }
       for (const action of decision.actions) {
-        if (action.type === 'Start') live.set(`${action.key.step} ${action.key.attempt}`, action);
+        if (action.type === 'Start') live.set(`${unitOf(action.key)} ${action.key.attempt}`, action);
       }
-      await perform(executor, decision.actions);
+      await Promise.all(decision.actions.map((action) => perform(action, { executor, locks, observe, clock })));
       const disarm = decision.wakeAt === null ? nothing : clock.at(decision.wakeAt, bell.resolve);
       if (observations.length === 0) await bell.promise;
       disarm();
@@ -163,31 +172,95 @@ function firstRows(plan: Plan, { snapshot, namespace, inputs, values, clock }: L
 }
 
 function specOf(plan: Plan, { approve, cancel }: LocalRunOptions): RunObservation {
-  const asking = approve ? plan.steps.filter((step) => step.body.kind === 'approval') : [];
   return {
     type: 'SpecObserved',
     desired: cancel.aborted ? 'Cancelled' : 'Running',
     reason: cancel.aborted ? 'interrupted' : null,
-    approvals: asking.flatMap((step) => approvals(step)),
+    force: false,
+    approvals: approve ? plan.steps.flatMap((step) => approvals(step)) : [],
   };
 }
 
 /** As many people as the step asks for, in every group that it names. */
-function approvals({ name, body }: Plan['steps'][number]) {
-  if (body.kind !== 'approval') return [];
-  return Array.from({ length: body.count }, (_, i) => ({
-    step: name,
-    user: `local-${i + 1}`,
-    groups: [...(body.groups ?? [])],
-    decision: 'Approve' as const,
-    comment: null,
-  }));
+function approvals({ name, main, fallback }: Plan['steps'][number]) {
+  const bodies = [main, ...fallback].flatMap((body) => ('body' in body ? [body.body] : []));
+  return bodies.flatMap((body) => {
+    if (body.kind !== 'approval') return [];
+    return Array.from({ length: body.count }, (_, i) => ({
+      step: name,
+      user: `local-${i + 1}`,
+      groups: [...(body.groups ?? [])],
+      decision: 'Approve' as const,
+      comment: null,
+    }));
+  });
 }
 
-async function perform(executor: Executor, actions: RunAction[]): Promise<void> {
-  await Promise.all(
-    actions.map((action) => (action.type === 'Start' ? executor.start(action) : executor.stop(action))),
-  );
+interface Performing {
+  executor: Executor;
+  locks: LocalLocks;
+  observe(observation: RunObservation): void;
+  clock: Clock;
+}
+
+async function perform(action: RunAction, { executor, locks, observe, clock }: Performing): Promise<void> {
+  switch (action.type) {
+    case 'Start': {
+      if (action.body.kind !== 'workflow') return await executor.start(action);
+      const { step, item, attempt } = action.key;
+      const message = `workflow ${action.body.name} is not started: a run of this process has no child runs`;
+      const error = { type: 'child', message, retryable: false };
+      const result = { outcome: 'Failed' as const, error };
+      return observe({ type: 'AttemptEnded', step, item, attempt, at: clock.now(), result });
+    }
+    case 'Stop':
+      return await executor.stop(action);
+    case 'Acquire':
+      return locks.acquire(action);
+    case 'Release':
+      return locks.release(action);
+    case 'LookUp':
+      // Nothing is kept from run to run.
+      return observe({ type: 'CacheMiss', step: action.step, item: action.item, key: action.cache.key });
+    case 'Fill':
+      return;
+  }
+}
+
+interface LocalLocks {
+  acquire(action: Extract<RunAction, { type: 'Acquire' }>): void;
+  release(action: Extract<RunAction, { type: 'Release' }>): void;
+}
+
+/** Nobody else asks for locks, but steps of the run may ask for the same one. */
+function createLocalLocks(observe: (observation: RunObservation) => void): LocalLocks {
+  let holders: LockClaim[] = [];
+  let waiters: LockClaim[] = [];
+
+  function decide(): void {
+    const { granted, refused } = decideAdmission({ holders, waiters, slots: null });
+    const told = new Set([...granted, ...refused.map(({ claim }) => claim)]);
+    holders = [...holders, ...granted];
+    waiters = waiters.filter((waiter) => !told.has(waiter));
+    for (const { holder } of granted) observe({ type: 'LocksGranted', holder });
+    for (const { claim, error } of refused) observe({ type: 'LocksRefused', holder: claim.holder, error });
+  }
+
+  return {
+    acquire({ runId, holder, priority, since, request }) {
+      const id = nodeOf(runId, holder);
+      const ancestors = holder.step === null ? [] : [runId];
+      const label = holder.step === null ? 'the run' : `step ${holder.step}`;
+      waiters.push({ id, runId, holder, ancestors, label, priority, since, request, superseded: false });
+      decide();
+    },
+    release({ runId, holder }) {
+      const id = nodeOf(runId, holder);
+      holders = holders.filter((claim) => claim.id !== id);
+      waiters = waiters.filter((claim) => claim.id !== id);
+      decide();
+    },
+  };
 }
 
 function nothing(): void {}
@@ -199,11 +272,12 @@ function filesOf({ snapshot, blobs }: LocalRunOptions): Map<string, Uint8Array> 
 function decodeOutput({ onOutput }: LocalRunOptions) {
   const decoders = new Map<string, TextDecoder>();
   return {
-    append({ step, attempt }: AttemptKey, _: number, bytes: Uint8Array): Promise<void> {
-      const id = `${step} ${attempt}`;
+    append(key: AttemptKey, _: number, bytes: Uint8Array): Promise<void> {
+      const unit = unitOf(key);
+      const id = `${unit} ${key.attempt}`;
       const decoder = decoders.get(id) ?? new TextDecoder();
       decoders.set(id, decoder);
-      onOutput(step, attempt, decoder.decode(bytes, { stream: true }));
+      onOutput(unit, key.attempt, decoder.decode(bytes, { stream: true }));
       return Promise.resolve();
     },
     resumeAt: () => Promise.resolve(0),
@@ -212,4 +286,8 @@ function decodeOutput({ onOutput }: LocalRunOptions) {
 
 function view(plan: Plan, { run, steps }: Rows): LocalRun {
   return { run, steps: plan.steps.map(({ name }) => ({ name, row: steps.get(name) ?? null })) };
+}
+
+function unitOf({ step, item }: { step: string; item: number }): string {
+  return item === wholeStep ? step : `${step}[${item}]`;
 }

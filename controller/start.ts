@@ -2,21 +2,19 @@ import type { Logger } from 'pino';
 import { Registry, collectDefaultMetrics } from 'prom-client';
 import { createApp } from '../api/app.ts';
 import { listen } from '../api/listen.ts';
-import type { RunObservation } from './core/run/types.ts';
 import { checkObject } from './core/lint/index.ts';
 import { formatPath } from './core/parse/position.ts';
 import type { Home } from './home.ts';
+import { createArtifactRetention } from './reconcilers/artifact-retention.ts';
 import { createEnvironmentReconciler } from './reconcilers/environment.ts';
 import { createMetrics } from './reconcilers/metrics.ts';
-import { createPlanCache } from './reconcilers/plans.ts';
 import { createRepositories, sourceKey } from './reconcilers/repositories.ts';
 import { createKindStatusWriter, createRunStatusWriter } from './reconcilers/statuses.ts';
 import { createRunRetention } from './reconcilers/run-retention.ts';
 import { createWorkflowReconciler } from './reconcilers/workflow.ts';
-import { createRunReconciler } from './reconcilers/workflow-run.ts';
 import { createSourceReconciler } from './reconcilers/workflow-source.ts';
-import { createMailbox } from './runtime/mailbox.ts';
 import type { Clock } from './seams/clock.ts';
+import { createRuns } from './start-runs.ts';
 import type { Store } from './store/types.ts';
 
 export interface ControllerOptions {
@@ -25,6 +23,8 @@ export interface ControllerOptions {
   clock: Clock;
   log: Logger;
   version: string;
+  /** Most steps of each namespace that run at once: attempts of run, container, http and template steps. Default: any number. */
+  maxStepsPerNamespace?: number;
 }
 
 /** A controller that serves and reconciles. */
@@ -51,14 +51,6 @@ export async function startController(home: Home, options: ControllerOptions): P
     secrets: home.secrets,
     env: options.env,
   });
-  const mailbox = createMailbox<RunObservation>();
-  const executor = home.createExecutor(
-    {
-      ended: (key, result, at) => mailbox.post(key.runId, { type: 'AttemptEnded', ...keyed(key), at, result }),
-      log: store.logs,
-    },
-    () => store.lease.lost,
-  );
   const common = { store, clock, log, metrics, repositories };
   const writer = { objects: store.objects, clock, log };
   const statuses = {
@@ -86,26 +78,33 @@ export async function startController(home: Home, options: ControllerOptions): P
     statuses: statuses.workflows,
     governance: home.governance,
   });
-  const runs = createRunReconciler({
-    ...common,
-    executor,
-    governance: home.governance,
-    mailbox,
-    plans: createPlanCache(store.versions),
+  const runs = createRuns(home, {
+    clock,
+    log,
+    metrics,
     statuses: statuses.runs,
-    // Pods go on without a controller, and waiting for them would only keep others from their runs.
-    drains: (kind) => home.kind === 'laptop' || kind !== 'run',
-    onFinished: (run) => environments.runFinished(run.environment),
+    maxStepsPerNamespace: options.maxStepsPerNamespace ?? null,
+    onFinished: (environment) => environments.runFinished(environment),
   });
   const retention = home.retention === null ? null : createRunRetention({ store, clock, log, ...home.retention });
+  const artifactRetention =
+    home.artifacts === null || home.artifacts.keptMs === null
+      ? null
+      : createArtifactRetention({ store, artifacts: home.artifacts.store, clock, log, keptMs: home.artifacts.keptMs });
   // Runs last: ten thousand that wait for a workflow would keep the few others from the database.
-  const reconcilers = { workflowsource: sources, environment: environments, workflow: workflows, workflowrun: runs };
+  const reconcilers = {
+    workflowsource: sources,
+    environment: environments,
+    workflow: workflows,
+    workflowrun: runs.reconciler,
+  };
   for (const [kind, { loop }] of Object.entries(reconcilers)) metrics.watchDepth(kind, loop);
 
   const closing = new AbortController();
   const server = await listen(
     createApp({
       store,
+      artifacts: home.artifacts?.store ?? null,
       clock,
       log,
       access: home.access,
@@ -120,6 +119,7 @@ export async function startController(home: Home, options: ControllerOptions): P
           .filter(({ ref, deleted }) => ref.startsWith('refs/tags/') && !deleted)
           .toSorted((a, b) => b.firstSeenAt - a.firstSeenAt)
           .map(({ ref }) => ref.slice('refs/tags/'.length)),
+      circuits: () => runs.circuits.list(),
       project: home.project,
       version: options.version,
       closing: closing.signal,
@@ -129,12 +129,9 @@ export async function startController(home: Home, options: ControllerOptions): P
     await home.close();
     throw error;
   });
-  // What a killed controller did not come to remove takes place, and does no other harm.
-  await executor
-    .sweep(() => store.runs.openAttempts())
-    .catch((error: unknown) => log.warn({ err: error }, 'folders of attempts that have ended stay'));
   for (const reconciler of Object.values(reconcilers)) await reconciler.start();
   await retention?.start();
+  artifactRetention?.start();
   await home.announce(server.url);
 
   return {
@@ -142,10 +139,14 @@ export async function startController(home: Home, options: ControllerOptions): P
     store,
     async stop(graceMs) {
       await home.announce(null);
-      await Promise.all([sources.stop(), environments.stop(), workflows.stop(), retention?.stop()]);
-      await runs.drain(graceMs);
-      await runs.stop();
-      await executor.close();
+      await Promise.all([
+        sources.stop(),
+        environments.stop(),
+        workflows.stop(),
+        retention?.stop(),
+        artifactRetention?.stop(),
+      ]);
+      await runs.stop(graceMs);
       await Promise.all(Object.values(statuses).map((status) => status.close()));
       closing.abort();
       await server.close();
@@ -153,10 +154,6 @@ export async function startController(home: Home, options: ControllerOptions): P
       await home.close();
     },
   };
-}
-
-function keyed(key: { step: string; attempt: number }): { step: string; attempt: number } {
-  return { step: key.step, attempt: key.attempt };
 }
 
 async function readiness({ store, notReady }: Home): Promise<{ ok: boolean; reasons: string[] }> {

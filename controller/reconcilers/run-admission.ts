@@ -1,4 +1,3 @@
-import type { Environment } from '../../crds/environment.ts';
 import type { JsonObject } from '../../crds/json.ts';
 import type { WorkflowRun, WorkflowRunStatus } from '../../crds/workflow-run.ts';
 import { nextConditions } from '../core/conditions.ts';
@@ -6,11 +5,14 @@ import { newRun } from '../core/run/create.ts';
 import { judgeHistory, lostMessage } from '../core/run/history-lost.ts';
 import { hydrate } from '../core/run/hydrate.ts';
 import { projectRunStatus } from '../core/run/project.ts';
-import { isFinished, type RunRow } from '../core/run/types.ts';
+import { replayRows } from '../core/run/replay.ts';
+import { isFinished, type RunEvent, type RunRow, type RunRows, type StepRow } from '../core/run/types.ts';
+import type { Instant } from '../core/time.ts';
 import type { Clock } from '../seams/clock.ts';
 import type { Store } from '../store/types.ts';
-import { judgeWorkflow } from './judge-workflow.ts';
+import { pinVersion } from './pin.ts';
 import type { PlanCache } from './plans.ts';
+import { goOn, refuseExecution, wantsExecution } from './run-execution.ts';
 
 /** What became of a WorkflowRun object that this replica does not own yet. */
 export interface Admission {
@@ -28,87 +30,125 @@ export interface AdmissionDependencies {
 }
 
 /**
- * Pins the version a new run executes and records the run. In a namespace that an environment owns that is the active
- * version; elsewhere the Workflow as it stands now, stored as a version. A run whose workflow is not there yet waits.
+ * Pins the version a new run executes and records the run; one that replays another executes that one's version, and begins
+ * with what it recorded. A run whose workflow is not there yet waits. One that has ended goes on when its object says so.
  */
 export async function admitRun(deps: AdmissionDependencies, object: WorkflowRun): Promise<Admission> {
-  const { store, plans, clock } = deps;
+  const { store, clock } = deps;
   const recorded = await store.runs.get(object.metadata.uid);
   if (recorded) {
-    const finished = isFinished(recorded.phase);
-    return { recorded: !finished, finished, status: finished ? await statusOf(deps, object) : null };
+    if (!isFinished(recorded.phase)) return { recorded: true, finished: false, status: null };
+    if (!wantsExecution(object)) return { recorded: false, finished: true, status: await statusOf(deps, object) };
+    const problem = await goOn(deps, object, recorded);
+    if (problem === null) return { recorded: true, finished: false, status: null };
+    return {
+      recorded: false,
+      finished: true,
+      status: refuseExecution(await statusOf(deps, object), object, problem, clock.now()),
+    };
   }
-  if (judgeHistory(object.status, null) === 'Lost') {
+  const verdict = judgeHistory(object.status, null);
+  if (verdict === 'Lost') {
     // A person has decided; what there was of it is recorded from the object, as of any run that has ended.
     if (object.spec.desired === 'Cancelled') {
       return { recorded: false, finished: true, status: { ...object.status, ...cancelled(deps, object) } };
     }
     return { recorded: false, finished: false, status: lostStatus(object, null, clock.now()) };
   }
-  const pin = await pinVersion(deps, object);
+  if (verdict === 'Ended' || verdict === 'Known') {
+    const problem = 'nothing is recorded of what it has done';
+    return {
+      recorded: false,
+      finished: true,
+      status: refuseExecution(object.status ?? {}, object, problem, clock.now()),
+    };
+  }
+  const pin = await pinRun(deps, object);
   if ('waits' in pin) {
     const finished = object.spec.desired === 'Cancelled';
     return { recorded: false, finished, status: (finished ? cancelled : waiting)(deps, object, pin.waits) };
   }
-  const plan = await plans.get(pin.digest);
+  if (await record(deps, object, pin)) return { recorded: true, finished: false, status: null };
+  return { recorded: false, finished: true, status: await statusOf(deps, object) };
+}
+
+/** False when the run is recorded as failed, as it could never begin. */
+async function record(
+  { store, plans, clock }: AdmissionDependencies,
+  object: WorkflowRun,
+  pin: PinnedRun,
+): Promise<boolean> {
   const { metadata, spec } = object;
-  const checked = plan.checkInputs((spec.inputs ?? {}) as JsonObject);
+  const { recorded, problem, ...version } = pin;
   const row = newRun({
+    ...version,
     id: metadata.uid,
     namespace: metadata.namespace,
     name: metadata.name,
     workflow: spec.workflow,
-    digest: pin.digest,
-    version: pin.version,
-    environment: pin.environment,
-    values: pin.values,
-    inputs: checked.ok ? checked.inputs : ((spec.inputs ?? {}) as JsonObject),
+    inputs: { ...recorded?.run.inputs, ...(spec.inputs as JsonObject | undefined) },
     createdAt: Date.parse(metadata.creationTimestamp),
+    priority: spec.priority ?? 0,
+    replayOf: spec.replay?.run ?? null,
   });
-  if (!checked.ok) {
-    const message = `inputs: ${checked.problems.join('; ')}`;
-    const at = clock.now();
-    const said = `run ${row.name} failed: ${message}`;
-    await store.runs.create(refuse(row, message, at), [{ type: 'Warning', reason: 'RunFailed', message: said, at }]);
-    return { recorded: false, finished: true, status: await statusOf(deps, object) };
+  const at = clock.now();
+  const begun = problem === null ? await begin(plans, row, recorded, spec.replay?.from ?? null, at) : { problem };
+  if ('problem' in begun) {
+    const said = `run ${row.name} failed: ${begun.problem}`;
+    const events: RunEvent[] = [{ type: 'Warning', reason: 'RunFailed', message: said, at }];
+    await store.runs.create(refuse(row, begun.problem, at), { events });
+    return false;
   }
-  await store.runs.create(row);
-  return { recorded: true, finished: false, status: null };
+  await store.runs.create({ ...row, inputs: begun.inputs }, { steps: begun.steps });
+  return true;
 }
 
-type Pin =
-  | { digest: string; version: string | null; environment: string | null; values: JsonObject }
-  | { waits: { reason: string; message: string } };
-
-async function pinVersion({ store, clock }: AdmissionDependencies, object: WorkflowRun): Promise<Pin> {
-  const { namespace } = object.metadata;
-  const { workflow } = object.spec;
-  const active = await store.promotions.activeIn(namespace, workflow);
-  if (active) {
-    if (active.digest === null) {
-      const message = `environment ${active.environment} has no active version of ${workflow}; promote one first`;
-      return { waits: { reason: 'NotPromoted', message } };
-    }
-    const environment = await environmentOf(store, active);
-    const values = (environment?.spec.values ?? {}) as JsonObject;
-    return { digest: active.digest, version: active.ref, environment: active.environment, values };
-  }
-  const applied = await store.objects.get('Workflow', namespace, workflow);
-  if (!applied) {
-    const message = `there is no workflow ${workflow} in namespace ${namespace}; apply it, or correct spec.workflow`;
-    return { waits: { reason: 'WorkflowNotFound', message } };
-  }
-  const judged = judgeWorkflow(applied);
-  if (!judged.ok) return { waits: { reason: 'WorkflowInvalid', message: judged.message } };
-  await store.versions.put([judged.snapshot], new Map(), clock.now());
-  return { digest: judged.snapshot.digest, version: null, environment: null, values: {} };
+async function begin(
+  plans: PlanCache,
+  row: RunRow,
+  recorded: RunRows | null,
+  from: string | null,
+  now: Instant,
+): Promise<{ inputs: JsonObject; steps: StepRow[] } | { problem: string }> {
+  const plan = await plans.get(row.digest);
+  const checked = plan.checkInputs(row.inputs);
+  if (!checked.ok) return { problem: `inputs: ${checked.problems.join('; ')}` };
+  if (recorded === null) return { inputs: checked.inputs, steps: [] };
+  const replayed = replayRows(plan, recorded, { runId: row.id, from }, now);
+  return replayed.ok ? { inputs: checked.inputs, steps: replayed.steps } : { problem: replayed.problem };
 }
 
-async function environmentOf(
-  store: Store,
-  active: { project: string; environment: string },
-): Promise<Environment | null> {
-  return await store.objects.get('Environment', active.project, active.environment);
+/** What a run executes, and what it takes over from the run it replays; `problem`: why it cannot be. */
+type PinnedRun = Pick<RunRow, 'digest' | 'version' | 'environment' | 'values'> & {
+  recorded: RunRows | null;
+  problem: string | null;
+};
+
+async function pinRun(
+  deps: AdmissionDependencies,
+  { metadata, spec }: WorkflowRun,
+): Promise<PinnedRun | { waits: { reason: string; message: string } }> {
+  const { store } = deps;
+  if (spec.replay === undefined) {
+    const pin = await pinVersion(deps, metadata.namespace, spec.workflow);
+    return 'waits' in pin ? pin : { ...pin, recorded: null, problem: null };
+  }
+  const { run: id, version } = spec.replay;
+  const [recorded] = await store.runs.load([id]);
+  const nothing = { digest: version ?? '', version: null, environment: null, values: {}, recorded: null };
+  if (recorded?.run.namespace !== metadata.namespace) {
+    return { ...nothing, problem: `no run ${id} is recorded in namespace ${metadata.namespace}` };
+  }
+  const { run } = recorded;
+  if (run.workflow !== spec.workflow) {
+    return { ...nothing, problem: `run ${run.name} is one of workflow ${run.workflow}, not of ${spec.workflow}` };
+  }
+  const digest = version ?? run.digest;
+  const pinned = { digest, environment: run.environment, values: run.values, recorded };
+  const snapshot = await store.versions.get(digest);
+  const problem =
+    snapshot?.workflow === spec.workflow ? null : `no version ${digest} of workflow ${spec.workflow} is stored`;
+  return { ...pinned, version: digest === run.digest ? run.version : null, problem };
 }
 
 function refuse(row: RunRow, message: string, now: number): RunRow {

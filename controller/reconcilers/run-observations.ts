@@ -1,24 +1,48 @@
 import type { WorkflowRun } from '../../crds/workflow-run.ts';
+import type { Plan } from '../core/plan/types.ts';
 import type { RunObservation } from '../core/run/types.ts';
+import type { Instant } from '../core/time.ts';
+import type { ChildSpec } from '../store/types.ts';
+import type { Loaded } from './run-entries.ts';
 
 type SpecObserved = Extract<RunObservation, { type: 'SpecObserved' }>;
 
+/** Where it is said what should become of a run. */
+export interface Wanted {
+  /** Of a run that no step started; null when it is gone, which means cancel. */
+  object: WorkflowRun | null;
+  /** Of a child run, which has no object. */
+  child: ChildSpec | null;
+  /** Why it is to end whatever its spec says: another run takes its place, or its parent has ended. */
+  superseded: string | null;
+}
+
+/** Names what is wanted as it is now: what was given to a decision once is not given again. */
+export function versionOf({ object, child, superseded }: Wanted): string {
+  const spec = child === null ? (object?.metadata.generation ?? 'gone') : JSON.stringify(child);
+  return superseded === null ? `${spec}` : `${spec} superseded`;
+}
+
 /**
- * What the object's spec says now, or null when this generation was given to a decision already. An object that is gone
- * means that the run was deleted, which cancels it; its history stays.
+ * What is wanted now, or null when this version was given to a decision already. An object that is gone means that the run
+ * was deleted, which cancels it; its history stays.
  */
-export function observeSpec(object: WorkflowRun | null, given: number | null): SpecObserved | null {
-  if (!object) {
-    return given === -1
-      ? null
-      : { type: 'SpecObserved', desired: 'Cancelled', reason: 'the run was deleted', approvals: [] };
-  }
-  if (object.metadata.generation === given) return null;
-  const { desired, reason, approvals } = object.spec;
+export function observeSpec(wanted: Wanted, given: string | null): SpecObserved | null {
+  if (versionOf(wanted) === given) return null;
+  const { superseded } = wanted;
+  const spec: SpecObserved = { type: 'SpecObserved', ...specOf(wanted) };
+  if (superseded === null || spec.desired === 'Cancelled') return spec;
+  return { ...spec, desired: 'Cancelled', reason: superseded, force: false };
+}
+
+function specOf({ object, child }: Wanted): ChildSpec {
+  if (child !== null) return child;
+  if (object === null) return { desired: 'Cancelled', reason: 'the run was deleted', force: false, approvals: [] };
+  const { desired, reason, force, approvals } = object.spec;
   return {
-    type: 'SpecObserved',
     desired: desired ?? 'Running',
     reason: reason ?? null,
+    force: force ?? false,
     approvals: (approvals ?? []).map((entry) => ({
       step: entry.step,
       user: entry.user,
@@ -27,4 +51,19 @@ export function observeSpec(object: WorkflowRun | null, given: number | null): S
       comment: entry.comment ?? null,
     })),
   };
+}
+
+/** The circuits that are not closed, when others than were told of before, and the run may send something at all. */
+export function observeCircuits(loaded: Loaded, open: { host: string; until: Instant }[]): RunObservation | null {
+  const now = open.map(({ host, until }) => `${host} ${until}`).join();
+  if (now === loaded.circuits || !mayRequest(loaded.plan)) return null;
+  loaded.circuits = now;
+  return { type: 'CircuitsObserved', open };
+}
+
+/** Whether any body of the plan sends requests. */
+function mayRequest({ steps }: Plan): boolean {
+  return steps.some(({ main, fallback, compensate }) =>
+    [main, ...fallback, compensate].some((body) => body !== null && 'body' in body && body.body.kind === 'http'),
+  );
 }

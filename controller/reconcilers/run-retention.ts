@@ -4,6 +4,7 @@ import { endedRow, judgeHistory } from '../core/run/history-lost.ts';
 import type { Instant } from '../core/time.ts';
 import type { Clock } from '../seams/clock.ts';
 import type { Store } from '../store/types.ts';
+import { wantsExecution } from './run-execution.ts';
 
 export interface RunRetentionDependencies {
   store: Store;
@@ -122,7 +123,7 @@ export function createRunRetention(deps: RunRetentionDependencies): RunRetention
           const run = type === 'Applied' ? finishedOf(object) : null;
           const { uid } = object.metadata;
           if (!run) finished.delete(uid);
-          else if (!finished.has(uid)) {
+          else if (finished.get(uid)?.finishedAt !== run.finishedAt) {
             finished.set(uid, run);
             wake(clock.now() + gatherMs);
           }
@@ -141,8 +142,10 @@ export function createRunRetention(deps: RunRetentionDependencies): RunRetention
   };
 }
 
-/** Null while the run has not ended, and when its object is already on its way out. */
-function finishedOf({ metadata, spec, status }: WorkflowRun): Finished | null {
+/** Null while the run has not ended or is to go on, and when its object is already on its way out. */
+function finishedOf(object: WorkflowRun): Finished | null {
+  if (wantsExecution(object)) return null;
+  const { metadata, spec, status } = object;
   const condition = status?.conditions?.find(({ type }) => type === 'Finished');
   if (condition?.status !== 'True' || metadata.deletionTimestamp !== undefined) return null;
   return {

@@ -11,11 +11,15 @@ import type { AttemptResult, RunObservation, RunRow } from '../core/run/types.ts
 import { systemClock } from '../runtime/clock.ts';
 import { createMailbox } from '../runtime/mailbox.ts';
 import type { Clock } from '../seams/clock.ts';
-import type { Executor, StartAction } from '../seams/executor.ts';
+import type { Executor, ExecutorSink, StartAction } from '../seams/executor.ts';
 import { openStore } from '../store/open.ts';
 import type { Store } from '../store/types.ts';
+import { createChildRuns, withChildRuns } from './child-runs.ts';
+import { createCircuits } from './circuits.ts';
 import { createMetrics } from './metrics.ts';
 import { createPlanCache, type PlanCache } from './plans.ts';
+import { createRunCache } from './run-cache.ts';
+import { createRunLocks } from './run-locks.ts';
 import { createRunStatusWriter } from './statuses.ts';
 import { createRunReconciler, type RunReconciler } from './workflow-run.ts';
 import { laptopGovernance } from '../home-laptop.ts';
@@ -44,6 +48,7 @@ interface Changes {
   /** How an attempt ends; null: it runs on. */
   end?: (action: StartAction) => AttemptResult | null;
   onFinished?: (run: RunRow) => void;
+  slots?: number;
 }
 
 interface Runs {
@@ -56,37 +61,62 @@ async function startRuns({ clock = systemClock, ...changes }: Changes = {}): Pro
   const changed: Store = { ...store, ...changes.store };
   const mailbox = createMailbox<RunObservation>();
   const statuses = createRunStatusWriter({ objects: changed.objects, clock, log });
-  const executor: Executor = {
+  const ended: ExecutorSink['ended'] = ({ runId, step, item, attempt }, result, at) =>
+    mailbox.post(runId, { type: 'AttemptEnded', step, item, attempt, at, result });
+  const scripts: Executor = {
     kinds: ['run'],
     async start(action) {
       const result = changes.end?.(action) ?? null;
-      const { runId, step, attempt } = action.key;
-      if (result) mailbox.post(runId, { type: 'AttemptEnded', step, attempt, at: clock.now(), result });
+      if (result) ended(action.key, result, clock.now());
     },
-    async stop({ key: { runId, step, attempt } }) {
-      mailbox.post(runId, { type: 'AttemptEnded', step, attempt, at: clock.now(), result: { outcome: 'Stopped' } });
+    async stop({ key }) {
+      ended(key, { outcome: 'Stopped' }, clock.now());
     },
     async forget() {},
     async sweep() {},
     async close() {},
   };
+  const plans = changes.plans ?? createPlanCache(store.versions);
+  const metrics = createMetrics(new Registry());
+  const children = createChildRuns({
+    store: changed,
+    plans,
+    sink: { ended },
+    clock,
+    log,
+    onRecorded: () => reconciler.claimSoon(),
+  });
+  const { post } = mailbox;
+  const slots = changes.slots ?? null;
+  const supersede = (id: string, reason: string) => reconciler.supersede(id, reason);
+  const locks = createRunLocks({ store: changed, slots, post, supersede, log });
+  const cache = createRunCache({ store: changed, post, clock, log, metrics });
   const reconciler = createRunReconciler({
     store: changed,
-    executor,
+    executor: withChildRuns(scripts, children),
+    children,
+    locks,
+    cache,
+    circuits: createCircuits(clock),
+    limitedSlots: slots !== null,
     governance: laptopGovernance,
-    plans: changes.plans ?? createPlanCache(store.versions),
+    plans,
     statuses,
     mailbox,
     clock,
     log: changes.log ?? log,
-    metrics: createMetrics(new Registry()),
+    metrics,
     drains: () => true,
     onFinished: changes.onFinished ?? (() => {}),
   });
+  children.open();
+  locks.start();
+  cache.start();
   await reconciler.start();
   let stopping: Promise<void> | null = null;
   const stop = async () => {
     await reconciler.stop();
+    await Promise.all([locks.stop(), cache.stop(), children.close()]);
     await statuses.close();
   };
   const one = { reconciler, stop: () => (stopping ??= stop()) };
@@ -193,7 +223,7 @@ test('a run that cannot be decided is parked once, and then stands still', async
       async get(digest) {
         const plan = await cache.get(digest);
         const steps = plan.steps.map((step) =>
-          Object.defineProperty({ ...step }, 'body', {
+          Object.defineProperty({ ...step }, 'main', {
             get: () => {
               throw new Error('a defect');
             },

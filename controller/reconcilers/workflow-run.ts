@@ -1,12 +1,11 @@
 import type { Logger } from 'pino';
 import type { WorkflowRun } from '../../crds/workflow-run.ts';
-import type { Plan } from '../core/plan/types.ts';
 import { decideRun } from '../core/run/decide.ts';
 import { endedRow, judgeHistory } from '../core/run/history-lost.ts';
 import { hydrate } from '../core/run/hydrate.ts';
 import { projectRunStatus } from '../core/run/project.ts';
-import type { RunState } from '../core/run/state.ts';
 import {
+  type AttemptKey,
   isFinished,
   type ResolvedBody,
   type RunAction,
@@ -25,14 +24,26 @@ import { FenceLost, type Lease } from '../seams/lease.ts';
 import type { Governance } from '../seams/governance.ts';
 import type { Store } from '../store/types.ts';
 import type { Metrics } from './metrics.ts';
+import type { ChildRuns } from './child-runs.ts';
+import type { Circuits } from './circuits.ts';
 import type { PlanCache } from './plans.ts';
 import { admitRun, lostStatus } from './run-admission.ts';
-import { observeSpec } from './run-observations.ts';
+import type { RunCache } from './run-cache.ts';
+import { createRunClaims } from './run-claims.ts';
+import type { RunLocks } from './run-locks.ts';
+import { type Entry, type Loaded, unknownRun } from './run-entries.ts';
+import { wantsExecution } from './run-execution.ts';
+import { observeCircuits, observeSpec, versionOf } from './run-observations.ts';
 import type { RunStatusWriter } from './statuses.ts';
 
 export interface RunReconcilerDependencies {
   store: Store;
+  /** Of every kind, child runs among them. */
   executor: Executor;
+  children: Pick<ChildRuns, 'follow' | 'runEnded'>;
+  locks: RunLocks;
+  cache: RunCache;
+  circuits: Pick<Circuits, 'held' | 'sending'>;
   governance: Governance;
   plans: PlanCache;
   statuses: RunStatusWriter;
@@ -41,38 +52,16 @@ export interface RunReconcilerDependencies {
   clock: Clock;
   log: Logger;
   metrics: Metrics;
+  /** The namespaces of this home have a limit of running steps. */
+  limitedSlots: boolean;
   /** Whether attempts of this kind are waited for before the controller ends: they would end with it. */
   drains(kind: ResolvedBody['kind']): boolean;
   /** A run ended: gates that count runs may open. */
   onFinished(run: RunRow): void;
 }
 
-interface Loaded {
-  plan: Plan;
-  state: RunState;
-  at: Instant;
-  /** Of the spec that was observed last; null: observe it again. */
-  generation: number | null;
-  /** Why the approvals of the spec were not believed then. */
-  approvalsHeld: string | null;
-}
-
-/** What this replica knows of a run. Only `loaded` is derived; dropping it and hydrating again is always right. */
-interface Entry {
-  /** The object as last seen; null when it is gone, which means cancel. */
-  object: WorkflowRun | null;
-  /** False while the watch has not told of the object: a run may be claimed before that, and is not a deleted one then. */
-  watched: boolean;
-  /** Set while this replica owns the run, which it does no longer than the lease it was claimed under. */
-  claim: { fence: number; lease: Lease } | null;
-  loaded: Loaded | null;
-  failedDecisions: number;
-}
-
 /** Side effects begin only with this much of the lease left. */
 const leaseMarginMs = 2000;
-const claimIntervalMs = 500;
-const claimLimit = 200;
 /** Memory is right while the fence is ours; this only bounds how long a bug could hide. */
 const rehydrateMs = 600_000;
 /** Approvals that are not believed are looked at again. */
@@ -84,6 +73,12 @@ const nothing: Requeue = { requeueAt: null };
 
 export interface RunReconciler {
   loop: Loop;
+  /** Another run takes its place. */
+  supersede(id: string, reason: string): void;
+  /** A run was recorded that nobody owns yet. */
+  claimSoon(): void;
+  /** How many runs of this replica are in each phase. */
+  count(): Map<string, number>;
   /** Watches WorkflowRuns and begins to claim. */
   start(): Promise<void>;
   /**
@@ -96,7 +91,7 @@ export interface RunReconciler {
 }
 
 export function createRunReconciler(deps: RunReconcilerDependencies): RunReconciler {
-  const { store, executor, plans, statuses, mailbox, clock, log, metrics } = deps;
+  const { store, executor, plans, statuses, mailbox, clock, log, metrics, locks, cache, circuits } = deps;
   const entries = new Map<string, Entry>();
   const loop = createLoop({
     name: 'workflowrun',
@@ -106,10 +101,7 @@ export function createRunReconciler(deps: RunReconcilerDependencies): RunReconci
     observe: metrics.reconciled('workflowrun', log),
   });
   const stops: (() => void)[] = [];
-  let stopClaiming = () => {};
-  let claiming: Promise<void> | null = null;
-  let claimAgain = false;
-  let canClaim = true;
+  const claims = createRunClaims({ store, clock, log, before: disownLost, claimed });
   /** Attempts begun here that are waited for and have not ended. */
   const live = new Set<string>();
   let draining = false;
@@ -129,8 +121,10 @@ export function createRunReconciler(deps: RunReconcilerDependencies): RunReconci
     if (!facts) return nothing;
     try {
       const decision = decide(entry, facts);
+      circuits.sending(decision.actions);
       if (decision.transition) await commit(id, claim, decision.transition);
-      await perform(decision.actions, claim.lease);
+      await perform(decision.actions, claim.lease, decision.state.run);
+      await tellChildren(facts.loaded);
       if (decision.transition || facts.spec) writeStatus(entry, facts.loaded);
       if (isFinished(decision.state.run.phase)) return finish(id, entry, decision.state.run);
       const { at, approvalsHeld } = facts.loaded;
@@ -155,7 +149,7 @@ export function createRunReconciler(deps: RunReconcilerDependencies): RunReconci
     const admission = await admitRun({ store, plans, clock }, entry.object);
     if (admission.status) statuses.offer(entry.object.metadata, admission.status, admission.finished);
     if (admission.finished) forget(id);
-    else if (admission.recorded) claimSoon();
+    else if (admission.recorded) claims.soon();
     return nothing;
   }
 
@@ -163,25 +157,58 @@ export function createRunReconciler(deps: RunReconcilerDependencies): RunReconci
     const now = clock.now();
     if (entry.loaded && now - entry.loaded.at >= rehydrateMs) entry.loaded = null;
     if (!entry.loaded) {
-      const [rows] = await store.runs.load([id]);
-      if (!rows) throw new TerminalError(`the recorded run ${id} is gone`);
-      if (!entry.watched) await findObject(entry, rows.run);
-      if (await isLost(id, entry, rows)) return null;
-      const plan = await plans.get(rows.run.digest);
-      entry.loaded = { plan, state: hydrate(plan, rows), at: now, generation: null, approvalsHeld: null };
+      const loaded = await load(id, entry, now);
+      if (!loaded) return null;
+      entry.loaded = loaded;
+    }
+    if (entry.childChanged) {
+      entry.childChanged = false;
+      entry.child = (await store.runs.specs([id])).get(id) ?? entry.child;
     }
     const posted = mailbox.take(id);
     const { loaded } = entry;
-    const spec = observeSpec(entry.object, loaded.generation);
+    const spec = observeSpec(entry, loaded.spec);
     if (spec) {
-      loaded.generation = entry.object?.metadata.generation ?? -1;
-      loaded.approvalsHeld = spec.approvals.length === 0 ? null : await deps.governance.approvalsHeld();
+      loaded.spec = versionOf(entry);
+      // Approvals of a child run are written by this controller's API alone.
+      const doubtful = entry.child === null && spec.approvals.length > 0;
+      loaded.approvalsHeld = doubtful ? await deps.governance.approvalsHeld() : null;
       if (loaded.approvalsHeld !== null) {
         spec.approvals = [];
-        loaded.generation = null;
+        loaded.spec = null;
       }
     }
-    return { loaded, posted, spec, observations: spec ? [...posted, spec] : posted };
+    const seen = observeCircuits(loaded, circuits.held());
+    return { loaded, posted, spec, observations: [...posted, ...(spec ? [spec] : []), ...(seen ? [seen] : [])] };
+  }
+
+  /** Null: nothing is done until a person decides, or its end was recorded just now. */
+  async function load(id: string, entry: Entry, at: Instant): Promise<Loaded | null> {
+    const [rows] = await store.runs.load([id]);
+    if (!rows) throw new TerminalError(`the recorded run ${id} is gone`);
+    const { run } = rows;
+    entry.child = rows.spec;
+    entry.childChanged = false;
+    if (run.parent !== null) {
+      const parent = await store.runs.get(run.parent.runId);
+      if (!parent || isFinished(parent.phase)) entry.superseded = 'the run that started it has ended';
+    } else {
+      if (!entry.watched) await findObject(entry, run);
+      if (await isLost(id, entry, rows)) return null;
+    }
+    const plan = await plans.get(run.digest);
+    const state = hydrate(plan, rows, { limitedSlots: deps.limitedSlots });
+    // While it is queued it asks, and is told then.
+    if (plan.concurrency !== null && run.phase !== 'Queued' && !isFinished(run.phase)) await locks.follow(id);
+    return { plan, state, at, spec: null, circuits: '', childrenTold: null, approvalsHeld: null };
+  }
+
+  /** What is paused keeps its children paused. */
+  async function tellChildren(loaded: Loaded): Promise<void> {
+    const { id, desired } = loaded.state.run;
+    if (loaded.childrenTold === desired) return;
+    await deps.children.follow(id, desired);
+    loaded.childrenTold = desired;
   }
 
   /** Whether the object knows more than is recorded: then its end is recorded, or nothing is done until a person decides. */
@@ -226,29 +253,40 @@ export function createRunReconciler(deps: RunReconcilerDependencies): RunReconci
   async function commit(id: string, { fence }: { fence: number }, transition: RunTransition): Promise<void> {
     await store.runs.commit(transition, fence);
     metrics.committed(transition);
-    for (const attempt of transition.attempts) {
-      if (attempt.finishedAt !== null) {
-        live.delete(`${id} ${attempt.step} ${attempt.number}`);
-        const key = { runId: id, step: attempt.step, attempt: attempt.number };
-        executor
-          .forget(key)
-          .catch((error: unknown) => log.warn({ err: error, ...key }, 'the folder of an attempt stays'));
-      }
+    for (const { step, item, number: attempt, finishedAt } of transition.attempts) {
+      if (finishedAt === null) continue;
+      const key = { runId: id, step, item, attempt };
+      live.delete(liveId(key));
+      executor
+        .forget(key)
+        .catch((error: unknown) => log.warn({ err: error, ...key }, 'the folder of an attempt stays'));
     }
   }
 
-  async function perform(actions: RunAction[], lease: Lease): Promise<void> {
+  async function perform(actions: RunAction[], lease: Lease, run: RunRow): Promise<void> {
     if (draining && live.size === 0) drained();
     if (actions.length === 0) return;
     if (lease.remainingMs() < leaseMarginMs) throw new LeaseEnding('too little of the lease is left to begin anything');
-    await Promise.all(actions.map(act));
+    await Promise.all(actions.map((action) => act(action, run)));
   }
 
-  async function act(action: RunAction): Promise<void> {
-    if (action.type === 'Stop') return await executor.stop(action);
-    if (draining) return;
-    if (deps.drains(action.body.kind)) live.add(`${action.key.runId} ${action.key.step} ${action.key.attempt}`);
-    await executor.start(action);
+  async function act(action: RunAction, { workflow }: RunRow): Promise<void> {
+    switch (action.type) {
+      case 'Stop':
+        return await executor.stop(action);
+      case 'Release':
+        return await locks.release(action);
+      case 'Fill':
+        return await cache.fill(action);
+      case 'Acquire':
+        return draining ? undefined : await locks.acquire(action);
+      case 'LookUp':
+        return draining ? undefined : await cache.lookUp(action, workflow);
+      case 'Start':
+        if (draining) return;
+        if (deps.drains(action.body.kind)) live.add(liveId(action.key));
+        return await executor.start(action);
+    }
   }
 
   /** After every transition; and when the spec was seen anew, as after hydrating, when nobody knows what was shown before. */
@@ -261,6 +299,7 @@ export function createRunReconciler(deps: RunReconcilerDependencies): RunReconci
 
   function finish(id: string, entry: Pick<Entry, 'object'>, run: RunRow): Requeue {
     deps.onFinished(run);
+    deps.children.runEnded(run);
     if (!entry.object) statuses.forgetId(id);
     forget(id);
     return nothing;
@@ -272,7 +311,7 @@ export function createRunReconciler(deps: RunReconcilerDependencies): RunReconci
     entry.loaded = null;
     // Claimed anew meanwhile.
     if (entries.get(id) !== entry) return;
-    mailbox.forget(id);
+    letGo(id);
     for (const attempt of live) if (attempt.startsWith(`${id} `)) live.delete(attempt);
     if (draining && live.size === 0) drained();
     if (!entry.object) entries.delete(id);
@@ -285,54 +324,55 @@ export function createRunReconciler(deps: RunReconcilerDependencies): RunReconci
 
   function forget(id: string): void {
     entries.delete(id);
-    mailbox.forget(id);
+    letGo(id);
     loop.forget(id);
   }
 
-  /** One claim at a time; a request during one makes one more. */
-  function claimSoon(): void {
-    claimAgain = true;
-    claiming ??= claim().finally(() => {
-      claiming = null;
+  function letGo(id: string): void {
+    mailbox.forget(id);
+    locks.forget(id);
+    cache.forget(id);
+  }
+
+  function claimed(id: string, claim: { fence: number; lease: Lease }): void {
+    const entry = entries.get(id);
+    // A new entry: a reconcile that is still under way with the old one must not commit by the new fence.
+    entries.set(id, {
+      ...unknownRun,
+      object: entry?.object ?? null,
+      watched: entry?.watched ?? false,
+      claim,
+      failedDecisions: entry?.failedDecisions ?? 0,
     });
+    loop.enqueue(id);
   }
 
-  async function claim(): Promise<void> {
-    while (claimAgain) {
-      claimAgain = false;
-      try {
-        const { lease } = store;
-        disownLost();
-        const claimed = await store.runs.claim(claimLimit);
-        canClaim = true;
-        for (const { id, fence } of claimed) {
-          const entry = entries.get(id);
-          // A new entry: a reconcile that is still under way with the old one must not commit by the new fence.
-          entries.set(id, {
-            object: entry?.object ?? null,
-            watched: entry?.watched ?? false,
-            claim: { fence, lease },
-            loaded: null,
-            failedDecisions: entry?.failedDecisions ?? 0,
-          });
-          loop.enqueue(id);
-        }
-        if (claimed.length === claimLimit) claimAgain = true;
-      } catch (error) {
-        // Said once: it is tried twice a second for as long as the database is away.
-        if (canClaim) log.warn({ err: error }, 'looking for runs without an owner failed; it is tried again');
-        canClaim = false;
-      }
+  function childrenChanged(ids: string[]): void {
+    for (const id of ids) {
+      const entry = entries.get(id);
+      if (!entry) continue;
+      entry.childChanged = true;
+      loop.enqueue(id);
     }
-  }
-
-  function claimEvery(): void {
-    claimSoon();
-    stopClaiming = clock.at(clock.now() + claimIntervalMs, claimEvery);
   }
 
   return {
     loop,
+    supersede(id, reason) {
+      const entry = entries.get(id);
+      if (!entry?.claim) return;
+      entry.superseded = reason;
+      loop.enqueue(id);
+    },
+    claimSoon: () => claims.soon(),
+    count() {
+      const counts = new Map<string, number>();
+      for (const { loaded } of entries.values()) {
+        const phase = loaded?.state.run.phase;
+        if (phase) counts.set(phase, (counts.get(phase) ?? 0) + 1);
+      }
+      return counts;
+    },
     async start() {
       mailbox.onPost((id) => loop.enqueue(id));
       const stopRuns = await store.objects.watch('WorkflowRun', ({ type, object }) => {
@@ -341,13 +381,13 @@ export function createRunReconciler(deps: RunReconcilerDependencies): RunReconci
         if (entry?.claim) {
           entry.object = type === 'Deleted' ? null : object;
           entry.watched = true;
-        } else if (type === 'Deleted' || isFinishedObject(object)) {
+        } else if (type === 'Deleted' || (isFinishedObject(object) && !wantsExecution(object))) {
           // Nothing is left to do for it here, whoever had it.
           if (entry) forget(id);
           if (type === 'Deleted') statuses.forgetId(id);
           return;
         } else if (entry) entry.object = object;
-        else entries.set(id, { object, watched: true, claim: null, loaded: null, failedDecisions: 0 });
+        else entries.set(id, { ...unknownRun, object, watched: true });
         loop.enqueue(id);
       });
       const stopWorkflows = await store.objects.watch('Workflow', ({ object }) => {
@@ -357,12 +397,12 @@ export function createRunReconciler(deps: RunReconcilerDependencies): RunReconci
           if (claim === null && run?.metadata.namespace === namespace && run.spec.workflow === name) loop.enqueue(id);
         }
       });
-      stops.push(stopRuns, stopWorkflows);
-      claimEvery();
+      stops.push(stopRuns, stopWorkflows, store.runs.onSpecs(childrenChanged));
+      claims.start();
     },
     async drain(graceMs) {
       draining = true;
-      stopClaiming();
+      void claims.stop();
       if (live.size === 0) return;
       await new Promise<void>((resolve) => {
         const cancel = clock.at(clock.now() + graceMs, resolve);
@@ -374,8 +414,7 @@ export function createRunReconciler(deps: RunReconcilerDependencies): RunReconci
     },
     async stop() {
       for (const stop of stops) stop();
-      stopClaiming();
-      await claiming;
+      await claims.stop();
       await loop.stop();
       await store.runs.release([...entries].filter(([, entry]) => entry.claim !== null).map(([id]) => id));
     },
@@ -384,4 +423,8 @@ export function createRunReconciler(deps: RunReconcilerDependencies): RunReconci
 
 function isFinishedObject(object: WorkflowRun): boolean {
   return object.status?.conditions?.some((c) => c.type === 'Finished' && c.status === 'True') ?? false;
+}
+
+function liveId({ runId, step, item, attempt }: AttemptKey): string {
+  return `${runId} ${step} ${item} ${attempt}`;
 }

@@ -1,0 +1,259 @@
+import type { Logger } from 'pino';
+import { sha256Hex } from '../core/digest.ts';
+import { newRun } from '../core/run/create.ts';
+import {
+  type AttemptKey,
+  type AttemptResult,
+  isFinished,
+  type ResolvedBody,
+  type RunRow,
+  wholeStep,
+} from '../core/run/types.ts';
+import type { Clock } from '../seams/clock.ts';
+import type { Executor, ExecutorSink, StartAction } from '../seams/executor.ts';
+import type { RunResult, Store } from '../store/types.ts';
+import { pinVersion } from './pin.ts';
+import type { PlanCache } from './plans.ts';
+
+export interface ChildRunsDependencies {
+  store: Store;
+  plans: PlanCache;
+  sink: Pick<ExecutorSink, 'ended'>;
+  clock: Clock;
+  log: Logger;
+  /** A child was recorded: somebody may claim it. */
+  onRecorded(): void;
+}
+
+/** Runs the attempts of steps that start a run: rows of their own, claimed and decided like any run's. */
+export interface ChildRuns extends Executor {
+  /** A run of this replica has ended; of those that have no parent nothing is known here. */
+  runEnded(run: RunRow): void;
+  /**
+   * Brings a pause of a run to its children, and the end of one. Children that somebody paused by themselves stay so.
+   * @throws when the database is away
+   */
+  follow(runId: string, desired: RunRow['desired']): Promise<void>;
+  open(): void;
+}
+
+/** A run has at most so many runs above it. */
+const deepest = 10;
+/** Ends of children that another replica has are looked for so often. */
+const pollMs = 2000;
+const idsAtOnce = 1000;
+const pausedAbove = 'the run that started it is paused';
+const stoppedAbove = 'the step that started it was stopped';
+
+type Body = Extract<ResolvedBody, { kind: 'workflow' }>;
+
+export function createChildRuns(deps: ChildRunsDependencies): ChildRuns {
+  const { store, plans, sink, clock, log } = deps;
+  /** Attempts whose children have not ended as far as is known here, by the child's id. */
+  const live = new Map<string, { key: AttemptKey; name: string; stopping: boolean }>();
+  const ofRun = new Map<string, Set<string>>();
+  let cancel = () => {};
+  let polling: Promise<void> | null = null;
+  let closed = false;
+
+  async function start(action: StartAction): Promise<void> {
+    const { key, body } = action;
+    if (body.kind !== 'workflow') throw new TypeError(`a ${body.kind} step is no child run`);
+    const id = childId(key);
+    const present = await store.runs.get(id);
+    if (!present) {
+      const made = await make(action, body, id);
+      if ('refused' in made) return end(key, refused(made.refused), clock.now());
+      deps.onRecorded();
+    } else if (isFinished(present.phase)) return end(key, resultOf(present, present.name, false), endOf(present));
+    if (!live.has(id)) keep(id, { key, name: childName(action.runName, key, id), stopping: false });
+    // It may have ended since it was looked at, and then nobody tells.
+    if (present) await look([id]);
+  }
+
+  async function make(action: StartAction, body: Body, id: string): Promise<{ refused: string } | { made: true }> {
+    const { key, namespace } = action;
+    const parent = await store.runs.get(key.runId);
+    if (!parent) throw new Error(`the run ${key.runId}, whose step starts a run, is not recorded`);
+    if (parent.depth >= deepest) {
+      return { refused: `a run has at most ${deepest} runs above it, and this one would have more` };
+    }
+    const above = await ancestorNamed(parent, body.name);
+    if (above !== null) {
+      return { refused: `workflow ${body.name} would start itself: run ${above} of it is above this step` };
+    }
+    const pin = await pinVersion(deps, namespace, body.name);
+    if ('waits' in pin) return { refused: pin.waits.message };
+    const checked = (await plans.get(pin.digest)).checkInputs(body.inputs);
+    if (!checked.ok) return { refused: `inputs of workflow ${body.name}: ${checked.problems.join('; ')}` };
+    const row = newRun({
+      id,
+      namespace,
+      name: childName(action.runName, key, id),
+      workflow: body.name,
+      digest: pin.digest,
+      version: pin.version,
+      environment: pin.environment,
+      values: pin.values,
+      inputs: checked.inputs,
+      // Of the attempt: made again after a crash, it is the same run.
+      createdAt: action.startedAt,
+      priority: body.priority,
+      parent: key,
+      root: parent.root,
+      rootName: parent.rootName,
+      depth: parent.depth + 1,
+    });
+    await store.runs.create(row);
+    return { made: true };
+  }
+
+  /** The name of a run of this workflow among a run and those above it; null: there is none. */
+  async function ancestorNamed(from: RunRow, workflow: string): Promise<string | null> {
+    for (let run: RunRow | null = from; run; run = run.parent ? await store.runs.get(run.parent.runId) : null) {
+      if (run.workflow === workflow) return run.name;
+    }
+    return null;
+  }
+
+  function keep(id: string, known: { key: AttemptKey; name: string; stopping: boolean }): void {
+    live.set(id, known);
+    const { runId } = known.key;
+    ofRun.set(runId, (ofRun.get(runId) ?? new Set()).add(id));
+  }
+
+  function drop(key: AttemptKey): void {
+    const id = childId(key);
+    live.delete(id);
+    const siblings = ofRun.get(key.runId);
+    siblings?.delete(id);
+    if (siblings?.size === 0) ofRun.delete(key.runId);
+  }
+
+  function end(key: AttemptKey, result: AttemptResult, at: number): void {
+    drop(key);
+    sink.ended(key, result, at);
+  }
+
+  function report(id: string, run: Pick<RunResult, 'phase' | 'outputs' | 'error' | 'finishedAt'>): void {
+    const known = live.get(id);
+    if (known) end(known.key, resultOf(run, known.name, known.stopping), endOf(run));
+  }
+
+  async function look(ids: string[]): Promise<void> {
+    for (let i = 0; i < ids.length; i += idsAtOnce) {
+      for (const run of await store.runs.results(ids.slice(i, i + idsAtOnce))) report(run.id, run);
+    }
+  }
+
+  function tick(): void {
+    if (live.size > 0) {
+      polling ??= look([...live.keys()])
+        .catch((error: unknown) => log.warn({ err: error }, 'child runs could not be looked at; it is tried again'))
+        .finally(() => (polling = null));
+    }
+    if (!closed) cancel = clock.at(clock.now() + pollMs, tick);
+  }
+
+  return {
+    kinds: ['workflow'],
+    start,
+    async stop({ key }) {
+      const id = childId(key);
+      const [present, parent] = await Promise.all([store.runs.get(id), store.runs.get(key.runId)]);
+      if (!present) return end(key, { outcome: 'Stopped' }, clock.now());
+      if (isFinished(present.phase)) return end(key, resultOf(present, present.name, true), endOf(present));
+      keep(id, { key, name: present.name, stopping: true });
+      const force = parent?.forced ?? false;
+      await store.runs.changeSpec(id, (spec) =>
+        spec.desired === 'Cancelled' && spec.force === force
+          ? null
+          : { ...spec, desired: 'Cancelled', reason: stoppedAbove, force: spec.force || force },
+      );
+      await look([id]);
+    },
+    forget(key) {
+      drop(key);
+      return Promise.resolve();
+    },
+    sweep: () => Promise.resolve(),
+    async close() {
+      closed = true;
+      cancel();
+      await polling;
+    },
+    runEnded(run) {
+      if (run.parent !== null) report(run.id, run);
+    },
+    async follow(runId, desired) {
+      for (const id of ofRun.get(runId) ?? []) {
+        await store.runs.changeSpec(id, (spec) => {
+          if (desired === 'Paused' && spec.desired === 'Running') {
+            return { ...spec, desired: 'Paused', reason: pausedAbove };
+          }
+          const paused = spec.desired === 'Paused' && spec.reason === pausedAbove;
+          return desired === 'Running' && paused ? { ...spec, desired: 'Running', reason: null } : null;
+        });
+      }
+    },
+    open: tick,
+  };
+}
+
+/** Made of the attempt alone, so that whoever starts it finds the same run. Formed like a UID. */
+export function childId({ runId, step, item, attempt }: AttemptKey): string {
+  const hex = sha256Hex(new TextEncoder().encode(`child ${runId}/${step}/${item}/${attempt}`));
+  return [hex.slice(0, 8), hex.slice(8, 12), `8${hex.slice(13, 16)}`, `8${hex.slice(17, 20)}`, hex.slice(20, 32)].join(
+    '-',
+  );
+}
+
+/** A name as objects have them, short enough for a name within a name within a name. */
+function childName(parent: string, key: AttemptKey, id: string): string {
+  const words = [parent, key.step.replaceAll('_', '-'), ...(key.item === wholeStep ? [] : [String(key.item)])];
+  return `${words
+    .join('-')
+    .slice(0, 57)
+    .replace(/[^a-z0-9]+$/, '')}-${id.slice(0, 5)}`;
+}
+
+function refused(message: string): AttemptResult {
+  return { outcome: 'Failed', error: { type: 'child', message, retryable: false } };
+}
+
+function endOf({ finishedAt }: Pick<RunResult, 'finishedAt'>): number {
+  return finishedAt ?? 0;
+}
+
+function resultOf(
+  { phase, outputs, error }: Pick<RunResult, 'phase' | 'outputs' | 'error'>,
+  name: string,
+  stopping: boolean,
+): AttemptResult {
+  if (phase === 'Succeeded' || phase === 'Degraded') {
+    return { outcome: 'Succeeded', outputs: { values: outputs ?? {} } };
+  }
+  if (phase === 'Cancelled' && stopping) return { outcome: 'Stopped' };
+  const what = phase === 'Failed' ? 'failed' : phase === 'TimedOut' ? 'timed out' : 'was cancelled';
+  const message = `the run ${name} ${what}${error === null ? '' : `: ${error.message}`}`;
+  return { outcome: 'Failed', error: { type: 'child', message, retryable: phase !== 'Cancelled' } };
+}
+
+/** One executor of all kinds: child runs, and what runs outside of the database. */
+export function withChildRuns(outside: Executor, children: Executor): Executor {
+  const of = (kind: ResolvedBody['kind']) => (kind === 'workflow' ? children : outside);
+  return {
+    kinds: [...outside.kinds, ...children.kinds],
+    start: (action) => of(action.body.kind).start(action),
+    stop: (action) => of(action.kind).stop(action),
+    async forget(key) {
+      await children.forget(key);
+      await outside.forget(key);
+    },
+    sweep: (open) => outside.sweep(open),
+    async close() {
+      await children.close();
+      await outside.close();
+    },
+  };
+}

@@ -1,0 +1,59 @@
+import type { WorkflowRun, WorkflowRunStatus } from '../../crds/workflow-run.ts';
+import { nextConditions } from '../core/conditions.ts';
+import { reopenRun } from '../core/run/retry.ts';
+import type { RunRow } from '../core/run/types.ts';
+import type { Instant } from '../core/time.ts';
+import type { Clock } from '../seams/clock.ts';
+import type { Store } from '../store/types.ts';
+import type { PlanCache } from './plans.ts';
+
+/** What a condition is called that says why an ended run does not go on. */
+const refusal = 'ExecutionRefused';
+
+/** Whether the object of a run that has ended asks for it to go on, and was not told yet that it cannot. */
+export function wantsExecution({ metadata, spec, status }: WorkflowRun): boolean {
+  if ((spec.execution?.number ?? 1) <= (status?.execution ?? 1)) return false;
+  return !status?.conditions?.some((c) => c.type === refusal && c.observedGeneration === metadata.generation);
+}
+
+/** Makes an ended run go on, keeping what succeeded. Null: it does, to be claimed by somebody; else why it cannot. */
+export async function goOn(
+  { store, plans, clock }: { store: Pick<Store, 'runs'>; plans: PlanCache; clock: Clock },
+  { spec }: WorkflowRun,
+  run: RunRow,
+): Promise<string | null> {
+  const { number = 1, from = null, onlyFailed = false } = spec.execution ?? {};
+  if (number !== run.execution + 1) {
+    return `execution ${run.execution} was the last: the next is ${run.execution + 1}, not ${number}`;
+  }
+  if (spec.desired === 'Cancelled') return 'it is to be cancelled: set spec.desired to Running first';
+  const [rows] = await store.runs.load([run.id]);
+  if (!rows) throw new Error(`the run ${run.id} was recorded and is gone`);
+  const reopened = reopenRun(await plans.get(run.digest), rows, { from, onlyFailed }, clock.now());
+  if (!reopened.ok) return reopened.problem;
+  // False: somebody else was first, with the same execution.
+  await store.runs.reopen(reopened.transition);
+  return null;
+}
+
+/** The status of a run that has ended, with why it does not go on. */
+export function refuseExecution(
+  status: WorkflowRunStatus,
+  { metadata, spec }: WorkflowRun,
+  problem: string,
+  now: Instant,
+): WorkflowRunStatus {
+  const message = `execution ${spec.execution?.number ?? 1} is refused: ${problem}`;
+  const [condition] = nextConditions(
+    status.conditions,
+    [{ type: refusal, status: 'True', reason: refusal, message }],
+    metadata.generation,
+    now,
+  );
+  const others = (status.conditions ?? []).filter(({ type }) => type !== refusal);
+  return {
+    ...status,
+    observedGeneration: metadata.generation,
+    conditions: condition ? [...others, condition] : others,
+  };
+}

@@ -1,0 +1,109 @@
+import type { Logger } from 'pino';
+import type { RunObservation } from './core/run/types.ts';
+import type { Home } from './home.ts';
+import { createChildRuns, withChildRuns } from './reconcilers/child-runs.ts';
+import { type Circuits, createCircuits } from './reconcilers/circuits.ts';
+import type { Metrics } from './reconcilers/metrics.ts';
+import { createPlanCache } from './reconcilers/plans.ts';
+import { createRunCache } from './reconcilers/run-cache.ts';
+import { createRunLocks } from './reconcilers/run-locks.ts';
+import type { RunStatusWriter } from './reconcilers/statuses.ts';
+import { createRunReconciler, type RunReconciler } from './reconcilers/workflow-run.ts';
+import { createMailbox } from './runtime/mailbox.ts';
+import type { Clock } from './seams/clock.ts';
+import type { ExecutorSink } from './seams/executor.ts';
+
+export interface RunsOptions {
+  clock: Clock;
+  log: Logger;
+  metrics: Metrics;
+  statuses: RunStatusWriter;
+  /** Most steps of each namespace that run at once; null: any number. */
+  maxStepsPerNamespace: number | null;
+  /** A run of this environment has ended; null: of none. */
+  onFinished(environment: string | null): void;
+}
+
+/** Everything that runs are driven by. */
+export interface Runs {
+  circuits: Circuits;
+  reconciler: Pick<RunReconciler, 'loop' | 'start'>;
+  /** Begins nothing more, waits up to `graceMs` for what runs, then lets go of it. */
+  stop(graceMs: number): Promise<void>;
+}
+
+/** Wires the reconciler of runs with what it acts by: executors, child runs, locks, the step cache and circuits. */
+export function createRuns(home: Home, options: RunsOptions): Runs {
+  const { clock, log, metrics, maxStepsPerNamespace } = options;
+  const { store } = home;
+  const mailbox = createMailbox<RunObservation>();
+  const circuits = createCircuits(clock);
+  const plans = createPlanCache(store.versions);
+  const sink: ExecutorSink = {
+    ended(key, result, at) {
+      circuits.ended(key, result);
+      const { runId, step, item, attempt } = key;
+      mailbox.post(runId, { type: 'AttemptEnded', step, item, attempt, at, result });
+    },
+    log: store.logs,
+  };
+  const children = createChildRuns({ store, plans, sink, clock, log, onRecorded: () => reconciler.claimSoon() });
+  const executor = withChildRuns(
+    home.createExecutor(sink, () => store.lease.lost),
+    children,
+  );
+  const post = mailbox.post;
+  const locks = createRunLocks({
+    store,
+    slots: maxStepsPerNamespace,
+    post,
+    supersede: (id, reason) => reconciler.supersede(id, reason),
+    log,
+  });
+  const cache = createRunCache({ store, post, clock, log, metrics });
+  const reconciler = createRunReconciler({
+    store,
+    executor,
+    children,
+    locks,
+    cache,
+    circuits,
+    governance: home.governance,
+    plans,
+    statuses: options.statuses,
+    mailbox,
+    clock,
+    log,
+    metrics,
+    limitedSlots: maxStepsPerNamespace !== null,
+    // Pods and child runs go on without a controller, and waiting for them would only keep others from their runs.
+    drains: (kind) => kind !== 'workflow' && (home.kind === 'laptop' || (kind !== 'run' && kind !== 'container')),
+    onFinished: (run) => options.onFinished(run.environment),
+  });
+  metrics.watchStore(store);
+  metrics.watchCircuits(circuits);
+  metrics.watchRuns(() => reconciler.count());
+
+  return {
+    circuits,
+    reconciler: {
+      loop: reconciler.loop,
+      async start() {
+        // What a killed controller did not come to remove takes place, and does no other harm.
+        await executor
+          .sweep(() => store.runs.openAttempts())
+          .catch((error: unknown) => log.warn({ err: error }, 'folders of attempts that have ended stay'));
+        children.open();
+        locks.start();
+        cache.start();
+        await reconciler.start();
+      },
+    },
+    async stop(graceMs) {
+      await reconciler.drain(graceMs);
+      await reconciler.stop();
+      await Promise.all([locks.stop(), cache.stop()]);
+      await executor.close();
+    },
+  };
+}

@@ -2,7 +2,7 @@ import { formatDuration } from '../duration.ts';
 import { hasRetryLeft, isInfrastructure, retryPauseMs } from '../retry.ts';
 import { inArtifacts, startAction, stopAction } from './attempt-actions.ts';
 import { circuitOf } from './circuits.ts';
-import { contextOf, seeingOwn } from './contexts.ts';
+import { contextOf, isFallback, seeingOwn } from './contexts.ts';
 import { type Draft, emitFor, endUnit, moveUnit, takeTurn } from './draft.ts';
 import { readOutputs } from './outputs.ts';
 import { type AttemptBody, evaluated, maxChildDepth, resolveBody } from './resolve.ts';
@@ -45,7 +45,9 @@ export function startAttempt(draft: Draft, unit: Unit): void {
   unit.live = live;
   if (takesSlot(body.kind)) state.slots++;
   draft.attempts.add(live);
-  const begun = { attempts: number, bodyAttempts: (row?.bodyAttempts ?? 0) + 1, until: null, error: null };
+  // A fallback may read how the one before it failed, and is evaluated again when the run is hydrated.
+  const error = isFallback(via) ? (row?.error ?? null) : null;
+  const begun = { attempts: number, bodyAttempts: (row?.bodyAttempts ?? 0) + 1, until: null, error };
   if (compensates) {
     moveUnit(draft, unit, { ...begun, phase: phaseOf(unit), reason: reasons.compensating });
   } else {

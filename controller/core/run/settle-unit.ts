@@ -1,6 +1,6 @@
 import type { JsonObject } from '../../../crds/json.ts';
 import type { Instant } from '../time.ts';
-import { contextOf, seeingOwn } from './contexts.ts';
+import { contextOf, isFallback, seeingOwn } from './contexts.ts';
 import { type Draft, emitFor, endUnit, moveUnit, takeTurn } from './draft.ts';
 import { outputsSize } from './outputs.ts';
 import { evaluated } from './resolve.ts';
@@ -66,7 +66,7 @@ function repeat(draft: Draft, unit: Unit, at: Instant): void {
     iteration: iteration + 1,
     bodyAttempts: 0,
     infrastructureFailures: 0,
-    error: null,
+    error: unit.row !== null && isFallback(unit.row.via) ? unit.row.error : null,
   });
   if (until.intervalMs === 0) makeReady(draft.state, unit);
 }

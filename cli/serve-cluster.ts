@@ -1,6 +1,7 @@
 import { KubeConfig } from '@kubernetes/client-node';
 import { readConfig } from '../controller/config.ts';
 import { startCluster } from '../controller/start-cluster.ts';
+import { readArtifactOptions } from './artifact-options.ts';
 import type { ControllerCommandOptions } from './commands/controller.ts';
 import { CliError, exitCodes, usageError } from './exit.ts';
 import type { Cli } from './io.ts';
@@ -32,6 +33,7 @@ export async function serveCluster(cli: Cli, options: ControllerCommandOptions):
         namespaces: options.namespaces ?? null,
         allowPrivilegedSteps: new Set(options.allowPrivilegedSteps),
         allowPrivateHttp: new Set(options.allowPrivateHttp),
+        artifacts: readArtifactOptions(options, config.s3Credentials, io.cwd, null),
         stepImage: options.stepImage ?? null,
         retention: { ttlMs: options.runTtl, perWorkflow: options.runHistory },
         listen: { host: options.host, port: options.port },

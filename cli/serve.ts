@@ -1,7 +1,8 @@
-import { resolve } from 'node:path';
+import { join, resolve } from 'node:path';
 import { createClient } from '../api/client.ts';
 import { readConfig } from '../controller/config.ts';
 import { type Laptop, laptopSource, startLaptop } from '../controller/start-laptop.ts';
+import { readArtifactOptions } from './artifact-options.ts';
 import { announce, followProgress } from './announce.ts';
 import type { UpOptions } from './commands/up.ts';
 import { CliError, exitCodes, usageError } from './exit.ts';
@@ -21,12 +22,15 @@ export async function serve(cli: Cli, options: UpOptions): Promise<void> {
   const stop = catchInterrupts(cli);
   try {
     const level = options.logLevel ?? config.logLevel ?? (io.stderr.isTTY ? 'warn' : 'info');
+    const dataDir = resolve(io.cwd, options.data);
+    const artifacts = readArtifactOptions(options, config.s3Credentials, io.cwd, join(dataDir, 'artifacts'));
     const laptop = await startLaptop({
       repo: options.repo ?? null,
       branch: options.branch ?? null,
       path: options.path ?? null,
       cwd: io.cwd,
-      dataDir: resolve(io.cwd, options.data),
+      dataDir,
+      ...(artifacts ? { artifacts } : {}),
       databaseUrl: config.databaseUrl,
       listen: { host: options.host, port: options.port },
       env: io.env,

@@ -2,16 +2,24 @@ import { expect, test } from 'vitest';
 import { readConfig } from './config.ts';
 
 test('what is not set is null, and so is what is set to nothing', () => {
-  const nothing = { config: { databaseUrl: null, logLevel: null }, problems: [] };
+  const nothing = { config: { databaseUrl: null, s3Credentials: null, logLevel: null }, problems: [] };
   expect(readConfig({})).toEqual(nothing);
   expect(readConfig({ DATABASE_URL: '', WINDLASS_LOG_LEVEL: '' })).toEqual(nothing);
 });
 
 test('what is set is read', () => {
   expect(readConfig({ DATABASE_URL: 'postgres://u@h/db', WINDLASS_LOG_LEVEL: 'debug' })).toEqual({
-    config: { databaseUrl: 'postgres://u@h/db', logLevel: 'debug' },
+    config: { databaseUrl: 'postgres://u@h/db', s3Credentials: null, logLevel: 'debug' },
     problems: [],
   });
+});
+
+test('credentials of a bucket are both or none', () => {
+  const read = (env: Record<string, string>) => readConfig(env).config.s3Credentials;
+  const both = { AWS_ACCESS_KEY_ID: 'id', AWS_SECRET_ACCESS_KEY: 'secret' };
+  expect(read(both)).toEqual({ accessKeyId: 'id', secretAccessKey: 'secret', sessionToken: null });
+  expect(read({ ...both, AWS_SESSION_TOKEN: 't' })?.sessionToken).toBe('t');
+  expect(read({ AWS_ACCESS_KEY_ID: 'id' })).toBeNull();
 });
 
 test.each([

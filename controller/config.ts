@@ -1,7 +1,11 @@
+import type { S3Credentials } from './artifacts/credentials.ts';
+
 /** What is read from the process environment; nothing else of it is used, except by git and ssh on a laptop. */
 export interface Config {
   /** Postgres to keep history in; null: the embedded one in the data directory. */
   databaseUrl: string | null;
+  /** For a bucket that keeps artifacts; null: not set. */
+  s3Credentials: S3Credentials | null;
   /** Null: not set. */
   logLevel: LogLevel | null;
 }
@@ -9,7 +13,7 @@ export interface Config {
 export const logLevels = ['fatal', 'error', 'warn', 'info', 'debug', 'trace', 'silent'] as const;
 export type LogLevel = (typeof logLevels)[number];
 
-/** Reads DATABASE_URL and WINDLASS_LOG_LEVEL. Problems are sentences for the user; empty when all is well. */
+/** Reads DATABASE_URL, WINDLASS_LOG_LEVEL and AWS_*. Problems are sentences for the user; empty when all is well. */
 export function readConfig(env: Readonly<Record<string, string | undefined>>): { config: Config; problems: string[] } {
   const problems: string[] = [];
   const databaseUrl = env['DATABASE_URL'] || null;
@@ -19,5 +23,10 @@ export function readConfig(env: Readonly<Record<string, string | undefined>>): {
   const level = env['WINDLASS_LOG_LEVEL'] || null;
   const logLevel = logLevels.find((l) => l === level) ?? null;
   if (level !== null && logLevel === null) problems.push(`WINDLASS_LOG_LEVEL must be one of ${logLevels.join(', ')}`);
-  return { config: { databaseUrl, logLevel }, problems };
+  const accessKeyId = env['AWS_ACCESS_KEY_ID'] || null;
+  const secretAccessKey = env['AWS_SECRET_ACCESS_KEY'] || null;
+  const sessionToken = env['AWS_SESSION_TOKEN'] || null;
+  const s3Credentials =
+    accessKeyId === null || secretAccessKey === null ? null : { accessKeyId, secretAccessKey, sessionToken };
+  return { config: { databaseUrl, s3Credentials, logLevel }, problems };
 }

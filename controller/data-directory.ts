@@ -12,6 +12,7 @@ export interface DataDirectory {
   token: string;
   attempts: string;
   repositories: string;
+  artifacts: string;
   secrets: string;
   /** Says where the API listens, so that the CLI finds it; taken away by `retract`. */
   announce(url: string): Promise<void>;
@@ -43,6 +44,7 @@ export async function openDataDirectory(path: string): Promise<DataDirectory> {
     token,
     attempts: await folder('attempts'),
     repositories: await folder('repositories'),
+    artifacts: await folder('artifacts'),
     secrets: await folder('secrets'),
     announce: (url) => writeFile(address, `${url}\n`, { mode: 0o600 }),
     retract: () => rm(address, { force: true }),

@@ -2,6 +2,7 @@ import { mkdir } from 'node:fs/promises';
 import { join } from 'node:path';
 import type { KubeConfig } from '@kubernetes/client-node';
 import { createKubernetesAccess } from '../api/access-kubernetes.ts';
+import { type ArtifactSettings, openArtifacts } from './artifacts/open.ts';
 import { createClusterExecutors } from './executors/index.ts';
 import { createKubernetesSecrets } from './executors/kubernetes-secrets.ts';
 import type { Home, RunRetention } from './home.ts';
@@ -25,6 +26,8 @@ export interface ClusterHomeOptions extends Pick<ControllerOptions, 'clock' | 'l
   allowPrivilegedSteps: ReadonlySet<string>;
   /** Namespaces whose http steps may reach private addresses. */
   allowPrivateHttp: ReadonlySet<string>;
+  /** Where artifacts are kept; null: nowhere, and steps with artifacts fail. */
+  artifacts: ArtifactSettings | null;
   /** Image of steps that name none; null: such steps fail. */
   stepImage: string | null;
   retention: RunRetention;
@@ -45,14 +48,23 @@ export async function openClusterHome(options: ClusterHomeOptions): Promise<Home
   const client = new KubernetesClient(options.kubeConfig);
   const repositories = join(options.dataDir, 'repositories');
   await mkdir(repositories, { recursive: true, mode: 0o700 });
+  const home = await clusterId(client);
   const history = await openStore(
     { databaseUrl: options.databaseUrl },
-    { clock, home: await clusterId(client), log: (message, fields) => log.info(fields ?? {}, message) },
+    { clock, home, log: (message, fields) => log.info(fields ?? {}, message) },
   );
   const objects = createKubernetesObjects({ client, fieldManager, namespaces, clock, log });
   const store = withObjects(history, tellStalled(objects, { store: history, client, clock, log }));
   const events = publishJournal({ store, client, clock, log });
   const secrets = createKubernetesSecrets(client);
+  const artifacts =
+    options.artifacts &&
+    openArtifacts(options.artifacts, {
+      home,
+      spools: join(options.dataDir, 'artifacts'),
+      clock,
+      note: (noted) => history.artifacts.note(noted),
+    });
   const schemas = watchSchemas(client, { clock, log });
   let synced = false;
   objects.ready().then(
@@ -63,6 +75,7 @@ export async function openClusterHome(options: ClusterHomeOptions): Promise<Home
     kind: 'cluster',
     store,
     secrets,
+    artifacts: artifacts && { store: artifacts, keptMs: options.artifacts?.keptMs ?? null },
     repositories,
     environmentsPath: null,
     project: null,

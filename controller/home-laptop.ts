@@ -1,4 +1,5 @@
 import { createTokenAccess } from '../api/access-token.ts';
+import { type ArtifactSettings, defaultArtifacts, openArtifacts } from './artifacts/open.ts';
 import { openDataDirectory } from './data-directory.ts';
 import { createExecutors } from './executors/index.ts';
 import { createSecretDirectory } from './executors/secrets.ts';
@@ -16,6 +17,8 @@ export interface LaptopHomeOptions extends Pick<ControllerOptions, 'clock' | 'lo
   dataDir: string;
   /** Postgres to use instead of the embedded one. */
   databaseUrl: string | null;
+  /** Default: a folder of the data directory, 1 GiB each, 30 days. */
+  artifacts?: ArtifactSettings;
 }
 
 /** A namespace is a name and one person writes everything: nobody has to be asked. */
@@ -36,11 +39,19 @@ export async function openLaptopHome(options: LaptopHomeOptions): Promise<Home &
     log: (message, fields) => log.info(fields ?? {}, message),
   });
   const secrets = createSecretDirectory(data.secrets);
+  const settings = options.artifacts ?? { ...defaultArtifacts, location: { kind: 'directory', path: data.artifacts } };
+  const artifacts = openArtifacts(settings, {
+    home: data.home,
+    spools: data.artifacts,
+    clock,
+    note: (noted) => store.artifacts.note(noted),
+  });
   return {
     kind: 'laptop',
     token: data.token,
     store,
     secrets,
+    artifacts: { store: artifacts, keptMs: settings.keptMs },
     repositories: data.repositories,
     environmentsPath,
     project,
@@ -56,6 +67,7 @@ export async function openLaptopHome(options: LaptopHomeOptions): Promise<Home &
       createExecutors({
         root: data.attempts,
         files: store.versions,
+        artifacts: { store: artifacts, maxBytes: settings.maxBytes },
         secrets,
         sink,
         clock,

@@ -1,7 +1,14 @@
 import type { Access } from '../api/access.ts';
+import type { ArtifactStore } from './seams/artifacts.ts';
 import type { Executor, ExecutorSink, SecretReader } from './seams/executor.ts';
 import type { Governance } from './seams/governance.ts';
 import type { Store } from './store/types.ts';
+
+export interface HomeArtifacts {
+  store: ArtifactStore;
+  /** Milliseconds that they are kept after the end of their run; null: for good. */
+  keptMs: number | null;
+}
 
 /** How long the objects of finished runs stay; their history stays for good. */
 export interface RunRetention {
@@ -17,6 +24,8 @@ export interface Home {
   /** History, with the desired state of this home: objects of the database, or of the Kubernetes API. */
   readonly store: Store;
   readonly secrets: SecretReader;
+  /** Where artifacts are kept; null: nowhere, and steps with artifacts fail. */
+  readonly artifacts: HomeArtifacts | null;
   /** Folder of the mirrors of sources. */
   readonly repositories: string;
   /** Folder of environment files in the repository; null where Environments are applied by people. */

@@ -2,10 +2,11 @@ import { Command, InvalidArgumentError, Option } from 'commander';
 import { type LogLevel, logLevels } from '../../controller/config.ts';
 import { durationPattern, labelPattern } from '../../crds/metadata.ts';
 import { parseDuration } from '../../controller/core/duration.ts';
+import { type ArtifactOptions, artifactOptions } from '../artifact-options.ts';
 import type { Cli } from '../io.ts';
 import { readPort } from './up.ts';
 
-export interface ControllerCommandOptions {
+export interface ControllerCommandOptions extends ArtifactOptions {
   namespaces?: string[];
   allowPrivilegedSteps: string[];
   allowPrivateHttp: string[];
@@ -19,7 +20,7 @@ export interface ControllerCommandOptions {
 }
 
 export function controllerCommand(cli: Cli): Command {
-  return new Command('controller')
+  const command = new Command('controller')
     .summary('serve a Kubernetes cluster until it is told to stop')
     .description(
       'The controller of a cluster: objects are those of the Kubernetes API, steps are Pods, history is kept in the Postgres of ' +
@@ -55,7 +56,9 @@ export function controllerCommand(cli: Cli): Command {
     )
     .addOption(new Option('--port <number>', 'port to listen on; 0 takes a free one').default(8080).argParser(readPort))
     .option('--host <address>', 'address to listen on', '0.0.0.0')
-    .option('--data <folder>', 'folder of the mirrors of git repositories; it may be lost', '/var/lib/windlass')
+    .option('--data <folder>', 'folder of the mirrors of git repositories; it may be lost', '/var/lib/windlass');
+  for (const option of artifactOptions('nowhere; steps with artifacts fail')) command.addOption(option);
+  return command
     .addOption(
       new Option('--log-level <level>', 'what to log on stderr (default: $WINDLASS_LOG_LEVEL, else info)').choices(
         logLevels,

@@ -1,9 +1,10 @@
 import { Command, InvalidArgumentError, Option } from 'commander';
 import { type LogLevel, logLevels } from '../../controller/config.ts';
+import { type ArtifactOptions, artifactOptions } from '../artifact-options.ts';
 import { dataFolder } from '../connection.ts';
 import type { Cli } from '../io.ts';
 
-export interface UpOptions {
+export interface UpOptions extends ArtifactOptions {
   repo?: string;
   branch?: string;
   path?: string;
@@ -14,7 +15,7 @@ export interface UpOptions {
 }
 
 export function upCommand(cli: Cli): Command {
-  return new Command('up')
+  const command = new Command('up')
     .summary('serve a git repository until Ctrl-C')
     .description(
       'Serves the workflows of a git repository: promotes what is merged and tagged, runs it, and answers on HTTP, until Ctrl-C. ' +
@@ -28,7 +29,9 @@ export function upCommand(cli: Cli): Command {
     .option('--path <folder>', 'folder of the workflows in the repository (default: as before, else "workflows")')
     .addOption(new Option('--port <number>', 'port to listen on; 0 takes a free one').default(8080).argParser(readPort))
     .option('--host <address>', 'address to listen on', '127.0.0.1')
-    .option('--data <folder>', 'the data directory', dataFolder)
+    .option('--data <folder>', 'the data directory', dataFolder);
+  for (const option of artifactOptions('artifacts, in the data directory')) command.addOption(option);
+  return command
     .addOption(
       new Option(
         '--log-level <level>',

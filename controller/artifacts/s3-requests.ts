@@ -1,14 +1,8 @@
 import { AwsV4Signer } from 'aws4fetch';
 import { createHash } from 'node:crypto';
 import { type Dispatcher, request } from 'undici';
+import type { S3Credentials } from './credentials.ts';
 import type { Clock } from '../seams/clock.ts';
-
-export interface S3Credentials {
-  accessKeyId: string;
-  secretAccessKey: string;
-  /** Of temporary credentials; null: they are not. */
-  sessionToken: string | null;
-}
 
 export interface S3Bucket {
   /** Such as https://s3.eu-central-1.amazonaws.com. */

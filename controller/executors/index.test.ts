@@ -15,6 +15,7 @@ describe('all executors as one', () => {
     executor = createExecutors({
       root: world.root,
       files: { files: async () => new Map() },
+      artifacts: { store: world.artifacts, maxBytes: 1e6 },
       secrets: { read: async () => null },
       sink,
       clock: systemClock,

@@ -1,6 +1,7 @@
 import type { AttemptKey, ResolvedBody } from '../core/run/types.ts';
 import type { Clock } from '../seams/clock.ts';
 import type { Executor, ExecutorSink, FileStore, SecretReader } from '../seams/executor.ts';
+import type { ArtifactOptions } from './artifacts/transfer.ts';
 import type { AddressPolicy } from './http/addresses.ts';
 import { HttpExecutor } from './http/executor.ts';
 import { PodExecutor, type PodExecutorOptions } from './pod/executor.ts';
@@ -17,6 +18,7 @@ interface InControllerOptions {
 }
 
 export interface ExecutorsOptions extends InControllerOptions, AddressPolicy {
+  artifacts: ArtifactOptions;
   /** Directory of the folders of process attempts, `<data>/attempts`. */
   root: string;
   /** The controller's environment; steps get PATH, LANG and TMPDIR of it. */
@@ -40,7 +42,17 @@ export function createExecutors(options: ExecutorsOptions): Executor {
     LANG: env['LANG'] ?? 'C.UTF-8',
     TMPDIR: env['TMPDIR'] ?? '/tmp',
   };
-  const local = new ProcessExecutor({ root, files, secrets, sink, clock, host, env, troubled: options.troubled });
+  const local = new ProcessExecutor({
+    root,
+    files,
+    artifacts: options.artifacts,
+    secrets,
+    sink,
+    clock,
+    host,
+    env,
+    troubled: options.troubled,
+  });
   return together({
     run: local,
     container: local,

@@ -5,6 +5,7 @@ import pino from 'pino';
 import { Registry } from 'prom-client';
 import type { RunObservation, RunRow } from '../../controller/core/run/types.ts';
 import type { WorkflowSpec } from '../../crds/workflow.ts';
+import { createArtifactDirectory } from '../../controller/artifacts/directory.ts';
 import { createExecutors } from '../../controller/executors/index.ts';
 import { createSecretDirectory } from '../../controller/executors/secrets.ts';
 import { createMetrics } from '../../controller/reconcilers/metrics.ts';
@@ -44,6 +45,7 @@ export async function startEngine(databaseUrl: string | null): Promise<Engine> {
   const executor = createExecutors({
     root: join(directory, 'attempts'),
     files: store.versions,
+    artifacts: { store: createArtifactDirectory(join(directory, 'artifacts'), clock), maxBytes: 1024 ** 3 },
     secrets: createSecretDirectory(join(directory, 'secrets')),
     sink: {
       ended(key: AttemptKey, result, at) {

@@ -5,7 +5,7 @@ import { makeReady, type RunState, stepOf } from './state.ts';
 import { armTimers } from './timers.ts';
 import type { AttemptRow, RunAction, RunEvent, RunTransition, StepError, StepPhase, StepRow } from './types.ts';
 import { wholeStep } from './types.ts';
-import { hasEnded, isFailure, newStepRow, reasons, type StepState, takesSlot, type Unit } from './units.ts';
+import { hasEnded, isEarlier, isFailure, newStepRow, reasons, type StepState, takesSlot, type Unit } from './units.ts';
 
 /** A decision while it is being made: the state it changes, and what it changed so far. */
 export interface Draft {
@@ -19,7 +19,7 @@ export interface Draft {
   actions: RunAction[];
   /** Steps of which an item has ended: their accounts are looked at next. */
   itemsEnded: Set<StepState>;
-  /** A critical step that failed: the rest is stopped next. */
+  /** The first critical step, by place, that failed: the rest is stopped next. */
   halt: StepState | null;
 }
 
@@ -119,7 +119,8 @@ export function endUnit(
   }
   if (isFailure(phase)) {
     emit(draft, 'Warning', 'StepFailed', `step ${step.name}: ${error?.message ?? phase}`);
-    if (step.criticality === 'critical') draft.halt ??= whole;
+    const first = draft.halt === null || isEarlier(whole, draft.halt);
+    if (step.criticality === 'critical' && first) draft.halt = whole;
   }
   releaseSuccessors(state, whole, (successor) => makeReady(state, successor));
 }

@@ -150,5 +150,7 @@ export function failCompensation(draft: Draft, unit: Unit, error: StepError): vo
 export function isStopping({ state, now }: Draft, unit: Unit): boolean {
   const { run } = state;
   if (unit.step.section === 'main' ? run.outcome !== null : isFinallyOver(run, now)) return true;
-  return unit.item !== wholeStep && Boolean(stepOf(state, unit).row?.reason);
+  if (unit.item === wholeStep) return false;
+  const { row } = stepOf(state, unit);
+  return row?.phase !== 'Running' || row.reason !== null;
 }

@@ -166,12 +166,38 @@ function refuse(row: RunRow, message: string, now: number): RunRow {
 /** As whoever ran it would write it: which of them is the last does not matter. */
 async function statusOf(
   { store, plans, clock }: AdmissionDependencies,
-  { metadata, status }: WorkflowRun,
+  object: WorkflowRun,
 ): Promise<WorkflowRunStatus> {
+  const { metadata, status } = object;
   const [rows] = await store.runs.load([metadata.uid]);
   if (!rows) throw new Error(`the run ${metadata.uid} was recorded and is gone`);
+  // It replays what is not stored, and ended at once.
+  if ((await store.versions.get(rows.run.digest)) === null) return failedStatus(object, rows.run, clock.now());
   const state = hydrate(await plans.get(rows.run.digest), rows);
   return projectRunStatus(state, metadata.generation, status?.conditions, clock.now());
+}
+
+function failedStatus({ metadata, status }: WorkflowRun, run: RunRow, now: Instant): WorkflowRunStatus {
+  const { generation } = metadata;
+  const message = run.error?.message ?? 'the run failed';
+  const conditions = nextConditions(
+    status?.conditions,
+    [
+      { type: 'Succeeded', status: 'False', reason: run.phase, message },
+      { type: 'Finished', status: 'True', reason: run.phase, message: 'the run has ended' },
+      { type: 'Stalled', status: 'True', reason: run.phase, message },
+    ],
+    generation,
+    now,
+  );
+  return {
+    observedGeneration: generation,
+    phase: run.phase,
+    revision: run.revision,
+    execution: run.execution,
+    finishedAt: new Date(run.finishedAt ?? now).toISOString(),
+    conditions,
+  };
 }
 
 function waiting(

@@ -9,7 +9,7 @@ import type { InvalidField } from './problem.ts';
 
 /** Fields of `spec` that never change once the object exists; a test holds them equal to the kinds' CEL rules. */
 export const immutableFields: Partial<Record<Kind, readonly string[]>> = {
-  WorkflowRun: ['workflow', 'inputs'],
+  WorkflowRun: ['priority', 'replay', 'workflow', 'inputs'],
   Promotion: ['environment', 'ref', 'workflows'],
 };
 

@@ -27,10 +27,10 @@ export async function wantOfRun(
   desired: 'Cancelled' | 'Paused' | 'Running',
   wish: { reason?: string | undefined; force?: boolean | undefined },
 ): Promise<Changed> {
-  const child = await unfinishedChild(deps, c, key);
-  if (child === null) return setDesired(callerOf(c).objects, key, desired, wish);
+  const { object, row } = await demandChangeable(deps, c, key);
+  if (object !== null) return setDesired(callerOf(c).objects, key, desired, wish);
   const { reason = null, force = false } = wish;
-  return changeChild(deps, child, (spec) => {
+  return changeChild(deps, row, (spec) => {
     if (spec.desired === 'Cancelled' && desired !== 'Cancelled') {
       throw new RequestProblem('conflict', `Run ${key.name} is cancelled; that cannot be taken back.`);
     }
@@ -39,28 +39,34 @@ export async function wantOfRun(
   });
 }
 
-/** One decision a person on a step that waits for approval. */
+/** One decision a person on a step of a run that `demandChangeable` gave. */
 export async function decideOnStep(
   deps: AppDependencies,
   c: Context,
+  { object, row }: KnownRun,
   key: Key & { step: string },
   verdict: 'Approve' | 'Reject',
   decision: Decision,
   askedFor: string[],
 ): Promise<Changed> {
-  const child = await unfinishedChild(deps, c, key);
   const caller = callerOf(c);
-  if (child === null) return decideStep(caller.objects, key, caller, verdict, decision, askedFor);
+  if (object !== null) return decideStep(caller.objects, key, caller, verdict, decision, askedFor);
   const entry = { step: key.step, ...approvalEntry(caller, verdict, decision, askedFor) };
   const written = { ...entry, groups: entry.groups ?? [], comment: entry.comment ?? null };
-  return changeChild(deps, child, (spec) => ({
+  return changeChild(deps, row, (spec) => ({
     ...spec,
     approvals: [...spec.approvals.filter((other) => other.step !== entry.step || other.user !== entry.user), written],
   }));
 }
 
-/** The run as it is known, provided that it has not ended. @throws RequestProblem 404, 409 */
-export async function demandUnfinished(deps: AppDependencies, { namespace, name }: Key): Promise<KnownRun> {
+/**
+ * The run, provided that the caller may change it and it has not ended. Who may change the run that began it all may change what it
+ * has begun. @throws RequestProblem 403 before anything is said of the run, 404, 409
+ */
+export async function demandChangeable(deps: AppDependencies, c: Context, key: Key): Promise<KnownRun> {
+  const { namespace, name } = key;
+  const row = await deps.store.runs.getByName(namespace, name);
+  await demand(c, 'update', 'WorkflowRun', namespace, row?.parent ? row.rootName : name);
   const run = await findRun(deps, namespace, name);
   if (run.row && isFinished(run.row.phase)) {
     throw new RequestProblem('conflict', `Run ${name} is ${run.row.phase} already.`);
@@ -69,17 +75,6 @@ export async function demandUnfinished(deps: AppDependencies, { namespace, name 
     throw new RequestProblem('conflict', `Run ${name} was deleted and is being cancelled.`);
   }
   return run;
-}
-
-/** The row of a child run; null for others. Who may change the run that began it all may change what it has begun. */
-async function unfinishedChild(deps: AppDependencies, c: Context, key: Key): Promise<RunRow | null> {
-  const { object, row } = await demandUnfinished(deps, key);
-  if (object !== null || row === null) {
-    await demand(c, 'update', 'WorkflowRun', key.namespace, key.name);
-    return null;
-  }
-  await demand(c, 'update', 'WorkflowRun', key.namespace, row.rootName);
-  return row;
 }
 
 async function changeChild(

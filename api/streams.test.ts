@@ -127,8 +127,8 @@ describe('logs', () => {
     await append(run.id, 'fetch', 1, 0, 'fetched\n');
     await append(run.id, 'publish', 1, 0, 'published\n');
     expect(await collect(client.followLogs(key('whole')))).toEqual([
-      { event: 'log', step: 'fetch', attempt: 1, lines: [{ position: 8, text: 'fetched\n' }] },
-      { event: 'log', step: 'publish', attempt: 1, lines: [{ position: 10, text: 'published\n' }] },
+      { event: 'log', step: 'fetch', item: -1, attempt: 1, lines: [{ position: 8, text: 'fetched\n' }] },
+      { event: 'log', step: 'publish', item: -1, attempt: 1, lines: [{ position: 10, text: 'published\n' }] },
       { event: 'end', phase: 'Succeeded' },
     ]);
   });

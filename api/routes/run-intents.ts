@@ -1,6 +1,5 @@
 import type { Hono } from 'hono';
 import { Type } from 'typebox';
-import { demand } from '../access.ts';
 import type { AppDependencies } from '../dependencies.ts';
 import { notFound, RequestProblem } from '../errors.ts';
 import { objectSchema } from '../resources/object.ts';
@@ -8,7 +7,7 @@ import { Decision } from '../resources/promotion.ts';
 import { RunSummary } from '../resources/run.ts';
 import { namespacedParams } from '../resources/shared.ts';
 import { addRoute, only } from '../route.ts';
-import { decideOnStep, demandUnfinished, wantOfRun } from '../run-changes.ts';
+import { decideOnStep, demandChangeable, wantOfRun } from '../run-changes.ts';
 import { runSteps } from '../runs.ts';
 import { stepParams } from './runs.ts';
 
@@ -82,8 +81,7 @@ export function runIntentRoutes(app: Hono, deps: AppDependencies): void {
         problems: ['not-found', 'conflict'],
       },
       async ({ params: { namespace, name, step }, body }, c) => {
-        await demand(c, 'get', 'WorkflowRun', namespace, name);
-        const run = await demandUnfinished(deps, { namespace, name });
+        const run = await demandChangeable(deps, c, { namespace, name });
         if (!run.row) throw new RequestProblem('conflict', `Run ${name} has not begun yet; approve it once it waits.`);
         const steps = await runSteps(deps, run.row);
         const present = steps.find((s) => s.name === step);
@@ -96,7 +94,7 @@ export function runIntentRoutes(app: Hono, deps: AppDependencies): void {
           throw new RequestProblem('conflict', `Step ${step} is no approval; it is ${present.kind}.`);
         if (present.finishedAt) throw new RequestProblem('conflict', `Step ${step} is ${present.phase} already.`);
         const groups = present.approval.groups ?? [];
-        return c.json(await decideOnStep(deps, c, { namespace, name, step }, decision, body, groups));
+        return c.json(await decideOnStep(deps, c, run, { namespace, name, step }, decision, body, groups));
       },
     );
   }

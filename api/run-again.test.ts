@@ -1,0 +1,255 @@
+import { afterAll, beforeAll, describe, expect, test } from 'vitest';
+import { addRun, addWorkflow, type ApiWorld, openApiWorld } from '../test/fixtures/api.ts';
+import type { WorkflowRun } from '../crds/workflow-run.ts';
+import type { RunRow } from '../controller/core/run/types.ts';
+import type { DeadLetterResource, Redriven } from './resources/dead-letter.ts';
+import type { Item, Run, RunSummary } from './resources/run.ts';
+import type { CacheExplanation } from './routes/cache.ts';
+import type { PlannedUnits } from './routes/run-again.ts';
+
+let world: ApiWorld;
+beforeAll(async () => {
+  world = await openApiWorld({
+    circuits: () => [{ host: 'api.example:443', state: 'Open', failures: 5, openUntil: 1_000 }],
+  });
+  await addWorkflow(world.store);
+});
+afterAll(() => world.close());
+
+const at = Date.UTC(2026, 0, 5, 12, 0, 0);
+const of = (name: string) => `/api/v1/namespaces/dev/runs/${name}`;
+const error = { type: 'exit', message: 'exit code 1', retryable: true, exitCode: 1 };
+const ended = { startedAt: at, finishedAt: at + 1000 };
+
+/** A run whose second step failed; its object says so as the run's reconciler would. */
+async function failed(name: string, created: Partial<RunRow> = {}): Promise<RunRow> {
+  const row = await addRun(world.store, {
+    name,
+    created,
+    run: { phase: 'Failed', outcome: 'Failed', error, ...ended },
+    steps: [
+      { step: 'fetch', phase: 'Succeeded', outputs: { rows: 1 }, ...ended },
+      { step: 'approve', phase: 'Succeeded', ...ended },
+      { step: 'publish', phase: 'Failed', error, attempts: 1, ...ended },
+      { step: 'notify', phase: 'Succeeded', ...ended },
+    ],
+  });
+  const key = { namespace: 'dev', name, uid: row.id };
+  const finishedAt = new Date(at + 1000).toISOString();
+  await world.store.objects.writeStatus('WorkflowRun', key, { phase: 'Failed', execution: 1, finishedAt });
+  return row;
+}
+
+const actions = ({ items }: PlannedUnits) => Object.fromEntries(items.map(({ step, action }) => [step, action]));
+
+describe('a retry', () => {
+  test('says what it would do, and writes the next execution', async () => {
+    await failed('retried');
+    const planned = await world.call<PlannedUnits>('GET', `${of('retried')}/retry`);
+    expect(actions(planned.body)).toEqual({ fetch: 'reuse', approve: 'reuse', publish: 'run', notify: 'run' });
+    const { body } = await world.call<WorkflowRun>('POST', `${of('retried')}/retry`, { from: 'approve' });
+    expect(body.spec.execution).toEqual({ number: 2, from: 'approve' });
+    expect(await world.refused('POST', `${of('retried')}/retry`, {})).toMatchObject({ status: 409 });
+  });
+
+  test('is refused for a step that is not there, and while the run goes on', async () => {
+    await failed('elsewhere');
+    const unknown = await world.refused('POST', `${of('elsewhere')}/retry`, { from: 'nowhere' });
+    expect(unknown).toMatchObject({ status: 409, detail: expect.stringContaining('nowhere') });
+    await addRun(world.store, { name: 'going-on', run: { phase: 'Running' } });
+    expect(await world.refused('GET', `${of('going-on')}/retry`)).toMatchObject({ status: 409 });
+  });
+
+  test('takes back that the run was cancelled', async () => {
+    const row = await failed('cancelled-once');
+    await world.store.objects.update('WorkflowRun', 'dev', 'cancelled-once', ({ spec }) => ({
+      spec: { ...spec, desired: 'Cancelled', reason: 'no', force: true },
+    }));
+    const { body } = await world.call<WorkflowRun>('POST', `${of(row.name)}/retry`, {});
+    expect(body.spec).toEqual({ workflow: 'report', execution: { number: 2 } });
+  });
+});
+
+describe('a replay', () => {
+  test('says what it would do, and creates a run that names the recorded one', async () => {
+    const row = await failed('recorded');
+    const planned = await world.call<PlannedUnits>('GET', `${of('recorded')}/replay?from=publish`);
+    expect(actions(planned.body)).toEqual({ fetch: 'reuse', approve: 'reuse', publish: 'run', notify: 'run' });
+    const { status, body } = await world.call<WorkflowRun>('POST', `${of('recorded')}/replay`, {
+      from: 'publish',
+      inputs: { region: 'us' },
+    });
+    expect(status).toBe(201);
+    expect(body.metadata.name).toMatch(/^recorded-replay-/);
+    expect(body.spec).toEqual({
+      workflow: 'report',
+      inputs: { region: 'us' },
+      replay: { run: row.id, from: 'publish' },
+    });
+  });
+
+  test('is refused with a version that is not there', async () => {
+    await failed('other-version');
+    const version = `sha256:${'f'.repeat(64)}`;
+    expect(await world.refused('POST', `${of('other-version')}/replay`, { version })).toMatchObject({ status: 404 });
+  });
+});
+
+describe('items', () => {
+  test('are listed in order, filtered and in pages, with their attempts', async () => {
+    await addRun(world.store, {
+      name: 'many',
+      run: { phase: 'Running' },
+      steps: [
+        { step: 'fetch', phase: 'Running', items: 3 },
+        { step: 'fetch', item: 0, label: 'eu', phase: 'Succeeded', outputs: { n: 1 } },
+        { step: 'fetch', item: 1, label: 'us', phase: 'Failed', error },
+        { step: 'fetch', item: 2, label: 'ap', phase: 'Running' },
+      ],
+      attempts: [{ step: 'fetch', item: 1, number: 1, phase: 'Failed', error }],
+    });
+    const path = `${of('many')}/steps/fetch/items`;
+    const first = (await world.call<{ items: Item[]; next: string | null }>('GET', `${path}?limit=2`)).body;
+    expect(first.items.map(({ item, label, phase }) => [item, label, phase])).toEqual([
+      [0, 'eu', 'Succeeded'],
+      [1, 'us', 'Failed'],
+    ]);
+    expect(first.items[1]?.attempts).toMatchObject([{ number: 1, phase: 'Failed' }]);
+    const second = await world.call<{ items: Item[] }>('GET', `${path}?limit=2&after=${first.next}`);
+    expect(second.body.items.map(({ item }) => item)).toEqual([2]);
+    const bad = await world.call<{ items: Item[] }>('GET', `${path}?phase=Failed`);
+    expect(bad.body.items.map(({ item }) => item)).toEqual([1]);
+    const logs = { runId: (await world.call<Run>('GET', of('many'))).body.id, step: 'fetch', item: 1, attempt: 1 };
+    await world.store.logs.append(logs, 0, new TextEncoder().encode('no such shop\n'));
+    const page = await world.call('GET', `${of('many')}/steps/fetch/logs?item=1`);
+    expect(page.body).toMatchObject({ step: 'fetch', item: 1, attempt: 1, lines: [{ text: 'no such shop\n' }] });
+  });
+});
+
+describe('a child run', () => {
+  test('is listed by its parent alone, and what is wanted of it is written into its row', async () => {
+    const parent = await addRun(world.store, { name: 'parent', run: { phase: 'Running' } });
+    const child = await addRun(world.store, {
+      name: 'parent-fetch-ab',
+      object: false,
+      created: {
+        parent: { runId: parent.id, step: 'fetch', item: -1, attempt: 1 },
+        root: parent.id,
+        rootName: 'parent',
+        depth: 1,
+      },
+      run: { phase: 'Running' },
+      steps: [{ step: 'approve', phase: 'Waiting', reason: 'WaitingForApproval' }],
+    });
+    const children = await world.call<{ items: RunSummary[] }>('GET', `/api/v1/runs?parent=${parent.id}`);
+    expect(children.body.items.map(({ name }) => name)).toEqual(['parent-fetch-ab']);
+    const all = await world.call<{ items: RunSummary[] }>('GET', '/api/v1/runs?limit=500');
+    expect(all.body.items.map(({ name }) => name)).not.toContain('parent-fetch-ab');
+    expect((await world.call<Run>('GET', of(child.name))).body.deleted).toBe(false);
+
+    await world.call('POST', `${of(child.name)}/steps/approve/approve`, { as: 'ada', comment: 'good' });
+    expect((await world.call('POST', `${of(child.name)}/pause`, { reason: 'wait' })).body).toMatchObject({
+      name: child.name,
+      desired: 'Paused',
+    });
+    await world.call('POST', `${of(child.name)}/cancel`, { force: true });
+    expect(await world.refused('POST', `${of(child.name)}/resume`, {})).toMatchObject({ status: 409 });
+    expect((await world.store.runs.specs([child.id])).get(child.id)).toMatchObject({
+      desired: 'Cancelled',
+      force: true,
+      approvals: [{ step: 'approve', user: 'ada', decision: 'Approve', comment: 'good' }],
+    });
+    expect(await world.refused('POST', `${of(child.name)}/retry`, {})).toMatchObject({ status: 409 });
+  });
+});
+
+describe('dead letters', () => {
+  const list = async (query = '') =>
+    (await world.call<{ items: DeadLetterResource[] }>('GET', `/api/v1/dead-letters?limit=500${query}`)).body.items;
+
+  test('are what failed for good: looked at, started again, put aside with a reason', async () => {
+    const there = await failed('lost-one');
+    const gone = await failed('lost-two', { inputs: { region: 'us' } });
+    await world.store.objects.delete('WorkflowRun', 'dev', 'lost-two');
+    const letters = await list();
+    const idOf = (row: RunRow) => letters.find(({ runId }) => runId === row.id)?.id ?? 0;
+    expect((await world.call('GET', `/api/v1/dead-letters/${idOf(there)}`)).body).toMatchObject({
+      name: 'lost-one',
+      state: 'Waiting',
+      error: { message: 'exit code 1' },
+    });
+
+    const ids = [idOf(there), idOf(gone), 999_999];
+    const { body } = await world.call<Redriven>('POST', '/api/v1/dead-letters/redrive', { ids, perSecond: 50 });
+    expect(body.items).toMatchObject([
+      { id: ids[0], run: 'lost-one', problem: null },
+      { id: ids[1], run: expect.stringMatching(/^lost-two-again-/), problem: null },
+      { id: 999_999, run: null, problem: expect.stringContaining('999999') },
+    ]);
+    const again = await world.store.objects.get('WorkflowRun', 'dev', body.items[1]?.run ?? '');
+    expect(again?.spec).toEqual({ workflow: 'report', inputs: { region: 'us' } });
+    expect((await list('&state=Redriven')).map(({ name }) => name).sort()).toEqual(['lost-one', 'lost-two']);
+
+    const reason = { reason: 'a test of last week' };
+    const put = await world.call('POST', `/api/v1/dead-letters/${ids[1]}/discard`, reason);
+    expect(put.body).toMatchObject({ state: 'Discarded', closedBy: 'local', closedReason: 'a test of last week' });
+    expect(await world.refused('POST', `/api/v1/dead-letters/${ids[1]}/discard`, reason)).toMatchObject({
+      status: 409,
+    });
+    const late = await world.call<Redriven>('POST', '/api/v1/dead-letters/redrive', { ids: [ids[1]] });
+    expect(late.body.items[0]?.problem).toContain('Discarded already');
+    expect(await world.refused('POST', `/api/v1/dead-letters/${ids[0]}/discard`, {})).toMatchObject({ status: 422 });
+  });
+});
+
+test('the cache is explained by the parts in which a key differs from the entries', async () => {
+  const parts = { 'env REGION': 'eu', files: 'sha256:aa' };
+  const run = await addRun(world.store, {
+    name: 'cached',
+    run: { phase: 'Running' },
+    steps: [{ step: 'fetch', phase: 'Running', cache: { key: 'sha256:k1', parts } }],
+  });
+  const unit = {
+    runId: run.id,
+    step: 'fetch',
+    item: -1,
+    namespace: 'dev',
+    workflow: 'report',
+    ttlMs: 1e12,
+    image: null,
+  };
+  const other = { key: 'sha256:k2', parts: { ...parts, 'env REGION': 'us' } };
+  expect(await world.store.cache.lookUp({ ...unit, cache: other })).toEqual({ type: 'fill' });
+  await world.store.cache.fill({ ...unit, key: other.key, outputs: { n: 1 }, artifacts: {}, imageId: null });
+  const { body } = await world.call<CacheExplanation>('GET', `${of('cached')}/steps/fetch/cache`);
+  expect(body).toMatchObject({
+    step: 'fetch',
+    key: 'sha256:k1',
+    parts,
+    entries: [{ key: 'sha256:k2', changed: [{ part: 'env REGION', here: 'eu', there: 'us' }] }],
+  });
+});
+
+test('circuits are listed', async () => {
+  expect((await world.call('GET', '/api/v1/circuits')).body).toEqual({
+    items: [{ host: 'api.example:443', state: 'Open', failures: 5, openUntil: '1970-01-01T00:00:01.000Z' }],
+    next: null,
+  });
+});
+
+test('every operation of these has answered well above', async () => {
+  const expected = [
+    'GET /api/v1/namespaces/{namespace}/runs/{name}/retry',
+    'POST /api/v1/namespaces/{namespace}/runs/{name}/retry',
+    'GET /api/v1/namespaces/{namespace}/runs/{name}/replay',
+    'POST /api/v1/namespaces/{namespace}/runs/{name}/replay',
+    'GET /api/v1/namespaces/{namespace}/runs/{name}/steps/{step}/items',
+    'GET /api/v1/namespaces/{namespace}/runs/{name}/steps/{step}/cache',
+    'GET /api/v1/dead-letters',
+    'GET /api/v1/dead-letters/{id}',
+    'POST /api/v1/dead-letters/redrive',
+    'POST /api/v1/dead-letters/{id}/discard',
+    'GET /api/v1/circuits',
+  ];
+  expect(expected.filter((operation) => !world.exercised.has(operation))).toEqual([]);
+});

@@ -189,6 +189,55 @@ describe('refused, with where and why:', () => {
   });
 });
 
+describe('child runs', () => {
+  const child = (name: string, child: string, more = '') =>
+    workflow(name, `  finally: [{ name: b, workflow: { name: ${child} }${more} }]`);
+
+  test('of workflows of the same ref are good, also several of one', () => {
+    const files = {
+      'workflows/a.yaml': child('a', 'c'),
+      'workflows/b.yaml': child('b', 'c'),
+      'workflows/c.yaml': workflow('c'),
+    };
+    expect(judge(files)).toMatchObject({ diagnostics: [], content: { ok: true } });
+  });
+
+  test('of what is not in the ref, or of an ancestor, are refused, wherever they stand', () => {
+    const files = {
+      'workflows/a.yaml': child('a', 'bb', ', fallback: [{ workflow: { name: c } }]'),
+      'workflows/b.yaml': child('b', 'c'),
+      'workflows/c.yaml': child('c', 'd', ', fallback: [{ run: x }, { workflow: { name: nothing-like-it } }]'),
+      'workflows/d.yaml': child('d', 'b'),
+      'workflows/e.yaml': child('e', 'b'),
+    };
+    expect(judge(files).diagnostics).toEqual([
+      'workflows/a.yaml:6:42: error: there is no workflow "bb" here; did you mean b? [child-unknown]',
+      'workflows/b.yaml:6:42: error: workflows run each other in a circle: b -> c -> d -> b [child-cycle]',
+      'workflows/c.yaml:6:42: error: workflows run each other in a circle: c -> d -> b -> c [child-cycle]',
+      'workflows/c.yaml:6:90: error: there is no workflow "nothing-like-it" here; child runs are of workflows of the same ref [child-unknown]',
+      'workflows/d.yaml:6:42: error: workflows run each other in a circle: d -> b -> c -> d [child-cycle]',
+    ]);
+  });
+});
+
+test('a template file is looked for in every body of a step', () => {
+  const spec = `kind: Workflow
+metadata: { name: w }
+apiVersion: windlass.dev/v1alpha1
+spec:
+  files: ["*.j2"]
+  steps:
+    - name: a
+      template: { file: a.j2 }
+      fallback: [{ template: { file: b.j2 } }]
+      compensate: { template: { file: c.j2 } }`;
+  const { diagnostics } = judge({ 'workflows/w.yaml': spec, 'workflows/a.j2': '{{ x }}' });
+  expect(diagnostics.map((line) => line.replace(/error: (".*?").*/, '$1'))).toEqual([
+    'workflows/w.yaml:9:38: "b.j2"',
+    'workflows/w.yaml:10:39: "c.j2"',
+  ]);
+});
+
 test('a reader that did not read what was wanted is told so', () => {
   const entries = treeOf({ 'a.yaml': workflow('a', '  files: [x]'), x: '' });
   const { workflows } = readWorkflows(new Map([['a.yaml', bytes(workflow('a', '  files: [x]'))]]), entries);

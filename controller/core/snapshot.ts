@@ -5,6 +5,7 @@ import type { Diagnostic } from './diagnostic.ts';
 import { sha256Hex, workflowDigest } from './digest.ts';
 import { suggest } from './expression/suggest.ts';
 import { isGlob, matchFiles } from './files-globs.ts';
+import { lintChildren } from './lint/children.ts';
 import { checkFile } from './lint/index.ts';
 import {
   diagnose,
@@ -105,6 +106,10 @@ export function readWorkflows(
     found.diagnostics.push(...resolved.diagnostics);
     const { name, file, locate } = document;
     workflows.push({ name, file, locate, spec: document.object.spec, wanted: resolved.wanted });
+  }
+  // Files with mistakes are left out, and their workflows would seem to be missing.
+  if (!found.diagnostics.some(({ severity }) => severity === 'error')) {
+    found.diagnostics.push(...lintChildren(found.documents));
   }
   return { workflows, diagnostics: uniqueDiagnostics(found.diagnostics) };
 }

@@ -163,7 +163,8 @@ describe('fallbacks and compensations', () => {
       compensate: { run: 'undo', env: { B: 'own' } },
       fallback: [{ container: { image: 'j:1' } }],
     });
-    const { env, ...rest } = step.compensate?.body as Extract<Body['body'], { kind: 'run' }>;
+    if (step.compensate?.body.kind !== 'run') throw new Error('not a script');
+    const { env, ...rest } = step.compensate.body;
     expect(Object.fromEntries(Object.entries(env).map(([name, { source }]) => [name, source]))).toEqual({
       A: 'step',
       B: 'own',
@@ -253,7 +254,7 @@ describe('loop variables', () => {
   test('are known wherever an item is run, repeated, locked, cached, replaced or undone', () => {
     const { main, compensate } = step;
     const [other, fail] = step.fallback as [Body, { fail: { evaluate(context: ExpressionContext): string } }];
-    const env = (body: Body | null) => Object.values((body?.body as Extract<Body['body'], { kind: 'run' }>).env);
+    const env = (body: Body | null) => (body?.body.kind === 'run' ? Object.values(body.body.env) : []);
     expect(env(main).map((value) => value.evaluate(context))).toEqual(['b1-3']);
     expect(main.retry.condition?.evaluate(context)).toBe(true);
     expect(step.until?.condition.evaluate(context)).toBe(true);

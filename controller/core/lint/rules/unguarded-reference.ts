@@ -1,3 +1,4 @@
+import { artifactSource } from '../../plan/flow.ts';
 import type { Finding, Rule, VisitedStep, VisitedWorkflow } from '../visit.ts';
 import type { VisitedExpression } from '../visit-expressions.ts';
 
@@ -9,6 +10,7 @@ export const unguardedReference: Rule = {
   name: 'unguarded-reference',
   check: (workflow) => [
     ...workflow.steps.flatMap((step) => step.expressions.flatMap((e) => findUnguarded(workflow, e, step))),
+    ...workflow.steps.flatMap((step) => findUnkept(workflow, step)),
     ...workflow.outputs.flatMap((e) => findUnguarded(workflow, e, null)),
   ],
 };
@@ -30,6 +32,19 @@ function findUnguarded(
     if (ownIf && ownIf !== expression && (ownIf.steps.includes(name) || ownIf.calls.status.includes(name))) return [];
     const message = `step "${name}" ${why}: its outputs are null then; guard it, as in \`steps.${name}.outputs != null ? … : …\``;
     return [{ path: expression.path, offset, severity: 'warning', message }];
+  });
+}
+
+/** What a step that did not run has kept is not there: whoever takes it fails. */
+function findUnkept({ byName }: VisitedWorkflow, taker: VisitedStep): Finding[] {
+  const ownIf = taker.expressions.find((e) => e.place === 'if');
+  return Object.entries(taker.spec.artifacts?.in ?? {}).flatMap(([file, source]) => {
+    const { step: name } = artifactSource(source);
+    const target = byName.get(name);
+    const why = target === undefined || target === taker ? null : whyNull(target, taker, ownIf?.source);
+    if (why === null || ownIf?.steps.includes(name) || ownIf?.calls.status.includes(name)) return [];
+    const message = `step "${name}" ${why}: it has kept nothing then, and this one fails; give it an if that looks at steps.${name}.phase`;
+    return [{ path: [...taker.path, 'artifacts', 'in', file], severity: 'warning', message }];
   });
 }
 

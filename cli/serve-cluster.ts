@@ -2,6 +2,7 @@ import { KubeConfig } from '@kubernetes/client-node';
 import { readConfig } from '../controller/config.ts';
 import { startCluster } from '../controller/start-cluster.ts';
 import { readArtifactOptions } from './artifact-options.ts';
+import type { S3Credentials } from '../controller/artifacts/credentials.ts';
 import type { ControllerCommandOptions } from './commands/controller.ts';
 import { CliError, exitCodes, usageError } from './exit.ts';
 import type { Cli } from './io.ts';
@@ -33,10 +34,11 @@ export async function serveCluster(cli: Cli, options: ControllerCommandOptions):
         namespaces: options.namespaces ?? null,
         allowPrivilegedSteps: new Set(options.allowPrivilegedSteps),
         allowPrivateHttp: new Set(options.allowPrivateHttp),
-        artifacts: readArtifactOptions(options, config.s3Credentials, io.cwd, null),
+        artifacts: readArtifacts(options, config.s3Credentials, io.cwd),
         stepImage: options.stepImage ?? null,
         retention: { ttlMs: options.runTtl, perWorkflow: options.runHistory },
         listen: { host: options.host, port: options.port },
+        ...(options.maxStepsPerNamespace === undefined ? {} : { maxStepsPerNamespace: options.maxStepsPerNamespace }),
         env: io.env,
         clock: io.clock,
         log,
@@ -56,6 +58,16 @@ export async function serveCluster(cli: Cli, options: ControllerCommandOptions):
   } finally {
     release();
   }
+}
+
+/** Pods must be able to reach what they are told of. */
+function readArtifacts(options: ControllerCommandOptions, credentials: S3Credentials | null, cwd: string) {
+  const settings = readArtifactOptions(options, credentials, cwd, null);
+  if (settings === null) return null;
+  const { artifactUrl: url, artifactImage: image } = options;
+  if (url === undefined || image === undefined)
+    throw usageError('--artifacts needs --artifact-url and --artifact-image');
+  return { ...settings, url, image };
 }
 
 /** As a Pod finds it, unless $KUBECONFIG says otherwise. */

@@ -33,6 +33,7 @@ export async function serve(cli: Cli, options: UpOptions): Promise<void> {
       ...(artifacts ? { artifacts } : {}),
       databaseUrl: config.databaseUrl,
       listen: { host: options.host, port: options.port },
+      ...(options.maxStepsPerNamespace === undefined ? {} : { maxStepsPerNamespace: options.maxStepsPerNamespace }),
       env: io.env,
       clock: io.clock,
       log: createLog(io.stderr, level),

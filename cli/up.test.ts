@@ -124,6 +124,7 @@ describe('up that cannot', () => {
 
   test.each([
     [['--port', 'x'], {}, 2, 'from 0 to 65535'],
+    [['--max-steps-per-namespace', '0'], {}, 2, 'from 1 to 999999'],
     [['--log-level', 'loud'], {}, 2, 'Allowed choices'],
     [[], { DATABASE_URL: 'mysql://x' }, 2, 'must be a URL that begins with postgres://'],
     [[], { WINDLASS_LOG_LEVEL: 'loud' }, 2, 'WINDLASS_LOG_LEVEL must be one of'],

@@ -4,13 +4,16 @@ import { durationPattern, labelPattern } from '../../crds/metadata.ts';
 import { parseDuration } from '../../controller/core/duration.ts';
 import { type ArtifactOptions, artifactOptions } from '../artifact-options.ts';
 import type { Cli } from '../io.ts';
-import { readPort } from './up.ts';
+import { readPort, readStepLimit } from './up.ts';
 
 export interface ControllerCommandOptions extends ArtifactOptions {
+  artifactUrl?: string;
+  artifactImage?: string;
   namespaces?: string[];
   allowPrivilegedSteps: string[];
   allowPrivateHttp: string[];
   stepImage?: string;
+  maxStepsPerNamespace?: number;
   runTtl: number;
   runHistory: number;
   port: number;
@@ -43,6 +46,12 @@ export function controllerCommand(cli: Cli): Command {
         .argParser(readNamespaces)
         .default([], 'none'),
     )
+    .addOption(
+      new Option(
+        '--max-steps-per-namespace <number>',
+        'how many steps of one namespace run at once, those of all its runs together (default: any number)',
+      ).argParser(readStepLimit),
+    )
     .option('--step-image <image>', 'image of steps that name none (default: such steps fail)')
     .addOption(
       new Option('--run-ttl <duration>', 'how long a WorkflowRun stays after its end; its history stays for good')
@@ -58,6 +67,16 @@ export function controllerCommand(cli: Cli): Command {
     .option('--host <address>', 'address to listen on', '0.0.0.0')
     .option('--data <folder>', 'folder of the mirrors of git repositories; it may be lost', '/var/lib/windlass');
   for (const option of artifactOptions('nowhere; steps with artifacts fail')) command.addOption(option);
+  command
+    .addOption(
+      new Option('--artifact-url <url>', 'where Pods reach this controller, to bring and keep artifacts').argParser(
+        readUrl,
+      ),
+    )
+    .option(
+      '--artifact-image <image>',
+      'the image of this controller, which Pods of steps with artifacts run beside them',
+    );
   return command
     .addOption(
       new Option('--log-level <level>', 'what to log on stderr (default: $WINDLASS_LOG_LEVEL, else info)').choices(
@@ -75,6 +94,13 @@ function readNamespaces(text: string): string[] {
   const wrong = names.find((name) => !new RegExp(labelPattern).test(name));
   if (wrong !== undefined) throw new InvalidArgumentError(`"${wrong}" is not the name of a namespace.`);
   return names;
+}
+
+function readUrl(text: string): string {
+  if (!/^https?:\/\//.test(text) || !URL.canParse(text)) {
+    throw new InvalidArgumentError('It must be a URL such as http://windlass.windlass:8080.');
+  }
+  return text;
 }
 
 function readDuration(text: string): number {

@@ -9,6 +9,7 @@ export interface UpOptions extends ArtifactOptions {
   branch?: string;
   path?: string;
   port: number;
+  maxStepsPerNamespace?: number;
   host: string;
   data: string;
   logLevel?: LogLevel;
@@ -29,6 +30,12 @@ export function upCommand(cli: Cli): Command {
     .option('--path <folder>', 'folder of the workflows in the repository (default: as before, else "workflows")')
     .addOption(new Option('--port <number>', 'port to listen on; 0 takes a free one').default(8080).argParser(readPort))
     .option('--host <address>', 'address to listen on', '127.0.0.1')
+    .addOption(
+      new Option(
+        '--max-steps-per-namespace <number>',
+        'how many steps of one namespace run at once, those of all its runs together (default: any number)',
+      ).argParser(readStepLimit),
+    )
     .option('--data <folder>', 'the data directory', dataFolder);
   for (const option of artifactOptions('artifacts, in the data directory')) command.addOption(option);
   return command
@@ -43,6 +50,12 @@ export function upCommand(cli: Cli): Command {
       const { serve } = await import('../serve.ts');
       await serve(cli, options);
     });
+}
+
+/** Of an option. @throws InvalidArgumentError */
+export function readStepLimit(text: string): number {
+  if (!/^[1-9][0-9]{0,5}$/.test(text)) throw new InvalidArgumentError('It must be a number from 1 to 999999.');
+  return Number(text);
 }
 
 /** Of an option. @throws InvalidArgumentError */

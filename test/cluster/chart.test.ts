@@ -43,6 +43,7 @@ describe.skipIf(!server)('the chart', () => {
     'steps.image=busybox:1',
     'steps.allowPrivileged={dev}',
     'steps.allowPrivateHttp={dev}',
+    'steps.maxPerNamespace=20',
     'networkPolicy.from[0].namespaceSelector.matchLabels.team=ops',
     'serviceAccount.annotations.role=x',
     'service.annotations.a=b',

@@ -86,7 +86,7 @@ export function createRunLocks({ store, slots, post, supersede, log }: RunLocksD
     },
     async release({ runId, holder, namespace }) {
       asked.get(runId)?.unanswered.delete(nodeOf(runId, holder));
-      await store.locks.letGo(namespace, slots, decideAdmission);
+      await store.locks.letGo(namespace, { runId, holder }, slots, decideAdmission);
     },
     async follow(runId) {
       of(runId).grouped = true;

@@ -35,18 +35,23 @@ export function createLockTable(database: Database, home: string, changes: Chang
 
   async function takeTurns(namespace: string, some: Turn[]): Promise<void[]> {
     const asks = [...new Map(some.flatMap(({ ask }) => (ask ? [[keyOf(ask), ask]] : []))).values()];
+    const ended = some.flatMap((one) => one.ended ?? []);
     const { slots, decide } = some.at(-1) as Turn;
-    const answers = await drizzle.transaction((tx) => turn(tx, namespace, asks, slots, decide));
+    const answers = await drizzle.transaction((tx) => turn(tx, namespace, { asks, ended, slots, decide }));
     if (answers.length > 0) for (const listener of listeners) listener(answers);
     return some.map(() => undefined);
   }
 
-  async function turn(tx: Drizzle, namespace: string, asks: LockAsk[], slots: number | null, decide: DecideAdmission) {
+  async function turn(
+    tx: Drizzle,
+    namespace: string,
+    { asks, ended, slots, decide }: Pick<Turn, 'slots' | 'decide'> & { asks: LockAsk[]; ended: Claimant[] },
+  ): Promise<LockAnswer[]> {
     await tx.insert(lockNamespaces).values({ home, namespace }).onConflictDoNothing();
     const mine = and(eq(lockNamespaces.home, home), eq(lockNamespaces.namespace, namespace));
     await tx.select({ locked: sql`1` }).from(lockNamespaces).where(mine).for('no key update');
     await record(tx, namespace, asks);
-    await dropEnded(tx, namespace);
+    await dropEnded(tx, namespace, ended, slots);
     const rows = await readClaims(tx, namespace, slots);
     const decision = decide({
       holders: rows.filter(({ state }) => state === 'Held').map(claimOf),
@@ -111,15 +116,35 @@ export function createLockTable(database: Database, home: string, changes: Chang
     }
   }
 
-  /** The truth are the rows of runs and steps: a release that was lost is made up for here. */
-  async function dropEnded(tx: Drizzle, namespace: string): Promise<void> {
+  /**
+   * The truth are the rows of runs and steps, whoever says that something has ended: what says nothing any more, as its
+   * release was lost, is found here, too. Of those that ask for nothing but a slot, which may be very many, only the named
+   * ones and the next ones are looked at.
+   */
+  async function dropEnded(tx: Drizzle, namespace: string, ended: Claimant[], slots: number | null): Promise<void> {
+    const mine = sql`c.home = ${home} and c.namespace = ${namespace}`;
+    const over = sql`exists (select from runs r where r.id = c.run_id and (
+      r.finished_at is not null
+      or (c.step <> '' and exists (
+        select from steps s
+        where s.run_id = c.run_id and s.step = c.step and s.item = c.item and s.finished_at is not null))))`;
+    const named = JSON.stringify(ended.map(({ runId, holder }) => ({ run_id: runId, ...place(holder) })));
     await tx.execute(sql`
-      delete from lock_claims c using runs r
-      where c.home = ${home} and c.namespace = ${namespace} and r.id = c.run_id and (
-        r.finished_at is not null
-        or (c.step <> '' and exists (
-          select from steps s
-          where s.run_id = c.run_id and s.step = c.step and s.item = c.item and s.finished_at is not null)))`);
+      delete from lock_claims c using json_to_recordset(${named}::text::json) as e(run_id text, step text, item int)
+      where ${mine} and c.run_id = e.run_id and (e.step = '' or (c.step = e.step and c.item = e.item)) and ${over}`);
+    await tx.execute(sql`
+      delete from lock_claims c where ${mine} and ${over} and (not c.only_slot or c.state <> 'Waiting')`);
+    for (let found = 1; found > 0; ) {
+      const next = sql`
+        select n.run_id, n.step, n.item from lock_claims n
+        where n.home = ${home} and n.namespace = ${namespace} and n.only_slot and n.state = 'Waiting'
+        order by n.priority desc, n.since, n.run_id, n.step, n.item limit ${slots}`;
+      const gone = await tx
+        .delete(lockClaims)
+        .where(sql`(run_id, step, item) in (select c.run_id, c.step, c.item from (${next}) as c where ${over})`)
+        .returning({ runId: lockClaims.runId });
+      found = gone.length;
+    }
   }
 
   async function readClaims(tx: Drizzle, namespace: string, slots: number | null): Promise<Row[]> {
@@ -196,8 +221,9 @@ export function createLockTable(database: Database, home: string, changes: Chang
   }
 
   return {
-    ask: (ask, slots, decide) => laneOf(ask.namespace).add({ id: String(turns++), ask, slots, decide }),
-    letGo: (namespace, slots, decide) => laneOf(namespace).add({ id: String(turns++), ask: null, slots, decide }),
+    ask: (ask, slots, decide) => laneOf(ask.namespace).add({ id: String(turns++), ask, ended: null, slots, decide }),
+    letGo: (namespace, ended, slots, decide) =>
+      laneOf(namespace).add({ id: String(turns++), ask: null, ended, slots, decide }),
     async answers(runIds) {
       const answers: LockAnswer[] = [];
       for (const piece of inPieces(runIds)) answers.push(...(await decidedOf(drizzle, piece)));
@@ -223,9 +249,12 @@ export function createLockTable(database: Database, home: string, changes: Chang
   };
 }
 
+type Claimant = Pick<LockAsk, 'runId' | 'holder'>;
+
 interface Turn {
   id: string;
   ask: LockAsk | null;
+  ended: Claimant | null;
   slots: number | null;
   decide: DecideAdmission;
 }

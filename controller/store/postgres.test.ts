@@ -79,7 +79,7 @@ describe.runIf(server)(`PostgreSQL${skipped}`, () => {
       );
       const ended = { ...first, phase: 'Succeeded' as const, outcome: 'Succeeded' as const, finishedAt: 9 };
       await one.runs.commit(transition(ended), fences.get(first.id) ?? 0);
-      await one.locks.letGo('l', null, decideAdmission);
+      await one.locks.letGo('l', { runId: first.id, holder: { step: null } }, null, decideAdmission);
       await heard.promise;
       stop();
       await Promise.all([one.close(), two.close()]);

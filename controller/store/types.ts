@@ -30,6 +30,7 @@ import type { StoredArtifact } from '../seams/artifacts.ts';
 import type { FileStore, LogSink } from '../seams/executor.ts';
 import type { Lease } from '../seams/lease.ts';
 import type { ObjectStore } from '../seams/objects.ts';
+import type { StepCache } from './cache-types.ts';
 
 /** A name of a version: tag or commit, and where it came from. */
 export interface VersionName {
@@ -213,44 +214,6 @@ export interface DeadLetterHistory {
   discard(id: number, discarded: { by: string; reason: string; at: Instant }): Promise<boolean>;
 }
 
-/** Who asks the cache: a unit of a run. */
-export type LookUp = Omit<Extract<RunAction, { type: 'LookUp' }>, 'type'> & { workflow: string };
-export type CacheFill = Omit<Extract<RunAction, { type: 'Fill' }>, 'type'>;
-
-/** Wait: another unit makes the entry. Listen by `onFill` before asking, and ask again then and every few seconds. */
-export type CacheAnswer =
-  | { type: 'hit'; outputs: JsonObject; artifacts: Record<string, ArtifactRef> }
-  | { type: 'fill' }
-  | { type: 'wait' };
-
-/** An entry, without what it holds. */
-export interface CacheEntry {
-  key: string;
-  parts: Record<string, string>;
-  filledAt: Instant;
-  expiresAt: Instant;
-  usedAt: Instant;
-  bytes: number;
-  imageId: string | null;
-}
-
-/** Results of steps, by what they were made of. */
-export interface StepCache {
-  /** An entry that is good now; or this unit is the one to make it (also when it asks again); or another unit is. */
-  lookUp(request: LookUp): Promise<CacheAnswer>;
-  /** Keeps a result, and tells those who wait for it. */
-  fill(entry: CacheFill): Promise<void>;
-  /** Calls back when something may have been filled (here at once, elsewhere within 2 s). Returns a stop function. */
-  onFill(fn: () => void): () => void;
-  /** The newest entries of a step, to compare what they were made of. */
-  entries(namespace: string, workflow: string, step: string, limit: number): Promise<CacheEntry[]>;
-  /**
-   * Removes what has expired or was not used for `maxAgeMs`, then what was used longest ago until the rest takes at most
-   * `maxBytes`. Returns how many entries were removed.
-   */
-  evict(limits: { maxBytes: number; maxAgeMs: number }): Promise<number>;
-}
-
 /** Who asks for locks: a run, or a unit of one. */
 export type LockAsk = Omit<Extract<RunAction, { type: 'Acquire' }>, 'type'>;
 
@@ -270,8 +233,13 @@ export type DecideAdmission = (facts: AdmissionFacts) => AdmissionDecision;
 export interface LockTable {
   /** Asks, and decides about its namespace. Asked again, the answer comes again. */
   ask(ask: LockAsk, slots: number | null, decide: DecideAdmission): Promise<void>;
-  /** Decides anew, once something of this namespace has ended and that is recorded: what has ended holds nothing. */
-  letGo(namespace: string, slots: number | null, decide: DecideAdmission): Promise<void>;
+  /** Decides anew, once a run or a unit has ended and that is recorded: what has ended holds nothing, named here or not. */
+  letGo(
+    namespace: string,
+    ended: Pick<LockAsk, 'runId' | 'holder'> | null,
+    slots: number | null,
+    decide: DecideAdmission,
+  ): Promise<void>;
   /** What is decided about these runs and their units; waiting ones are left out. */
   answers(runIds: string[]): Promise<LockAnswer[]>;
   /** Calls back with what a decision of this process came to. Returns a stop function. */

@@ -42,7 +42,7 @@ export function describeLocks(driver: string, opened: () => Store): void {
   const asks = (...some: LockAsk[]) =>
     told(() => Promise.all(some.map((one) => opened().locks.ask(one, null, decideAdmission))));
   const lets = (namespace: string, slots: number | null = null) =>
-    told(() => opened().locks.letGo(namespace, slots, decideAdmission));
+    told(() => opened().locks.letGo(namespace, null, slots, decideAdmission));
 
   async function finish(row: RunRow): Promise<void> {
     const fences = new Map((await opened().runs.claim(200)).map(({ id, fence }) => [id, fence]));
@@ -161,6 +161,31 @@ export function describeLocks(driver: string, opened: () => Store): void {
       expect(granted).toEqual([`Granted ${row.id}/s/0`, `Granted ${row.id}/s/1`]);
       expect(await lets(namespace, 3)).toEqual([`Granted ${row.id}/s/2`]);
       expect(await lets(namespace, null)).toEqual([`Granted ${row.id}/s/3`, `Granted ${row.id}/s/4`]);
+    });
+
+    test('who has ended while it waited for a slot is passed over, and what is named is gone at once', async () => {
+      const namespace = fresh('ns');
+      const [row, gone] = [await run(namespace), await run(namespace)];
+      const slot: LockRequest = { ...lock(), slot: true };
+      const some = [
+        ask(row, unit('s', 0), slot),
+        ...[1, 2, 3].map((item) => ask(gone, unit('s', item), slot)),
+        ask(row, unit('s', 4), slot),
+      ];
+      await told(() => Promise.all(some.map((one) => opened().locks.ask(one, 1, decideAdmission))));
+      const fence = new Map((await opened().runs.claim(200)).map((c) => [c.id, c.fence])).get(row.id) ?? 1;
+      await finish(gone);
+      const ended = stepRow(row.id, 's', { item: 0, phase: 'Succeeded', finishedAt: 5 });
+      await opened().runs.commit(transition(row, { steps: [ended] }), fence);
+      const named = { runId: row.id, holder: unit('s', 0) };
+      expect(await told(() => opened().locks.letGo(namespace, named, 1, decideAdmission))).toEqual([
+        `Granted ${row.id}/s/4`,
+      ]);
+      expect((await opened().locks.counts()).find((count) => count.namespace === namespace)).toEqual({
+        namespace,
+        waiting: 0,
+        holding: 1,
+      });
     });
 
     test('namespaces know nothing of each other', async () => {

@@ -1,6 +1,6 @@
 import { availableParallelism } from 'node:os';
 import { parseArgs } from 'node:util';
-import { isMainThread, parentPort, Worker, workerData } from 'node:worker_threads';
+import { isMainThread, type MessagePort, parentPort, Worker, workerData } from 'node:worker_threads';
 import { liveThrough } from './history.ts';
 
 /** A share of the histories, for one worker. */
@@ -30,7 +30,7 @@ async function main(): Promise<number> {
   const from = values.from === undefined ? Date.now() % 1_000_000_000 : Number(values.from);
   const total = Number(values.histories);
   const workers = Math.max(1, Math.min(Number(values.workers), total));
-  console.log(`${total} histories from seed ${from}, ${workers} workers`);
+  say(`${total} histories from seed ${from}, ${workers} workers`);
   const begun = performance.now();
   let done = 0;
   let wrong = 0;
@@ -43,16 +43,20 @@ async function main(): Promise<number> {
     if ('done' in report) {
       const before = done;
       done += report.done;
-      if (Math.floor(before / 50_000) !== Math.floor(done / 50_000)) console.log(`${done} of ${total}`);
+      if (Math.floor(before / 50_000) !== Math.floor(done / 50_000)) say(`${done} of ${total}`);
     } else if (++wrong <= 20) {
-      console.error(`seed ${report.seed}:\n  ${report.problems.slice(0, 10).join('\n  ')}`);
+      say(`seed ${report.seed}:\n  ${report.problems.slice(0, 10).join('\n  ')}`);
     }
   };
   await Promise.all(shares.map((share) => work(share, listen)));
   const seconds = ((performance.now() - begun) / 1000).toFixed(1);
-  console.log(`${done} histories in ${seconds} s, ${wrong} wrong`);
-  if (wrong > 0) console.log('live through one again: npm run test:simulate -- --seed SEED');
+  say(`${done} histories in ${seconds} s, ${wrong} wrong`);
+  if (wrong > 0) say('live through one again: npm run test:simulate -- --seed SEED');
   return wrong > 0 || done !== total ? 1 : 0;
+}
+
+function say(text: string): void {
+  process.stdout.write(`${text}\n`);
 }
 
 function work(share: Share, listen: (report: Report) => void): Promise<void> {
@@ -66,7 +70,7 @@ function work(share: Share, listen: (report: Report) => void): Promise<void> {
 
 function liveThroughOne(seed: number): number {
   const problems = judged(seed);
-  console.log(problems.length === 0 ? `seed ${seed}: nothing wrong` : `seed ${seed}:\n  ${problems.join('\n  ')}`);
+  say(problems.length === 0 ? `seed ${seed}: nothing wrong` : `seed ${seed}:\n  ${problems.join('\n  ')}`);
   return problems.length === 0 ? 0 : 1;
 }
 
@@ -79,7 +83,9 @@ function judged(seed: number): string[] {
   }
 }
 
-function workThrough({ from, to }: Share, report: (report: Report) => void): void {
+function workThrough({ from, to }: Share, port: MessagePort): void {
+  // A port between threads has no origin to name.
+  const report = (one: Report) => port.postMessage(one, []);
   for (let seed = from; seed < to; seed++) {
     const problems = judged(seed);
     if (problems.length > 0) report({ seed, problems });
@@ -89,4 +95,4 @@ function workThrough({ from, to }: Share, report: (report: Report) => void): voi
 }
 
 if (isMainThread) process.exitCode = await main();
-else workThrough(workerData as Share, (report) => parentPort?.postMessage(report));
+else workThrough(workerData as Share, parentPort as MessagePort);

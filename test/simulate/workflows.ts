@@ -67,7 +67,7 @@ function attemptBody(random: Random): Partial<StepSpec> {
       };
     case 'template':
       return { ...limits, template: { text: 'hello' } };
-    case 'workflow':
+    default:
       return { ...limits, workflow: { name: 'child' } };
   }
 }
@@ -80,14 +80,15 @@ function otherBody(random: Random): Partial<StepSpec> {
       return { decide: { cases: [{ if: random.pick(['true', 'false']), then: { n: random.below(4) } }] } };
     case 'wait':
       return { wait: { for: `${random.below(10)}s` } };
-    case 'approval':
+    default:
       return { approval: { count: 1, timeout: '30s' } };
   }
 }
 
 /** What a fallback or compensation may say of a step: its body and limits. */
-function otherThan({ outputs: _, ...body }: Partial<StepSpec>): NonNullable<StepSpec['compensate']> {
-  return body as NonNullable<StepSpec['compensate']>;
+function otherThan(step: Partial<StepSpec>): NonNullable<StepSpec['compensate']> {
+  const { outputs: _, ...body } = step;
+  return body;
 }
 
 function fallback(random: Random): NonNullable<StepSpec['fallback']>[number] {

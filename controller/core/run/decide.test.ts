@@ -1,51 +1,26 @@
 import { describe, expect, test } from 'vitest';
 import type { StepSpec } from '../../../crds/workflow.ts';
+import {
+  after,
+  approve,
+  exit1,
+  type Fates,
+  good,
+  live,
+  lost,
+  never,
+  phases,
+  type Steps,
+} from '../../../test/fixtures/lives.ts';
 import { createdAt, planOf, queuedRun } from '../../../test/fixtures/plans.ts';
-import { type Fate, runWorld, type World, type WorldOptions } from '../../../test/fixtures/world.ts';
+import { runWorld, type World } from '../../../test/fixtures/world.ts';
 import { decideRun } from './decide.ts';
 import { hydrate } from './hydrate.ts';
-import { type AttemptKey, isFinished, type RunObservation, type StepApprovalEntry, wholeStep } from './types.ts';
-
-type Steps = (Partial<StepSpec> & { name: string })[];
-type Spec = Parameters<typeof planOf>[0];
-
-const exit1: Fate['result'] = { outcome: 'Failed', error: { type: 'exit', message: 'exit code 1', retryable: true } };
-const lost: Fate['result'] = {
-  outcome: 'Failed',
-  error: { type: 'infrastructure/lost', message: 'gone', retryable: true },
-};
-const good: Fate['result'] = { outcome: 'Succeeded', outputs: { text: '' } };
-
-/** Attempts of the named steps end as listed, one after the other, the last for ever; all others succeed after 1 s. */
-function fates(named: Record<string, (Fate['result'] | Fate)[]>): (key: AttemptKey) => Fate {
-  return ({ step, attempt }) => {
-    const list = named[step] ?? [good];
-    const one = list[Math.min(attempt, list.length) - 1] ?? good;
-    return 'result' in one ? one : { afterMs: 1000, result: one };
-  };
-}
-
-function live(spec: Spec | Steps, named: Parameters<typeof fates>[0] = {}, options: WorldOptions = {}): World {
-  const plan = planOf(Array.isArray(spec) ? { steps: spec } : spec);
-  return runWorld(plan, queuedRun(plan), { fate: fates(named), ...options });
-}
-
-function phases(world: World): Record<string, string> {
-  return Object.fromEntries(
-    [...world.steps.values()].map(({ step, phase, reason }) => [step, reason ? `${phase} ${reason}` : phase]),
-  );
-}
-
-function approve(step: string, user: string, more: Partial<StepApprovalEntry> = {}): StepApprovalEntry {
-  return { step, user, groups: ['editors'], decision: 'Approve', comment: null, ...more };
-}
-
-const after = (ms: number) => createdAt + ms;
-const never: Fate = { afterMs: 100 * 86_400_000, result: good };
+import { isFinished, type RunObservation, wholeStep } from './types.ts';
 
 describe('order: what a step does when its need ended', () => {
   const a = { name: 'a' };
-  const table: [string, Steps, Parameters<typeof fates>[0], Record<string, string>][] = [
+  const table: [string, Steps, Fates, Record<string, string>][] = [
     ['succeeded: runs', [a, { name: 'b', needs: ['a'] }], {}, { a: 'Succeeded', b: 'Succeeded' }],
     ['failed: is skipped', [a, { name: 'b', needs: ['a'] }], { a: [exit1] }, { a: 'Failed', b: 'Skipped NeedNotMet' }],
     [

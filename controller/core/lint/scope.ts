@@ -9,9 +9,13 @@ import { fixedOutputs } from '../plan/step-outputs.ts';
 import type { VisitedStep, VisitedWorkflow } from './visit.ts';
 import type { VisitedExpression } from './visit-expressions.ts';
 
+/** With the loop variables of steps seen so far: what a forEach walks may be long, and its step have many expressions. */
+export type WholeScope = Scope & { loops: Map<VisitedStep, Record<string, CelType>> };
+
 /** What every expression of a workflow may refer to; made once, as it grows with the workflow. */
-export function scopeOf({ spec, steps }: VisitedWorkflow): Scope {
+export function scopeOf({ spec, steps }: VisitedWorkflow): WholeScope {
   return {
+    loops: new Map(),
     inputs: schemas(spec.inputs),
     steps: Object.fromEntries(
       steps.map((step) => {
@@ -29,7 +33,11 @@ export function scopeOf({ spec, steps }: VisitedWorkflow): Scope {
  * The same at one place: conditions of steps may call `failure()`, `finally` and compensations know the outcome, `retry.if`
  * and fallbacks the error, items their loop variables; `until` and compensations read what their own step has done.
  */
-export function scopeAt(scope: Scope, expression: VisitedExpression, step: VisitedStep | null): Scope {
+export function scopeAt(
+  { loops, ...scope }: WholeScope,
+  expression: VisitedExpression,
+  step: VisitedStep | null,
+): Scope {
   const { place, part } = expression;
   const extras: Scope['extras'] = {
     error: place.endsWith('retry.if') || part === 'fallback',
@@ -38,7 +46,10 @@ export function scopeAt(scope: Scope, expression: VisitedExpression, step: Visit
   if (step?.section === 'finally' || part === 'compensate') extras.run = { outcome: true };
   if (step?.spec.forEach) {
     if (part === 'step') extras.itemsOnly = loopVariables(step.spec);
-    else extras.locals = loopTypes(step.spec, scope);
+    else {
+      extras.locals = loops.get(step) ?? loopTypes(step.spec, scope);
+      loops.set(step, extras.locals);
+    }
   }
   return { ...scope, calls: place === 'if', steps: stepsAt(scope, expression, step), extras };
 }

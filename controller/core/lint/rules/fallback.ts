@@ -25,19 +25,29 @@ function judge({ fallback: all = [] }: VisitedStep['spec'], path: VisitedStep['p
 /** Whoever reads a step does not know which of its bodies succeeded: a fallback has to give what is read. */
 export const fallbackOutputs: Rule = {
   name: 'fallback-outputs',
-  check: (workflow) =>
-    workflow.steps.flatMap((step) =>
-      step.bodies
-        .filter((body) => body.part === 'fallback' && body.kind !== step.kind)
-        .flatMap((body) => missing(workflow, step, body)),
-    ),
+  check: (workflow) => {
+    const others = workflow.steps.flatMap((step) =>
+      step.bodies.filter((body) => body.part === 'fallback' && body.kind !== step.kind).map((body) => ({ step, body })),
+    );
+    if (others.length === 0) return [];
+    const used = usedOf(workflow);
+    return others.flatMap(({ step, body }) => missing(step, body, used.get(step.name) ?? nothing));
+  },
 };
 
-function missing(workflow: VisitedWorkflow, step: VisitedStep, body: VisitedBody): Finding[] {
+/** What is read and taken of a step. */
+interface Used {
+  outputs: ReadonlySet<string>;
+  artifacts: ReadonlySet<string>;
+}
+
+const nothing: Used = { outputs: new Set(), artifacts: new Set() };
+
+function missing(step: VisitedStep, body: VisitedBody, used: Used): Finding[] {
   const at = { path: [...body.path, body.kind], at: 'key' as const, severity: 'warning' as const };
   const given = givenBy(step, body);
-  const lost = given === null ? [] : [...readOf(workflow, step.name)].filter((output) => !given.includes(output));
-  const artifacts = body.kind === 'run' || body.kind === 'container' ? [] : takenOf(workflow, step.name);
+  const lost = given === null ? [] : [...used.outputs].filter((output) => !given.includes(output));
+  const artifacts = body.kind === 'run' || body.kind === 'container' ? [] : used.artifacts;
   return [
     ...lost.map((output) => ({ ...at, message: `this fallback gives no output "${output}", which others read` })),
     ...[...artifacts].map((name) => ({
@@ -54,13 +64,22 @@ function givenBy({ spec, kind }: VisitedStep, body: VisitedBody): string[] | nul
   return Object.keys(kind === 'http' || kind === 'template' ? fixedOutputs[kind] : (spec.outputs ?? {}));
 }
 
-function readOf({ steps, outputs }: VisitedWorkflow, name: string): Set<string> {
-  const reads = new RegExp(`\\bsteps\\.${name}\\.outputs\\.([a-z][a-z0-9_]*)`, 'g');
-  const all = [...steps.flatMap((step) => step.expressions), ...outputs].filter((e) => e.steps.includes(name));
-  return new Set(all.flatMap(({ source }) => [...source.matchAll(reads)].map(([, output = '']) => output)));
-}
-
-function takenOf({ steps }: VisitedWorkflow, name: string): Set<string> {
-  const sources = steps.flatMap(({ spec }) => Object.values(spec.artifacts?.in ?? {}).map(artifactSource));
-  return new Set(sources.filter((source) => source.step === name).map((source) => source.name));
+/** By step. */
+function usedOf({ steps, outputs }: VisitedWorkflow): Map<string, Used> {
+  const used = new Map<string, { outputs: Set<string>; artifacts: Set<string> }>();
+  const of = (step: string) => {
+    const found = used.get(step) ?? { outputs: new Set(), artifacts: new Set() };
+    used.set(step, found);
+    return found;
+  };
+  for (const { source } of [...steps.flatMap((step) => step.expressions), ...outputs]) {
+    for (const [, step = '', output = ''] of source.matchAll(/\bsteps\.([a-z]\w*)\.outputs\.([a-z]\w*)/g)) {
+      of(step).outputs.add(output);
+    }
+  }
+  for (const source of steps.flatMap(({ spec }) => Object.values(spec.artifacts?.in ?? {}))) {
+    const { step, name } = artifactSource(source);
+    of(step).artifacts.add(name);
+  }
+  return used;
 }

@@ -8,6 +8,7 @@ import type { AppDependencies } from './dependencies.ts';
 import { docsRoutes } from './docs.ts';
 import { problemResponse, RequestProblem } from './errors.ts';
 import { measureRequests } from './metrics.ts';
+import { podArtifactRoutes } from './pod-artifacts.ts';
 import { type OpenApiDocument, openapiDocument } from './openapi.ts';
 import { apiRoutes } from './routes/index.ts';
 import { probeRoutes } from './routes/server.ts';
@@ -78,6 +79,7 @@ export function createApp(deps: AppDependencies): Hono {
 
   probeRoutes(app, deps);
   docsRoutes(app);
+  podArtifactRoutes(app, deps);
   let document: Promise<OpenApiDocument> | undefined;
   app.get('/openapi.json', async (c) => c.json(await (document ??= openapiDocument())));
 

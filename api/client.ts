@@ -5,11 +5,15 @@ import type { WorkflowRun } from '../crds/workflow-run.ts';
 import type { WorkflowSource } from '../crds/workflow-source.ts';
 import { ApiProblem, createTransport, type Connection, type Query } from './transport.ts';
 import type { Decision, NewPromotion, PromotionDetail, PromotionSummary } from './resources/promotion.ts';
-import type { NewRun, Run, RunResourcePhase, RunSummary, Step } from './resources/run.ts';
+import type { DeadLetterResource as DeadLetter, Redriven } from './resources/dead-letter.ts';
+import type { Item, NewReplay, NewRun, Run, RunResourcePhase, RunSummary, Step } from './resources/run.ts';
 import type { RunArtifact } from './routes/artifacts.ts';
+import type { CacheExplanation } from './routes/cache.ts';
+import type { Circuit } from './routes/circuits.ts';
 import type { EnvironmentResource } from './routes/environments.ts';
 import type { EventResource } from './routes/events.ts';
 import type { LogPage } from './routes/logs.ts';
+import type { PlannedUnits } from './routes/run-again.ts';
 import type { Readiness, ServerInfo } from './routes/server.ts';
 import type { SourceResource } from './routes/sources.ts';
 import type { Version, VersionName } from './routes/versions.ts';
@@ -17,12 +21,18 @@ import type { WorkflowDetail, WorkflowSummary } from './routes/workflows.ts';
 
 export { ApiProblem, type Connection };
 export type {
+  CacheExplanation,
+  Circuit,
+  DeadLetter,
   Decision,
   EnvironmentResource,
   EventResource,
+  Item,
   LogPage,
+  NewReplay,
   NewPromotion,
   NewRun,
+  PlannedUnits,
   PromotionDetail,
   PromotionSummary,
   Readiness,
@@ -57,7 +67,16 @@ export interface RunQuery extends PageQuery {
   /** An RFC 3339 instant, or a length of time such as `1d`. */
   since?: string;
   name?: string;
+  /** Id of a run: the child runs of its steps. */
+  parent?: string;
 }
+/** Of a retry: where from, and whether of that only what failed. */
+export interface RetryQuery {
+  from?: string;
+  onlyFailed?: boolean;
+}
+/** The object, or of a child run, which has none, the run. */
+export type ChangedRun = WorkflowRun | RunSummary;
 export interface EventQuery {
   kind?: string;
   namespace?: string;
@@ -77,7 +96,7 @@ export interface ObjectDraft {
   spec: unknown;
 }
 export type LogEvent =
-  | { event: 'log'; step: string; attempt: number; lines: { position: number; text: string }[] }
+  | { event: 'log'; step: string; item: number; attempt: number; lines: { position: number; text: string }[] }
   /** What was followed has ended, in this phase, and all was sent. */
   | { event: 'end'; phase: string };
 
@@ -127,25 +146,36 @@ export function createClient(connection: Connection & { project?: string | undef
     run: (key: ObjectKey) => get<Run>(run(key)),
     createRun: (namespace: string, body: NewRun) =>
       post<WorkflowRun>(`/api/v1/namespaces/${part(namespace)}/runs`, body),
-    cancelRun: (key: ObjectKey, body: { reason?: string } = {}) => post<WorkflowRun>(`${run(key)}/cancel`, body),
-    pauseRun: (key: ObjectKey, body: { reason?: string } = {}) => post<WorkflowRun>(`${run(key)}/pause`, body),
-    resumeRun: (key: ObjectKey, body: { reason?: string } = {}) => post<WorkflowRun>(`${run(key)}/resume`, body),
+    cancelRun: (key: ObjectKey, body: { reason?: string; force?: boolean } = {}) =>
+      post<ChangedRun>(`${run(key)}/cancel`, body),
+    pauseRun: (key: ObjectKey, body: { reason?: string } = {}) => post<ChangedRun>(`${run(key)}/pause`, body),
+    resumeRun: (key: ObjectKey, body: { reason?: string } = {}) => post<ChangedRun>(`${run(key)}/resume`, body),
+    /** What a retry would do with each step, and why. */
+    planRetry: (key: ObjectKey, query: RetryQuery = {}) => get<PlannedUnits>(`${run(key)}/retry`, { ...query }),
+    retryRun: (key: ObjectKey, body: RetryQuery = {}) => post<WorkflowRun>(`${run(key)}/retry`, body),
+    planReplay: (key: ObjectKey, query: { from?: string; version?: string } = {}) =>
+      get<PlannedUnits>(`${run(key)}/replay`, { ...query }),
+    replayRun: (key: ObjectKey, body: NewReplay = {}) => post<WorkflowRun>(`${run(key)}/replay`, body),
     steps: (key: ObjectKey) => get<Page<Step>>(`${run(key)}/steps`),
+    items: (key: ObjectKey, step: string, query: PageQuery & { phase?: string[] } = {}) =>
+      get<Page<Item>>(`${run(key)}/steps/${part(step)}/items`, { ...query }),
+    explainCache: (key: ObjectKey, step: string, query: { item?: number } = {}) =>
+      get<CacheExplanation>(`${run(key)}/steps/${part(step)}/cache`, { ...query }),
     approveStep: (key: ObjectKey, step: string, body: Decision = {}) =>
-      post<WorkflowRun>(`${run(key)}/steps/${part(step)}/approve`, body),
+      post<ChangedRun>(`${run(key)}/steps/${part(step)}/approve`, body),
     rejectStep: (key: ObjectKey, step: string, body: Decision = {}) =>
-      post<WorkflowRun>(`${run(key)}/steps/${part(step)}/reject`, body),
+      post<ChangedRun>(`${run(key)}/steps/${part(step)}/reject`, body),
 
-    stepLogs: (key: ObjectKey, step: string, query: { attempt?: number; position?: number } = {}) =>
+    stepLogs: (key: ObjectKey, step: string, query: { item?: number; attempt?: number; position?: number } = {}) =>
       get<LogPage>(`${run(key)}/steps/${part(step)}/logs`, { ...query }),
     /** Output as it grows, of all steps or of one, until the run (the step, the attempt) has ended; the last event is `end`. */
     async *followLogs(
       key: ObjectKey,
-      options: { step?: string; attempt?: number; signal?: AbortSignal } = {},
+      options: { step?: string; item?: number; attempt?: number; signal?: AbortSignal } = {},
     ): AsyncGenerator<LogEvent> {
-      const { step, attempt, signal } = options;
+      const { step, item, attempt, signal } = options;
       const path = step === undefined ? `${run(key)}/logs` : `${run(key)}/steps/${part(step)}/logs`;
-      for await (const { event, data } of follow(path, { query: { attempt }, signal })) {
+      for await (const { event, data } of follow(path, { query: { item, attempt }, signal })) {
         if (event !== 'log' && event !== 'end') continue;
         yield { event, ...(JSON.parse(data) as object) } as LogEvent;
         if (event === 'end') return;
@@ -158,6 +188,14 @@ export function createClient(connection: Connection & { project?: string | undef
       const { item, signal } = options;
       return open(`${run(key)}/steps/${part(step)}/artifacts/${part(name)}`, { query: { item }, signal });
     },
+
+    deadLetters: (query: PageQuery & { namespace?: string; workflow?: string; state?: DeadLetter['state'][] } = {}) =>
+      get<Page<DeadLetter>>('/api/v1/dead-letters', { ...query }),
+    deadLetter: (id: number) => get<DeadLetter>(`/api/v1/dead-letters/${id}`),
+    redrive: (body: { ids: number[]; perSecond?: number }) => post<Redriven>('/api/v1/dead-letters/redrive', body),
+    discardDeadLetter: (id: number, body: { reason: string }) =>
+      post<DeadLetter>(`/api/v1/dead-letters/${id}/discard`, body),
+    circuits: () => get<Page<Circuit>>('/api/v1/circuits'),
 
     events: (query: EventQuery = {}) => get<Page<EventResource>>('/api/v1/events', { ...query }),
     /** Events as they come, from `after` on; ends only by the signal, or when the reader stops. */

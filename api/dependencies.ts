@@ -5,6 +5,7 @@ import type { ArtifactReader } from '../controller/seams/artifacts.ts';
 import type { Clock } from '../controller/seams/clock.ts';
 import type { Store } from '../controller/store/types.ts';
 import type { Access } from './access.ts';
+import type { PodArtifacts } from './pod-artifacts.ts';
 import type { InvalidField } from './problem.ts';
 
 /** What the API writes to its log; a pino logger fits. */
@@ -18,6 +19,8 @@ export interface AppDependencies {
   store: Store;
   /** The content of artifacts; null: this controller keeps none. */
   artifacts: ArtifactReader | null;
+  /** How Pods of steps bring and keep them; null: they do not. */
+  podArtifacts: PodArtifacts | null;
   clock: Clock;
   log: RequestLog;
   /** Who may call every /api route, and what they may do. */

@@ -220,7 +220,9 @@ test('the cache is explained by the parts in which a key differs from the entrie
   };
   const other = { key: 'sha256:k2', parts: { ...parts, 'env REGION': 'us' } };
   expect(await world.store.cache.lookUp({ ...unit, cache: other })).toEqual({ type: 'fill' });
-  await world.store.cache.fill({ ...unit, key: other.key, outputs: { n: 1 }, artifacts: {}, imageId: null });
+  const entry = { ...unit, key: other.key, outputs: { n: 1 }, artifacts: {}, imageId: null };
+  // oxlint-disable-next-line no-array-fill-with-reference-type -- no array
+  await world.store.cache.fill(entry);
   const { body } = await world.call<CacheExplanation>('GET', `${of('cached')}/steps/fetch/cache`);
   expect(body).toMatchObject({
     step: 'fetch',

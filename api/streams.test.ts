@@ -336,7 +336,9 @@ describe('the client', () => {
     expect(object.metadata.name).toBe('by-client');
     const { items } = await client.runs({ phase: ['Pending', 'Failed'], namespace: 'dev', name: 'by-client' });
     expect(items).toMatchObject([{ name: 'by-client', phase: 'Pending' }]);
-    expect((await client.pauseRun(key('by-client'), { reason: 'why not' })).spec.desired).toBe('Paused');
+    expect(await client.pauseRun(key('by-client'), { reason: 'why not' })).toMatchObject({
+      spec: { desired: 'Paused' },
+    });
     expect(await client.get('WorkflowRun', key('by-client'))).toMatchObject({ spec: { reason: 'why not' } });
     await client.delete('WorkflowRun', key('by-client'));
     await expect(client.run(key('by-client'))).rejects.toMatchObject({ status: 404 });

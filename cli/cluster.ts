@@ -4,12 +4,14 @@ import {
   createRun,
   decidePromotion,
   decideStep,
+  replayRun,
   requestReconcile,
+  retryRun,
   setDesired,
 } from '../api/intents.ts';
 import { problemTypes, problemUri } from '../api/problem.ts';
 import { type ClusterLogin, openClusterLogin } from '../controller/cluster-client.ts';
-import { type Draft, ObjectRefused } from '../controller/seams/objects.ts';
+import { type Draft, ObjectConflict, ObjectRefused } from '../controller/seams/objects.ts';
 import type { Kind } from '../crds/kinds.ts';
 import type { ClusterOptions } from './connection.ts';
 import { CliError, exitCodes, usageError } from './exit.ts';
@@ -59,12 +61,17 @@ export function clusterClient(login: ClusterLogin, project: string | undefined, 
     (verdict: 'Approve' | 'Reject'): Client['approveStep'] =>
     async (key, step, decision) => {
       const who = await asked(login.whoAmI());
-      return asked(decideStep(objects, { ...key, step }, who, verdict, decision ?? {}, []));
+      return asked(decideStep(objects, { ...key, step }, who, verdict, decision ?? {}, [])).catch(
+        // A child run has no object: what is wanted of it goes through the controller.
+        unlessAbsent(() => history[verdict === 'Approve' ? 'approveStep' : 'rejectStep'](key, step, decision)),
+      );
     };
   const desire =
     (desired: 'Cancelled' | 'Paused' | 'Running'): Client['cancelRun'] =>
     (key, body) =>
-      asked(setDesired(objects, key, desired, body?.reason));
+      asked(setDesired(objects, key, desired, body ?? {})).catch(
+        unlessAbsent(() => history[verbs[desired]](key, body)),
+      );
 
   return {
     ...history,
@@ -72,6 +79,16 @@ export function clusterClient(login: ClusterLogin, project: string | undefined, 
     cancelRun: desire('Cancelled'),
     pauseRun: desire('Paused'),
     resumeRun: desire('Running'),
+    async retryRun(key, body) {
+      // Refused where it cannot be, as the API does.
+      await history.planRetry(key, body);
+      return asked(retryRun(objects, key, body ?? {}));
+    },
+    async replayRun(key, body = {}) {
+      const { from, version } = body;
+      await history.planReplay(key, { ...(from ? { from } : {}), ...(version ? { version } : {}) });
+      return asked(replayRun(objects, await history.run(key), body));
+    },
     approveStep: decideStepOf('Approve'),
     rejectStep: decideStepOf('Reject'),
     async promote(body) {
@@ -97,6 +114,16 @@ export function clusterClient(login: ClusterLogin, project: string | undefined, 
       if (!(await asked(objects.delete(kind, namespace, name)))) throw absent(kind, namespace, name);
     },
     defaultNamespace: login.namespace,
+  };
+}
+
+const verbs = { Cancelled: 'cancelRun', Paused: 'pauseRun', Running: 'resumeRun' } as const;
+
+/** For `catch`: does something else when there is no such object; any other error goes on. */
+function unlessAbsent<T>(instead: () => Promise<T>): (error: unknown) => Promise<T> {
+  return async (error) => {
+    if (error instanceof ObjectConflict && error.reason === 'NotFound') return await instead();
+    throw error;
   };
 }
 

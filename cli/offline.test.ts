@@ -242,7 +242,7 @@ describe('completion', () => {
   }
 
   test.each([
-    [['re'], ['resume', 'reject']],
+    [['re'], ['resume', 'retry', 'replay', 'redrive', 'reject']],
     [['get', 'r'], ['runs']],
     [['--server', 'http://x', 'get', 'r'], ['runs']],
     [['get', '-n', 'dev', 'env'], ['environments']],

@@ -2,9 +2,11 @@ import { Command } from 'commander';
 import { applyCommand } from './commands/apply.ts';
 import { approveCommand, rejectCommand } from './commands/approve.ts';
 import { artifactCommand } from './commands/artifact.ts';
+import { cacheCommand } from './commands/cache.ts';
 import { cancelCommand } from './commands/cancel.ts';
 import { completionCommand } from './commands/completion.ts';
 import { controllerCommand } from './commands/controller.ts';
+import { discardCommand, redriveCommand } from './commands/dead-letters.ts';
 import { deleteCommand } from './commands/delete.ts';
 import { describeCommand } from './commands/describe.ts';
 import { getCommand } from './commands/get.ts';
@@ -12,6 +14,7 @@ import { lintCommand } from './commands/lint.ts';
 import { logsCommand } from './commands/logs.ts';
 import { pauseCommand, resumeCommand } from './commands/pause.ts';
 import { promoteCommand } from './commands/promote.ts';
+import { replayCommand, retryCommand } from './commands/retry.ts';
 import { runCommand } from './commands/run.ts';
 import { upCommand } from './commands/up.ts';
 import { versionCommand } from './commands/version.ts';
@@ -33,6 +36,11 @@ const commands = [
   cancelCommand,
   pauseCommand,
   resumeCommand,
+  retryCommand,
+  replayCommand,
+  redriveCommand,
+  discardCommand,
+  cacheCommand,
   promoteCommand,
   approveCommand,
   rejectCommand,

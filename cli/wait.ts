@@ -40,7 +40,9 @@ export async function waitForRun(
 }
 
 export function isFinished(phase: string): boolean {
-  return phase === 'Succeeded' || phase === 'Failed' || phase === 'Cancelled' || phase === 'TimedOut';
+  return (
+    phase === 'Succeeded' || phase === 'Degraded' || phase === 'Failed' || phase === 'Cancelled' || phase === 'TimedOut'
+  );
 }
 
 function watched(run: Run): WatchedRun {

@@ -1,6 +1,6 @@
 import { Argument, Command, InvalidArgumentError, Option } from 'commander';
 import { findKind, type Kind } from '../../crds/kinds.ts';
-import type { Client, PromotionSummary, RunArtifact, RunResourcePhase } from '../../api/client.ts';
+import type { Client, Item, PromotionSummary, RunArtifact, RunResourcePhase } from '../../api/client.ts';
 import { connect, type ServerOptions } from '../connection.ts';
 import { codeOfSignal, usageError } from '../exit.ts';
 import type { Cli } from '../io.ts';
@@ -12,6 +12,7 @@ import { createPaint } from '../output/text.ts';
 import { findResource, type AnyResource, resourceWords } from '../resources/index.ts';
 import { artifactColumns, artifactNames, listArtifacts } from '../resources/artifacts.ts';
 import type { Column, Listing, ListOption, ListOptions, View } from '../resources/resource.ts';
+import { itemColumns, itemNames, listItems } from '../resources/items.ts';
 import { listSteps, stepColumns, stepNames } from '../resources/steps.ts';
 import { watchRows } from '../watch.ts';
 
@@ -21,15 +22,26 @@ interface GetOptions extends ServerOptions, ListOptions {
   object?: boolean;
 }
 
-const filters: readonly ListOption[] = ['namespace', 'workflow', 'environment', 'phase', 'failed', 'since', 'limit'];
+const filters: readonly ListOption[] = [
+  'namespace',
+  'workflow',
+  'environment',
+  'phase',
+  'failed',
+  'since',
+  'limit',
+  'parent',
+];
 
 /** Written out, as the lists of the API would bring the server along; the compiler holds them equal. */
 const phases: Record<RunResourcePhase | PromotionSummary['phase'], true> = {
   Pending: true,
   Queued: true,
   Running: true,
+  Compensating: true,
   Finalizing: true,
   Succeeded: true,
+  Degraded: true,
   Failed: true,
   Cancelled: true,
   TimedOut: true,
@@ -42,26 +54,30 @@ export function getCommand(cli: Cli): Command {
   return new Command('get')
     .summary('list things, or show one as a row')
     .description(
-      `Lists things, or shows one: ${resourceWords.join(', ')}. Steps and artifacts are those of a run: \`get steps RUN\`. The kinds' short names (wwf, wrun, wsrc, wenv, wpro) work too. Without -n, of every namespace.`,
+      `Lists things, or shows one: ${resourceWords.join(', ')}. Steps, items and artifacts are those of a run: \`get steps RUN\`, \`get items RUN STEP\`. The kinds' short names (wwf, wrun, wsrc, wenv, wpro) work too. Without -n, of every namespace.`,
     )
     .addArgument(new Argument('<kind>', 'what to list'))
     .argument('[name]', 'only this one')
+    .argument('[step]', 'items: of this step')
     .addOption(namespaceOption('only in this namespace'))
     .addOption(outputOption())
     .option('-w, --watch', 'go on, and print what changes until Ctrl-C')
     .option('--object', 'with a name: the object itself, as `apply` takes it (YAML unless -o says json)')
-    .option('--workflow <name>', 'runs, versions: only of this workflow')
+    .option('--workflow <name>', 'runs, versions, dead-letters: only of this workflow')
     .option('--environment <name>', 'runs, promotions: only of this environment')
     .addOption(new Option('--phase <phase...>', 'runs, promotions: only in these phases').choices(Object.keys(phases)))
-    .option('--failed', 'runs: only Failed and TimedOut')
+    .option('--failed', 'runs, items: only Failed and TimedOut')
+    .option('--parent <run>', 'runs: only the child runs that steps of this run have started')
     .option('--since <time>', 'runs: only created since, a length of time such as 1d or an RFC 3339 instant')
     .option(
       '--limit <number>',
-      'runs, promotions, versions, events: at most so many, the newest (default 50)',
+      'runs, items, promotions, versions, events, dead-letters: at most so many, the newest (default 50)',
       readLimit,
     )
-    .action(async (kind: string, name: string | undefined, _: unknown, command: Command) => {
+    .action(async (kind: string, name: string | undefined, step: string | undefined, _: unknown, command: Command) => {
       const options = command.optsWithGlobals<GetOptions>();
+      if (itemNames.includes(kind.toLowerCase())) return await getItems(cli, name, step, options);
+      if (step !== undefined) throw usageError(`only items are of a step: windlass get items ${name} ${step}`);
       await get(cli, kind, name, options);
     });
 }
@@ -70,6 +86,20 @@ function readLimit(text: string): number {
   const limit = Number(text);
   if (!Number.isInteger(limit) || limit < 1) throw new InvalidArgumentError('It must be a whole number from 1 up.');
   return limit;
+}
+
+async function getItems(
+  cli: Cli,
+  run: string | undefined,
+  step: string | undefined,
+  options: GetOptions,
+): Promise<void> {
+  if (run === undefined || step === undefined) throw usageError('say of which step: windlass get items RUN STEP');
+  const list = pick(options);
+  refuse('items', ['namespace', 'failed', 'limit'], list);
+  const client = await connect(cli.io, options);
+  const rows = { columns: itemColumns, key: ({ item }: Item) => String(item) };
+  await show(cli, client, rows, () => listItems(client, run, step, list), options);
 }
 
 async function get(cli: Cli, word: string, name: string | undefined, options: GetOptions): Promise<void> {

@@ -1,4 +1,4 @@
-import { Command } from 'commander';
+import { Command, InvalidArgumentError } from 'commander';
 import type { Client, ObjectKey } from '../../api/client.ts';
 import type { JsonObject } from '../../crds/json.ts';
 import { connect, type ServerOptions } from '../connection.ts';
@@ -16,6 +16,7 @@ interface RunOptions extends ServerOptions {
   input?: string[];
   inputFile?: string;
   name?: string;
+  priority?: number;
   wait?: boolean;
   timeout?: number;
   local?: boolean;
@@ -37,6 +38,7 @@ export function runCommand(cli: Cli): Command {
     .option('-i, --input <name=value>', inputHelp, collect)
     .option('--input-file <file>', 'inputs as a YAML or JSON map; - for standard input')
     .option('--name <name>', 'name of the run; default: generated')
+    .option('--priority <number>', 'of runs that wait for the same, the higher goes first (default 0)', readPriority)
     .option('-w, --wait', 'show its steps until it has ended')
     .option(
       '--timeout <time>',
@@ -54,6 +56,14 @@ export function runCommand(cli: Cli): Command {
     });
 }
 
+function readPriority(text: string): number {
+  const priority = Number(text);
+  if (!Number.isInteger(priority) || Math.abs(priority) > 1000) {
+    throw new InvalidArgumentError('It must be a whole number from -1000 to 1000.');
+  }
+  return priority;
+}
+
 async function remote(cli: Cli, workflow: string, options: RunOptions): Promise<void> {
   const { io } = cli;
   demandAbsent(options, ['value', 'approve'], 'needs --local');
@@ -66,6 +76,7 @@ async function remote(cli: Cli, workflow: string, options: RunOptions): Promise<
     workflow,
     ...(Object.keys(inputs).length > 0 ? { inputs } : {}),
     ...(options.name === undefined ? {} : { name: options.name }),
+    ...(options.priority === undefined ? {} : { priority: options.priority }),
   });
   const key = { namespace, name: created.metadata.name };
   if (options.wait) return await wait(cli, client, key, options);
@@ -84,7 +95,7 @@ async function wait(cli: Cli, client: Client, key: ObjectKey, options: RunOption
     const output = table ? io.stdout : io.stderr;
     const run = await waitForRun(cli, client, key, { timeoutMs: options.timeout ?? null, output });
     io.stdout.write(options.output === 'table' ? describeEnd(run) : formatData(run, options.output));
-    cli.exitCode = run.phase === 'Succeeded' ? exitCodes.ok : exitCodes.failed;
+    cli.exitCode = run.phase === 'Succeeded' || run.phase === 'Degraded' ? exitCodes.ok : exitCodes.failed;
   } catch (error) {
     if (cli.signal.aborted) {
       io.stderr.write(`run ${key.name} goes on; end it with: windlass cancel ${key.name} -n ${key.namespace}\n`);
@@ -94,7 +105,7 @@ async function wait(cli: Cli, client: Client, key: ObjectKey, options: RunOption
 }
 
 async function local(cli: Cli, file: string, options: RunOptions): Promise<void> {
-  demandAbsent(options, ['name', 'wait', 'timeout', 'server'], 'does not go with --local');
+  demandAbsent(options, ['name', 'priority', 'wait', 'timeout', 'server'], 'does not go with --local');
   // Loaded only now, as it brings the executors along.
   const { runFile } = await import('../run-file.ts');
   cli.exitCode = await runFile(cli, file, options);

@@ -15,6 +15,8 @@ export interface Column<T> {
 /** What `get` was asked for, beside the resource and a name. */
 export interface ListOptions {
   namespace?: string;
+  /** Name of a run. */
+  parent?: string;
   workflow?: string;
   environment?: string;
   phase?: string[];

@@ -8,7 +8,7 @@ const defaultLimit = 50;
 
 export const runs: Resource<RunSummary> = {
   names: ['runs', 'run', 'workflowruns', 'workflowrun', 'wrun'],
-  options: ['namespace', 'workflow', 'environment', 'phase', 'failed', 'since', 'limit'],
+  options: ['namespace', 'workflow', 'environment', 'phase', 'failed', 'since', 'limit', 'parent'],
   columns: [
     { head: 'NAMESPACE', value: (run) => run.namespace },
     { head: 'NAME', value: (run) => run.name },
@@ -19,13 +19,15 @@ export const runs: Resource<RunSummary> = {
     { head: 'AGE', value: (run, { now }) => formatAge(run.createdAt, now) },
     { head: 'ERROR', value: (run) => (run.error === null ? '' : oneLine(run.error.message, 60)) },
   ],
-  list: (client, { limit = defaultLimit, ...options }) =>
-    firstItems((page) => client.runs({ ...runQuery(options), ...page }), limit),
+  async list(client, { limit = defaultLimit, parent, ...options }) {
+    const of = parent === undefined ? {} : { parent: (await client.run(await findRun(client, parent, undefined))).id };
+    return firstItems((page) => client.runs({ ...runQuery(options), ...of, ...page }), limit);
+  },
   get: async (client, name, { namespace }) => client.run(await findRun(client, name, namespace)),
   key: (run) => run.id,
 };
 
-function runQuery({ phase, ...rest }: ListOptions): Parameters<Client['runs']>[0] {
+function runQuery({ phase, ...rest }: Omit<ListOptions, 'parent'>): Parameters<Client['runs']>[0] {
   return { ...rest, ...(phase ? { phase: phase as RunResourcePhase[] } : {}) };
 }
 

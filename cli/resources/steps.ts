@@ -16,10 +16,32 @@ export const stepColumns: readonly Column<Step>[] = [
   { head: 'REASON', value: (s) => stepReason(s) },
 ];
 
-/** Why a step is as it is: its error, or the word for its phase. */
+/** Why a step is as it is: its items, its error, or the word for its phase. */
 export function stepReason(step: Step): string {
-  if (step.error !== null) return `${step.error.type}: ${oneLine(step.error.message, 80)}`;
-  return step.reason ?? '';
+  return [itemsOf(step), unitReason(step)].filter((text) => text !== '').join('; ');
+}
+
+/** Why a step, or an item of it, is as it is. */
+export function unitReason({
+  error,
+  reason,
+  via,
+  iteration,
+}: Pick<Step, 'error' | 'reason' | 'via' | 'iteration'>): string {
+  const how = [via === 'main' ? '' : `via ${via}`, iteration > 1 ? `iteration ${iteration}` : ''];
+  const why = error === null ? (reason ?? '') : `${error.type}: ${oneLine(error.message, 80)}`;
+  return [...how, why].filter((text) => text !== '').join('; ');
+}
+
+const good = new Set(['Succeeded', 'Cached', 'Skipped']);
+const bad = new Set(['Failed', 'TimedOut']);
+
+function itemsOf({ items }: Step): string {
+  if (items === null || items.total === null) return '';
+  const sum = (phases: Set<string>) =>
+    Object.entries(items.phases).reduce((total, [phase, count]) => total + (phases.has(phase) ? count : 0), 0);
+  const failed = sum(bad);
+  return `${sum(good)}/${items.total} items${failed > 0 ? `, ${failed} failed` : ''}`;
 }
 
 export async function listSteps(client: Client, run: string, namespace: string | undefined): Promise<Listing<Step>> {

@@ -1,0 +1,107 @@
+import { Command } from 'commander';
+import type { Client, PlannedUnits } from '../../api/client.ts';
+import type { JsonObject } from '../../crds/json.ts';
+import { connect, type ServerOptions } from '../connection.ts';
+import { CliError, exitCodes } from '../exit.ts';
+import { inputHelp, readInputs } from '../inputs.ts';
+import type { Cli } from '../io.ts';
+import { findRun } from '../namespaces.ts';
+import { collect, namespaceOption } from '../options.ts';
+import { formatTable } from '../output/table.ts';
+import { firstItems } from '../resources/paging.ts';
+
+interface RetryOptions extends ServerOptions {
+  namespace?: string;
+  from?: string;
+  onlyFailed?: boolean;
+  dryRun?: boolean;
+}
+
+export function retryCommand(cli: Cli): Command {
+  return new Command('retry')
+    .summary('let a run that has ended go on')
+    .description(
+      'Lets a run that has ended go on as its next execution. What succeeded is kept; what did not, and everything that comes ' +
+        'after it, runs again, and so do finally steps.',
+    )
+    .argument('<run>', 'the run')
+    .addOption(namespaceOption('where the run is; needed only when several namespaces have one of this name'))
+    .option('--from <step>', 'run this step, and all that come after it, again')
+    .option('--only-failed', 'run only what failed again (of a forEach its failed items), not what came after it')
+    .option('--dry-run', 'only say what would become of each step, and why')
+    .action(async (run: string, _: unknown, command: Command) => {
+      const options = command.optsWithGlobals<RetryOptions>();
+      const client = await connect(cli.io, options);
+      const key = await findRun(client, run, options.namespace);
+      const { from, onlyFailed } = options;
+      const which = { ...(from === undefined ? {} : { from }), ...(onlyFailed ? { onlyFailed } : {}) };
+      if (options.dryRun) return cli.io.stdout.write(planTable(await client.planRetry(key, which)));
+      await client.retryRun(key, which);
+      cli.io.stdout.write(`run ${key.name} in ${key.namespace} goes on\n`);
+    });
+}
+
+interface ReplayOptions extends ServerOptions {
+  namespace?: string;
+  from?: string;
+  useVersion?: string;
+  input?: string[];
+  inputFile?: string;
+  name?: string;
+  dryRun?: boolean;
+}
+
+export function replayCommand(cli: Cli): Command {
+  return new Command('replay')
+    .summary('run again what was recorded, as a new run')
+    .description(
+      'Creates a run with the recorded inputs of another. With --from, steps that do not come after that one are not run: their ' +
+        'recorded outputs are taken.',
+    )
+    .argument('<run>', 'the recorded run')
+    .addOption(namespaceOption('where the run is; needed only when several namespaces have one of this name'))
+    .option('--from <step>', 'begin here, with what was recorded before')
+    .option('--use-version <version>', "run this version: a digest, tag or commit. Default: the recorded run's")
+    .option('-i, --input <name=value>', inputHelp, collect)
+    .option('--input-file <file>', 'inputs as a YAML or JSON map; - for standard input')
+    .option('--name <name>', 'name of the new run; default: generated')
+    .option('--dry-run', 'only say what would become of each step, and why')
+    .action(async (name: string, _: unknown, command: Command) => {
+      const options = command.optsWithGlobals<ReplayOptions>();
+      const client = await connect(cli.io, options);
+      const key = await findRun(client, name, options.namespace);
+      const run = await client.run(key);
+      const version = await findVersion(client, run.workflow, options.useVersion);
+      const which = {
+        ...(options.from === undefined ? {} : { from: options.from }),
+        ...(version === undefined ? {} : { version }),
+      };
+      if (options.dryRun) return cli.io.stdout.write(planTable(await client.planReplay(key, which)));
+      const { spec } = await client.version(version ?? run.digest ?? '');
+      const inputs = await readInputs(cli.io, options, (spec['inputs'] ?? {}) as JsonObject);
+      const created = await client.replayRun(key, {
+        ...which,
+        ...(Object.keys(inputs).length > 0 ? { inputs } : {}),
+        ...(options.name === undefined ? {} : { name: options.name }),
+      });
+      cli.io.stdout.write(`run ${created.metadata.name} created in ${key.namespace}\n`);
+    });
+}
+
+/** The digest that is meant by one, or by a tag or commit. @throws CliError for a name that no version has */
+async function findVersion(client: Client, workflow: string, name: string | undefined): Promise<string | undefined> {
+  if (name === undefined || name.startsWith('sha256:')) return name;
+  const { items } = await firstItems((page) => client.versions({ workflow, ...page }));
+  const found = items.find(({ ref, commit }) => ref === name || (name.length >= 7 && commit.startsWith(name)));
+  if (found) return found.digest;
+  throw new CliError(`workflow ${workflow} has no version ${name}; see \`windlass get versions\``, exitCodes.notFound);
+}
+
+function planTable({ items }: PlannedUnits): string {
+  const rows = items.map(({ step, item, label, action, why }) => [
+    item < 0 ? step : `${step}[${label ?? item}]`,
+    action,
+    why,
+  ]);
+  return formatTable(['STEP', 'ACTION', 'WHY'], rows);
+}

@@ -63,7 +63,7 @@ async function waiting(client: Client, { namespace, workflow }: RedriveOptions):
   const which = { ...(namespace === undefined ? {} : { namespace }), ...(workflow === undefined ? {} : { workflow }) };
   const { items } = await firstItems((page) => client.deadLetters({ ...which, state: ['Waiting'], ...page }));
   // The oldest first, as they failed.
-  return items.map(({ id }) => id).reverse();
+  return items.map(({ id }) => id).toReversed();
 }
 
 async function redrive(cli: Cli, client: Client, ids: number[], perSecond: number | undefined): Promise<void> {

@@ -155,6 +155,7 @@ function firstRows(plan: Plan, { snapshot, namespace, inputs, values, clock }: L
     digest: snapshot.digest,
     version: null,
     environment: null,
+    environmentUid: null,
     values,
     inputs: checked.inputs,
     createdAt: clock.now(),

@@ -61,6 +61,7 @@ export async function admitRun(deps: AdmissionDependencies, object: WorkflowRun)
     digest: pin.digest,
     version: pin.version,
     environment: pin.environment,
+    environmentUid: pin.environmentUid,
     values: pin.values,
     inputs: checked.ok ? checked.inputs : ((spec.inputs ?? {}) as JsonObject),
     createdAt: Date.parse(metadata.creationTimestamp),
@@ -77,7 +78,13 @@ export async function admitRun(deps: AdmissionDependencies, object: WorkflowRun)
 }
 
 type Pin =
-  | { digest: string; version: string | null; environment: string | null; values: JsonObject }
+  | {
+      digest: string;
+      version: string | null;
+      environment: string | null;
+      environmentUid: string | null;
+      values: JsonObject;
+    }
   | { waits: { reason: string; message: string } };
 
 async function pinVersion({ store, clock }: AdmissionDependencies, object: WorkflowRun): Promise<Pin> {
@@ -91,7 +98,8 @@ async function pinVersion({ store, clock }: AdmissionDependencies, object: Workf
     }
     const environment = await environmentOf(store, active);
     const values = (environment?.spec.values ?? {}) as JsonObject;
-    return { digest: active.digest, version: active.ref, environment: active.environment, values };
+    const { digest, ref: version, uid: environmentUid } = active;
+    return { digest, version, environment: active.environment, environmentUid, values };
   }
   const applied = await store.objects.get('Workflow', namespace, workflow);
   if (!applied) {
@@ -101,7 +109,7 @@ async function pinVersion({ store, clock }: AdmissionDependencies, object: Workf
   const judged = judgeWorkflow(applied);
   if (!judged.ok) return { waits: { reason: 'WorkflowInvalid', message: judged.message } };
   await store.versions.put([judged.snapshot], new Map(), clock.now());
-  return { digest: judged.snapshot.digest, version: null, environment: null, values: {} };
+  return { digest: judged.snapshot.digest, version: null, environment: null, environmentUid: null, values: {} };
 }
 
 async function environmentOf(

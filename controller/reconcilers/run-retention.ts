@@ -92,7 +92,8 @@ export function createRunRetention(deps: RunRetentionDependencies): RunRetention
     const object = await store.objects.get('WorkflowRun', namespace, name);
     if (object?.metadata.uid !== id) return false;
     if (judgeHistory(object.status, null) !== 'Ended') return true;
-    const row = endedRow(object, null, clock.now());
+    const owner = await store.promotions.activeIn(namespace, object.spec.workflow);
+    const row = endedRow(object, null, clock.now(), owner);
     if (!(await store.runs.create(row))) return false;
     log.info({ namespace, name }, 'a finished run that history did not know was recorded from its object');
     return true;

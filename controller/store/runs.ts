@@ -150,6 +150,7 @@ function insertElement(run: RunRow, home: string, events: RunEvent[]) {
     digest: run.digest,
     version: storable(run.version),
     environment: run.environment,
+    environment_uid: run.environmentUid,
     values: storable(run.values),
     inputs: storable(run.inputs),
     phase: run.phase,
@@ -175,13 +176,13 @@ const createStatement = `
 with given as (
   select * from json_to_recordset($1::text::json) as i(
     id text, home text, namespace text, name text, workflow text, digest text, version text, environment text,
-    values jsonb, inputs jsonb, phase text, desired text, reason text, date text, created_at bigint, started_at bigint,
+    environment_uid text, values jsonb, inputs jsonb, phase text, desired text, reason text, date text, created_at bigint, started_at bigint,
     finished_at bigint, stood_ms bigint, stands_since bigint, outcome text, error jsonb, finalizing_at bigint,
     outputs jsonb, revision int, events json)
 ), made as (
-insert into runs (id, home, namespace, name, workflow, digest, version, environment, values, inputs, phase, desired,
+insert into runs (id, home, namespace, name, workflow, digest, version, environment, environment_uid, values, inputs, phase, desired,
   reason, date, created_at, started_at, finished_at, stood_ms, stands_since, outcome, error, finalizing_at, outputs, revision)
-select id, home, namespace, name, workflow, digest, version, environment, values, inputs, phase, desired,
+select id, home, namespace, name, workflow, digest, version, environment, environment_uid, values, inputs, phase, desired,
   reason, date, created_at, started_at, finished_at, stood_ms, stands_since, outcome, error, finalizing_at, outputs, revision
 from given
 on conflict (id) do nothing

@@ -327,7 +327,7 @@ export function describeHistory(driver: string, opened: () => Store): void {
       expect(await opened().promotions.own({ project, name: 'prod', uid: 'u' }, namespace, 1)).toBe(true);
       expect(await opened().promotions.own({ project, name: 'other', uid: 'u' }, namespace, 1)).toBe(false);
       expect(await opened().promotions.own({ project: fresh('p'), name: 'prod', uid: 'u' }, namespace, 1)).toBe(false);
-      const none = { project, environment: 'prod', digest: null, ref: null };
+      const none = { project, environment: 'prod', uid: 'u', digest: null, ref: null };
       expect(await opened().promotions.activeIn(namespace, 'report')).toEqual(none);
       const activate = [{ workflow: 'report', digest: 'd1', ref: 'v1', commit: 'c1', at }];
       await opened().promotions.commit({ project, name: 'prod', uid: 'u' }, decision({ activate }), at);
@@ -374,7 +374,7 @@ export function describeHistory(driver: string, opened: () => Store): void {
       expect(await opened().events.list({ namespace: project }, { limit: 10 })).toMatchObject([
         { kind: 'Promotion', name: waits.name, type: 'Normal', reason: 'PromotionSuperseded', at: at + 1 },
       ]);
-      const none = { project, environment: 'prod', digest: null, ref: null };
+      const none = { project, environment: 'prod', uid: 'u2', digest: null, ref: null };
       expect(await opened().promotions.activeIn(namespace, 'report')).toEqual(none);
       expect(await opened().promotions.upstream(project, 'prod')).toMatchObject({
         active: [],
@@ -418,10 +418,17 @@ export function describeHistory(driver: string, opened: () => Store): void {
     });
 
     test('figures count finished runs of the environment, without cancelled ones and infrastructure failures', async () => {
-      const [project, name, namespace] = [fresh('p'), fresh('staging'), fresh('ns')];
-      await opened().promotions.own({ project, name, uid: 'u' }, namespace, 1);
+      const [project, name, namespace, uid] = [fresh('p'), fresh('staging'), fresh('ns'), fresh('uid')];
+      await opened().promotions.own({ project, name, uid }, namespace, 1);
       const run = (more: Partial<RunRow>) =>
-        runRow(fresh('run'), { namespace, environment: name, digest: 'd1', finishedAt: 9, ...more });
+        runRow(fresh('run'), {
+          namespace,
+          environment: name,
+          environmentUid: uid,
+          digest: 'd1',
+          finishedAt: 9,
+          ...more,
+        });
       const runs = [
         run({ phase: 'Succeeded' }),
         run({ phase: 'Succeeded', digest: 'd2' }),
@@ -433,8 +440,10 @@ export function describeHistory(driver: string, opened: () => Store): void {
         // Before it moved here.
         run({ phase: 'Succeeded', digest: 'd3', namespace: fresh('ns') }),
         // Of who had the namespace before, and of nobody.
-        run({ phase: 'Succeeded', environment: fresh('other') }),
-        run({ phase: 'Succeeded', environment: null }),
+        run({ phase: 'Succeeded', environment: fresh('other'), environmentUid: fresh('uid') }),
+        run({ phase: 'Succeeded', environment: null, environmentUid: null }),
+        // Of one that has the same name in another project, or had it here before.
+        run({ phase: 'Succeeded', environmentUid: fresh('uid') }),
       ];
       await Promise.all(runs.map((r) => opened().runs.create(r)));
       expect((await opened().promotions.upstream(project, name)).runs).toEqual([
@@ -442,6 +451,10 @@ export function describeHistory(driver: string, opened: () => Store): void {
         { workflow: 'report', digest: 'd2', finished: 1, succeeded: 1 },
         { workflow: 'report', digest: 'd3', finished: 1, succeeded: 1 },
       ]);
+
+      await opened().promotions.own({ project: fresh('p'), name, uid: fresh('uid') }, fresh('ns'), 1);
+      await opened().promotions.own({ project, name, uid: fresh('uid') }, namespace, 2);
+      expect((await opened().promotions.upstream(project, name)).runs).toEqual([]);
     });
 
     test('an environment never forgets what it refused, however much was promoted since', async () => {

@@ -3,7 +3,17 @@ import type { RunRow } from './types.ts';
 /** What is pinned when a run leaves the queue. `inputs` are checked, with defaults filled in (`plan.checkInputs`). */
 export type NewRun = Pick<
   RunRow,
-  'id' | 'namespace' | 'name' | 'workflow' | 'digest' | 'version' | 'environment' | 'values' | 'inputs' | 'createdAt'
+  | 'id'
+  | 'namespace'
+  | 'name'
+  | 'workflow'
+  | 'digest'
+  | 'version'
+  | 'environment'
+  | 'environmentUid'
+  | 'values'
+  | 'inputs'
+  | 'createdAt'
 >;
 
 /** The row of a run that has not begun: Queued, until its first decision makes it Running. */

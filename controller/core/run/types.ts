@@ -39,6 +39,8 @@ export interface RunRow {
   /** A name of the version: tag or commit; for people. */
   version: string | null;
   environment: string | null;
+  /** Of that Environment: each project may have one of its name, and it may be replaced. */
+  environmentUid: string | null;
   /** `environment.X` in expressions: pinned with the digest. */
   values: JsonObject;
   inputs: JsonObject;

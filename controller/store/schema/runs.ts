@@ -22,6 +22,8 @@ export const runs = pgTable(
     digest: text('digest').notNull(),
     version: text('version'),
     environment: text('environment'),
+    /** Of the Environment object: another one may have its name, in another project or later. */
+    environmentUid: text('environment_uid'),
     values: jsonb('values').$type<JsonObject>().notNull(),
     inputs: jsonb('inputs').$type<JsonObject>().notNull(),
     phase: text('phase').$type<RunRow['phase']>().notNull(),
@@ -47,7 +49,7 @@ export const runs = pgTable(
     index('runs_unfinished').on(t.owner, t.home).where(sql`finished_at is null`),
     index('runs_name').on(t.home, t.namespace, t.name),
     index('runs_created').on(t.home, t.createdAt, t.id),
-    index('runs_counted').on(t.home, t.environment, t.workflow, t.digest, t.phase).where(sql`counted`),
+    index('runs_counted').on(t.home, t.environmentUid, t.workflow, t.digest, t.phase).where(sql`counted`),
   ],
 );
 

@@ -70,7 +70,7 @@ describe.skipIf(nodes !== 'kubelet')('steps as Pods', () => {
         outcome: 'Failed',
         error: {
           type: 'configError',
-          message: 'CreateContainerConfigError: secret "none" not found',
+          message: `CreateContainerConfigError: secret "none" not found; create it in namespace ${world.namespace}, and the run again`,
           retryable: false,
         },
       });
@@ -111,12 +111,15 @@ describe.skipIf(nodes !== 'kubelet')('steps as Pods', () => {
   });
 
   describe('what keeps it from beginning', () => {
-    test('a quota', async () => {
-      const { run, world } = await ready();
+    test('a quota, until it is gone', async () => {
+      const { sink, world, executor } = await ready();
       await world.create(world.path('resourcequotas'), { metadata: { name: 'none' }, spec: { hard: { pods: '0' } } });
-      expect(await run(world.script('true'))).toMatchObject({
-        error: { type: 'infrastructure/quota', retryable: true, message: expect.stringContaining('exceeded quota') },
-      });
+      const action = await world.owned(startAction(world.script('true')));
+      const held = { name: 'AttemptHeld', message: expect.stringContaining('exceeded quota') };
+      await expect(executor.start(action)).rejects.toMatchObject(held);
+      await world.client.request('DELETE', world.path('resourcequotas', 'none'));
+      await executor.start({ ...action, startedAt: Date.now() - 3_600_000 });
+      expect(await sink.end(action.key)).toMatchObject({ outcome: 'Succeeded' });
     });
 
     test('Pod Security, which the usual step passes', async () => {

@@ -50,6 +50,18 @@ describe('the status of a run', () => {
     expect(conditions(status)).toEqual({ Succeeded: 'False', Finished: 'True' });
   });
 
+  test('while a step that is to begin cannot', () => {
+    const plan = planOf({ steps: [{ name: 'a' }] });
+    const state = hydrate(plan, { run: queuedRun(plan, { phase: 'Running' }), steps: [], attempts: [] });
+    const status = projectRunStatus(state, 3, undefined, createdAt, { step: 'step a cannot begin: no room' });
+    const kept = { reason: 'StepHeld', message: 'step a cannot begin: no room' };
+    expect(status.conditions).toMatchObject([
+      { type: 'Succeeded', status: 'Unknown', ...kept },
+      { type: 'Finished', status: 'False', reason: 'Running' },
+      { type: 'Reconciling', status: 'True', ...kept },
+    ]);
+  });
+
   test('while it waits for approval, or is paused', () => {
     const waiting = statusOf({ steps: [{ name: 'a', approval: {} }] });
     expect(conditions(waiting)).toMatchObject({ WaitingForApproval: 'True', Reconciling: 'True' });

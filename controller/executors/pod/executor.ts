@@ -3,15 +3,23 @@ import type { AttemptKey, ResolvedBody, StepError } from '../../core/run/types.t
 import type { KubernetesClient } from '../../kubernetes/client.ts';
 import { isRefusal, KubernetesError } from '../../kubernetes/errors.ts';
 import type { Clock } from '../../seams/clock.ts';
-import type { Executor, ExecutorSink, FileStore, SecretReader, StartAction, StopAction } from '../../seams/executor.ts';
+import {
+  AttemptHeld,
+  type Executor,
+  type ExecutorSink,
+  type FileStore,
+  type SecretReader,
+  type StartAction,
+  type StopAction,
+} from '../../seams/executor.ts';
 import { SecretRefused } from '../secrets.ts';
-import { LivePod } from './live-pod.ts';
+import { LivePod, type Masks } from './live-pod.ts';
 import { podManifest } from './manifest.ts';
 import { attemptHash, hashOf, podName, podsPath } from './names.ts';
 import { accountsAnnotation, lendsAccount, privilegesIn } from './permissions.ts';
 import { type Pod, stepContainer } from './pod.ts';
 import { Pods } from './pods.ts';
-import { refusalOf } from './refusals.ts';
+import { holdOf, refusalOf } from './refusals.ts';
 import { Removals } from './removals.ts';
 import { Turns } from './turns.ts';
 import { VersionFiles } from './version-files.ts';
@@ -91,7 +99,12 @@ export class PodExecutor implements Executor {
     const { body } = action;
     if (body.kind !== 'run') throw new TypeError(`a Pod cannot run a step of kind ${body.kind}`);
     const hash = attemptHash(action.key);
-    await (this.#begun.get(hash) ?? this.#enter(action.key, (live) => this.#begin(live, action, body)));
+    try {
+      await (this.#begun.get(hash) ?? this.#enter(action.key, (live) => this.#begin(live, action, body)));
+    } catch (error) {
+      if (!(error instanceof KubernetesError)) throw error;
+      throw new AttemptHeld(holdOf(error.status, action), { cause: error });
+    }
   }
 
   async stop({ key, graceMs }: StopAction): Promise<void> {
@@ -278,8 +291,8 @@ export class PodExecutor implements Executor {
     live.observe(pod);
   }
 
-  /** The values that may be read; the Pod gets all of them, and what is wrong with one its kubelet says. */
-  async #masks(namespace: string, wanted: RunBody['secrets']): Promise<string[]> {
+  /** The values that may be read, and the Secrets that may not; the Pod gets all, and what is wrong with one its kubelet says. */
+  async #masks(namespace: string, wanted: RunBody['secrets']): Promise<Masks> {
     const refs = Object.values(wanted);
     const values = await Promise.all(
       refs.map(({ name, key }) =>
@@ -289,7 +302,8 @@ export class PodExecutor implements Executor {
         }),
       ),
     );
-    return values.filter((value) => value !== null);
+    const unmasked = refs.filter((_, i) => values[i] === null).map(({ name }) => name);
+    return { masks: values.filter((value) => value !== null), unmasked: [...new Set(unmasked)] };
   }
 }
 

@@ -176,6 +176,7 @@ function waiting(pod: Pod, now: Instant, since: { reason: string; at: Instant } 
   const from = since?.reason === waitName(reason) ? since.at : now;
   switch (reason) {
     case 'CreateContainerConfigError':
+      return { is: 'hopeless', error: mistake('configError', `${reason}: ${message}${adviceOn(message, pod)}`) };
     case 'InvalidImageName':
       return { is: 'hopeless', error: mistake('configError', `${reason}: ${message}`) };
     case 'ErrImageNeverPull':
@@ -195,6 +196,12 @@ function waiting(pod: Pod, now: Instant, since: { reason: string; at: Instant } 
     default:
       return { is: 'waiting', reason, judgeAt: null };
   }
+}
+
+/** What the kubelet misses, and the person who wrote the step can give. */
+function adviceOn(message: string, { metadata }: Pod): string {
+  if (!/not found|couldn't find key/.test(message)) return '';
+  return `; create it in namespace ${metadata.namespace}, and the run again`;
 }
 
 /** The kubelet says in turn that a pull failed and that it pauses: one wait. */

@@ -93,6 +93,7 @@ async function runIn(root: string, options: LocalRunOptions): Promise<LocalRun> 
     secrets: createSecretDirectory(options.secretsDirectory),
     sink: {
       ended: ({ step, attempt }, result, at) => observe({ type: 'AttemptEnded', step, attempt, at, result }),
+      unmasked: ({ step }, secrets) => observe({ type: 'LogUnmasked', step, secrets }),
       log: output,
     },
     clock,

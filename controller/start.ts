@@ -55,6 +55,7 @@ export async function startController(home: Home, options: ControllerOptions): P
   const executor = home.createExecutor(
     {
       ended: (key, result, at) => mailbox.post(key.runId, { type: 'AttemptEnded', ...keyed(key), at, result }),
+      unmasked: (key, secrets) => mailbox.post(key.runId, { type: 'LogUnmasked', step: key.step, secrets }),
       log: store.logs,
     },
     () => store.lease.lost,

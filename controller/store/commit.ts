@@ -94,6 +94,7 @@ function element({ run, steps, attempts, events }: RunTransition, fence: number)
     error: storable(run.error),
     finalizing_at: run.finalizingAt,
     outputs: storable(run.outputs),
+    logs_unmasked: storable(run.logsUnmasked),
     revision: run.revision,
     steps: steps.map((s) => ({
       step: s.step,
@@ -115,6 +116,7 @@ function element({ run, steps, attempts, events }: RunTransition, fence: number)
       started_at: a.startedAt,
       finished_at: a.finishedAt,
       error: storable(a.error),
+      image_id: storable(a.imageId),
     })),
     events: events.map((e) => storable(e)),
   };
@@ -130,10 +132,10 @@ with live as (
   update runs r set
     phase = i.phase, desired = i.desired, reason = i.reason, started_at = i.started_at, finished_at = i.finished_at,
     stood_ms = i.stood_ms, stands_since = i.stands_since, outcome = i.outcome, error = i.error,
-    finalizing_at = i.finalizing_at, outputs = i.outputs, revision = i.revision
+    finalizing_at = i.finalizing_at, outputs = i.outputs, logs_unmasked = i.logs_unmasked, revision = i.revision
   from json_to_recordset($1::text::json) as i(
     id text, fence bigint, phase text, desired text, reason text, started_at bigint, finished_at bigint,
-    stood_ms bigint, stands_since bigint, outcome text, error jsonb, finalizing_at bigint, outputs jsonb,
+    stood_ms bigint, stands_since bigint, outcome text, error jsonb, finalizing_at bigint, outputs jsonb, logs_unmasked text,
     revision int, steps json, attempts json, events json)
   where r.id = i.id and r.fence = i.fence
   returning r.id, r.home, r.namespace, r.name, i.steps, i.attempts, i.events
@@ -148,12 +150,12 @@ with live as (
     infrastructure_failures = excluded.infrastructure_failures, until = excluded.until, outputs = excluded.outputs,
     error = excluded.error
 ), attempt as (
-  insert into attempts (run_id, step, number, phase, stop_reason, started_at, finished_at, error)
+  insert into attempts (run_id, step, number, phase, stop_reason, started_at, finished_at, error, image_id)
   select live.id, a.* from live cross join lateral json_to_recordset(live.attempts) as a(
-    step text, number int, phase text, stop_reason text, started_at bigint, finished_at bigint, error jsonb)
+    step text, number int, phase text, stop_reason text, started_at bigint, finished_at bigint, error jsonb, image_id text)
   on conflict (run_id, step, number) do update set
     phase = excluded.phase, stop_reason = excluded.stop_reason, started_at = excluded.started_at,
-    finished_at = excluded.finished_at, error = excluded.error
+    finished_at = excluded.finished_at, error = excluded.error, image_id = excluded.image_id
 ), event as (
   insert into events (home, kind, namespace, name, type, reason, message, at)
   select live.home, 'WorkflowRun', live.namespace, live.name, e.*

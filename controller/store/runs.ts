@@ -166,6 +166,7 @@ function insertElement(run: RunRow, home: string, events: RunEvent[]) {
     error: storable(run.error),
     finalizing_at: run.finalizingAt,
     outputs: storable(run.outputs),
+    logs_unmasked: storable(run.logsUnmasked),
     revision: run.revision,
     events: events.map((e) => storable(e)),
   };
@@ -178,12 +179,12 @@ with given as (
     id text, home text, namespace text, name text, workflow text, digest text, version text, environment text,
     environment_uid text, values jsonb, inputs jsonb, phase text, desired text, reason text, date text, created_at bigint, started_at bigint,
     finished_at bigint, stood_ms bigint, stands_since bigint, outcome text, error jsonb, finalizing_at bigint,
-    outputs jsonb, revision int, events json)
+    outputs jsonb, logs_unmasked text, revision int, events json)
 ), made as (
 insert into runs (id, home, namespace, name, workflow, digest, version, environment, environment_uid, values, inputs, phase, desired,
-  reason, date, created_at, started_at, finished_at, stood_ms, stands_since, outcome, error, finalizing_at, outputs, revision)
+  reason, date, created_at, started_at, finished_at, stood_ms, stands_since, outcome, error, finalizing_at, outputs, logs_unmasked, revision)
 select id, home, namespace, name, workflow, digest, version, environment, environment_uid, values, inputs, phase, desired,
-  reason, date, created_at, started_at, finished_at, stood_ms, stands_since, outcome, error, finalizing_at, outputs, revision
+  reason, date, created_at, started_at, finished_at, stood_ms, stands_since, outcome, error, finalizing_at, outputs, logs_unmasked, revision
 from given
 on conflict (id) do nothing
 returning id

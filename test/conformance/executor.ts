@@ -15,6 +15,12 @@ export class RecordingSink implements ExecutorSink {
     this.#wake();
   }
 
+  readonly unmaskedSecrets: { key: AttemptKey; secrets: string[] }[] = [];
+  unmasked(key: AttemptKey, secrets: string[]): void {
+    this.unmaskedSecrets.push({ key, secrets });
+    this.#wake();
+  }
+
   readonly log = {
     append: async (key: AttemptKey, position: number, bytes: Uint8Array): Promise<void> => {
       this.chunks.push({ key, position, bytes });

@@ -98,10 +98,16 @@ export function describeHistory(driver: string, opened: () => Store): void {
         error: { type: 'exit', message: 'exit code 3', retryable: false, exitCode: 3 },
         finalizingAt: 8_000,
         outputs: { url: 'x', list: [1, { deep: null }] },
+        logsUnmasked: 'the log of step a may show values',
         revision: 2,
       };
       const failed = { ...a, phase: 'Failed' as const, finishedAt: 4_000, error: done.error };
-      const attempt = attemptRow(run.id, 'a', { phase: 'Failed', finishedAt: 4_000, error: done.error });
+      const attempt = attemptRow(run.id, 'a', {
+        phase: 'Failed',
+        finishedAt: 4_000,
+        error: done.error,
+        imageId: 'busybox@sha256:aa',
+      });
       await opened().runs.commit({ ...transition(done), steps: [failed], attempts: [attempt] }, fence);
 
       expect(await opened().runs.get(run.id)).toEqual({ ...done, revision: 3 });

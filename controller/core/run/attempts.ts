@@ -6,7 +6,7 @@ import { formatDuration } from '../duration.ts';
 import { outputsSize, readOutputs } from './outputs.ts';
 import { type AttemptBody, evaluated, resolveBody } from './resolve.ts';
 import { hasEnded, stepAt } from './state.ts';
-import { storableError } from './storable.ts';
+import { storableError, storableText } from './storable.ts';
 import { graceMs } from './timers.ts';
 import type { AttemptResult, AttemptRow, RunObservation, StepError, StepRow } from './types.ts';
 
@@ -27,6 +27,7 @@ export function startAttempt(draft: Draft, index: StepIndex, body: AttemptBody):
     startedAt: now,
     finishedAt: null,
     error: null,
+    imageId: null,
   };
   draft.attempts.add(step.live);
   moveStep(draft, index, {
@@ -81,6 +82,7 @@ function endAttempt(draft: Draft, index: StepIndex, live: AttemptRow, seenAt: nu
   const at = Math.max(live.startedAt, Math.min(seenAt, now));
   step.live = null;
   live.finishedAt = at;
+  live.imageId = result.imageId === undefined ? null : storableText(result.imageId);
   draft.attempts.add(live);
   const verdict = judge(live, row, planned, at, result, state.outputBytes);
   live.phase = verdict.phase;

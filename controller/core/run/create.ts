@@ -32,6 +32,7 @@ export function newRun(run: NewRun): RunRow {
     error: null,
     finalizingAt: null,
     outputs: null,
+    logsUnmasked: null,
     revision: 0,
   };
 }

@@ -61,6 +61,7 @@ function beginRun(draft: Draft): void {
 
 function observe(draft: Draft, observation: RunObservation): void {
   if (observation.type === 'AttemptEnded') return observeAttemptEnded(draft, observation);
+  if (observation.type === 'LogUnmasked') return observeUnmasked(draft, observation);
   const { run } = draft.state;
   const reason = observation.reason === null ? null : storableText(observation.reason);
   if (run.desired !== observation.desired || run.reason !== reason) {
@@ -73,6 +74,17 @@ function observe(draft: Draft, observation: RunObservation): void {
     const message = reason === null ? 'the run was cancelled' : `the run was cancelled: ${reason}`;
     stopRun(draft, 'Cancelled', { type: 'cancelled', message, retryable: false });
   }
+}
+
+/** Said of the first step alone: one log that shows a value is enough to know that the run's logs do. */
+function observeUnmasked(draft: Draft, { step, secrets }: Extract<RunObservation, { type: 'LogUnmasked' }>): void {
+  const { run } = draft.state;
+  if (run.logsUnmasked !== null) return;
+  const names = secrets.slice(0, 5).join(', ');
+  run.logsUnmasked = storableText(
+    `the log of step ${step} may show values of Secrets: only those labelled windlass.dev/use=allowed are hidden, which these are not: ${names}`,
+  );
+  draft.runChanged = true;
 }
 
 function fire(draft: Draft, timer: Timer): void {

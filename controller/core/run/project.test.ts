@@ -74,6 +74,18 @@ describe('the status of a run', () => {
     expect(conditions(paused)).toMatchObject({ Paused: 'True' });
   });
 
+  test('tells of logs that may show Secrets, also after its end', () => {
+    const plan = planOf({ steps: [{ name: 'a' }] });
+    const run = { ...queuedRun(plan), logsUnmasked: 'the log of step a may show values' };
+    const begun = projectRunStatus(hydrate(plan, { run, steps: [], attempts: [] }), 1, undefined, createdAt);
+    const condition = { type: 'LogsUnmasked', status: 'True', message: run.logsUnmasked };
+    expect(begun.conditions?.at(-1)).toMatchObject(condition);
+    const ended = { ...run, phase: 'Succeeded' as const, finishedAt: createdAt };
+    const status = projectRunStatus(hydrate(plan, { run: ended, steps: [], attempts: [] }), 1, undefined, createdAt);
+    expect(status.conditions?.at(-1)).toMatchObject(condition);
+    expect(conditions(status)).toMatchObject({ Succeeded: 'True', Finished: 'True' });
+  });
+
   test('stays below 10 KB whatever the run holds', () => {
     const long = '\u0001€'.repeat(50_000);
     const fate = () => ({

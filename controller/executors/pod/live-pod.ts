@@ -13,6 +13,13 @@ import { PodLog } from './pod-log.ts';
 import { endedAfterDeletion, goneProgress, type PodProgress, podProgress } from './status.ts';
 
 const retryMs = 1000;
+const longestImageId = 512;
+
+/** The values that are hidden in a log, and the Secrets whose values are not known. */
+export interface Masks {
+  masks: string[];
+  unmasked: string[];
+}
 
 export interface LivePodOptions {
   client: KubernetesClient;
@@ -32,6 +39,8 @@ export class LivePod {
   readonly #released = new AbortController();
   #pod: Pod | null = null;
   #masks: readonly string[] = [];
+  /** Secrets whose values cannot be hidden in its log. */
+  #unmasked: string[] = [];
   #logFrom = 0;
   #log: PodLog | null = null;
   /** Told to stop; null when not. */
@@ -72,9 +81,10 @@ export class LivePod {
     await this.#log?.stored;
   }
 
-  /** What is to be hidden in its log, and where the log goes on. Call before its Pod is seen. */
-  prepare(masks: readonly string[], logFrom: number): void {
+  /** What is to be hidden in its log, and of which Secrets that is not known; where the log goes on. Call before its Pod is seen. */
+  prepare({ masks, unmasked }: Masks, logFrom: number): void {
     this.#masks = masks;
+    this.#unmasked = unmasked;
     this.#logFrom = logFrom;
   }
 
@@ -198,12 +208,14 @@ export class LivePod {
     this.#finishing = true;
     this.#judgement.abort();
     this.#ended.resolve();
-    this.#options.onEnd(result, at);
+    const imageId = imageOf(this.#pod);
+    this.#options.onEnd(imageId === null ? result : { ...result, imageId }, at);
   }
 
   #follow(pod: Pod | null): void {
     if (this.#log !== null || pod === null) return;
     const { client, clock, sink, logBytes } = this.#options;
+    if (this.#unmasked.length > 0) sink.unmasked(this.key, this.#unmasked);
     this.#log = new PodLog({
       client,
       clock,
@@ -257,6 +269,12 @@ export class LivePod {
       );
     });
   }
+}
+
+/** What its container runs or ran, by digest; null as long as none was made. */
+function imageOf(pod: Pod | null): string | null {
+  const imageId = pod === null ? undefined : stepStatus(pod)?.imageID;
+  return imageId ? imageId.slice(0, longestImageId) : null;
 }
 
 /** What of a Pod's status matters; everything else that changes is noise. */

@@ -39,6 +39,7 @@ export const runs = pgTable(
     error: jsonb('error').$type<StepError>(),
     finalizingAt: instant('finalizing_at'),
     outputs: jsonb('outputs').$type<JsonObject>(),
+    logsUnmasked: text('logs_unmasked'),
     revision: integer('revision').notNull(),
     /** Finished, and evidence about the version: neither cancelled nor failed by the infrastructure. */
     counted: boolean('counted').generatedAlwaysAs(
@@ -82,6 +83,7 @@ export const attempts = pgTable(
     startedAt: instant('started_at').notNull(),
     finishedAt: instant('finished_at'),
     error: jsonb('error').$type<StepError>(),
+    imageId: text('image_id'),
   },
   (t) => [primaryKey({ columns: [t.runId, t.step, t.number] })],
 );

@@ -10,9 +10,7 @@ import { nodesOf, PodWorld } from '../fixtures/pod-world.ts';
 const cluster = process.env['KUBECONFIG'] ? await findCluster() : null;
 const nodes = await nodesOf(cluster);
 
-test.skipIf(nodes === 'kubelet')('needs a cluster with a kubelet: set KUBECONFIG', ({ skip }) => skip());
-
-describe.skipIf(nodes !== 'kubelet')('step Pods when the API server is hard to reach', () => {
+describe.skipIf(nodes !== 'kubelet')('step Pods when the API server is hard to reach (on a kubelet)', () => {
   const disposals: (() => Promise<void>)[] = [];
   afterEach(async () => {
     for (const dispose of disposals.splice(0).toReversed()) await dispose();

@@ -11,9 +11,7 @@ import { nodesOf, PodWorld } from '../fixtures/pod-world.ts';
 const cluster = process.env['KUBECONFIG'] ? await findCluster() : null;
 const nodes = await nodesOf(cluster);
 
-test.skipIf(nodes === 'kubelet')('needs a cluster with a kubelet: set KUBECONFIG', ({ skip }) => skip());
-
-describe.skipIf(nodes !== 'kubelet')('steps as Pods', () => {
+describe.skipIf(nodes !== 'kubelet')('steps as Pods (on a kubelet)', () => {
   const worlds: PodWorld[] = [];
   afterEach(async () => {
     for (const world of worlds.splice(0)) await world.dispose();

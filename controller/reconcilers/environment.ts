@@ -17,6 +17,7 @@ import { retireProjections, syncProjections } from './environment-workflows.ts';
 import { keyOf, requestedAt, splitKey } from './keys.ts';
 import { mustLead } from './leads.ts';
 import type { Metrics } from './metrics.ts';
+import { mistakesIn } from './mistakes.ts';
 import type { Repositories } from './repositories.ts';
 import type { KindStatusWriter } from './statuses.ts';
 
@@ -76,6 +77,11 @@ export function createEnvironmentReconciler(deps: EnvironmentReconcilerDependenc
     const environment = await store.objects.get('Environment', project, name);
     if (!environment) return await remove(project, name);
     statuses.known(environment.metadata, environment.status);
+    const mistakes = mistakesIn(environment);
+    if (mistakes.length > 0) {
+      await hold(environment, { reason: 'InvalidEnvironment', message: mistakes.join('\n') });
+      return { requeueAt: null };
+    }
     const namespace = environment.spec.namespace ?? name;
     const verdict = await governance.admits(project, namespace);
     if (!verdict.ok) return await hold(environment, verdict);

@@ -1,6 +1,17 @@
 import { type Static, Type } from 'typebox';
 import type { KindDefinition, WindlassObject } from './metadata.ts';
-import { Condition, Duration, Identifier, identifierPattern, MapOf, ObjectName, Strict, Text } from './metadata.ts';
+import {
+  Condition,
+  Duration,
+  Identifier,
+  identifierPattern,
+  imagePattern,
+  longestImage,
+  MapOf,
+  ObjectName,
+  Strict,
+  Text,
+} from './metadata.ts';
 
 /** Most steps a workflow may have, `finally` counted apart. */
 export const maxSteps = 500;
@@ -156,8 +167,7 @@ const Resources = Strict(
 );
 
 /** What cannot be an image, a `${{ }}` among it, is seen before any node tries to pull it. */
-const Image = (description: string) =>
-  Type.String({ pattern: '^[a-zA-Z0-9][-._:/@a-zA-Z0-9]*$', maxLength: 512, description });
+const Image = (description: string) => Type.String({ pattern: imagePattern, maxLength: longestImage, description });
 
 const Toleration = Strict({
   key: Type.Optional(Text('The taint; without it any.', 316)),

@@ -1,6 +1,6 @@
 import { Command, InvalidArgumentError, Option } from 'commander';
 import { type LogLevel, logLevels } from '../../controller/config.ts';
-import { durationPattern, labelPattern } from '../../crds/metadata.ts';
+import { durationPattern, imagePattern, labelPattern, longestImage } from '../../crds/metadata.ts';
 import { parseDuration } from '../../controller/core/duration.ts';
 import type { Cli } from '../io.ts';
 import { readPort } from './up.ts';
@@ -42,7 +42,11 @@ export function controllerCommand(cli: Cli): Command {
         .argParser(readNamespaces)
         .default([], 'none'),
     )
-    .option('--step-image <image>', 'image of steps that name none (default: such steps fail)')
+    .addOption(
+      new Option('--step-image <image>', 'image of steps that name none (default: such steps fail)').argParser(
+        readImage,
+      ),
+    )
     .addOption(
       new Option('--run-ttl <duration>', 'how long a WorkflowRun stays after its end; its history stays for good')
         .argParser(readDuration)
@@ -72,6 +76,13 @@ function readNamespaces(text: string): string[] {
   const wrong = names.find((name) => !new RegExp(labelPattern).test(name));
   if (wrong !== undefined) throw new InvalidArgumentError(`"${wrong}" is not the name of a namespace.`);
   return names;
+}
+
+function readImage(text: string): string {
+  if (text.length > longestImage || !new RegExp(imagePattern).test(text)) {
+    throw new InvalidArgumentError(`"${text}" is not the name of an image.`);
+  }
+  return text;
 }
 
 function readDuration(text: string): number {

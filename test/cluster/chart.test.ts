@@ -99,6 +99,7 @@ describe.skipIf(!server)('the chart', () => {
     ['an unknown log level', 'logLevel=loud', 'logLevel'],
     ['a time without a unit', 'runs.ttl=24', 'ttl'],
     ['less than a controller needs to end', 'terminationGracePeriodSeconds=5', 'terminationGracePeriodSeconds'],
+    ['an image that cannot be', 'steps.image=busybox 1', 'image'],
     ['no database', 'database.existingSecret=', 'existingSecret'],
   ])('refuses %s, and says where', async (_, value, where) => {
     await expect(render([value])).rejects.toThrow(new RegExp(`values don't meet[^]*${where}`));

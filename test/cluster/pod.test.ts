@@ -239,8 +239,40 @@ describe.skipIf(nodes !== 'kubelet')('steps as Pods (on a kubelet)', () => {
       const shown = await begin(world.script('echo "token $TOKEN"; [ ${#TOKEN} = 15 ]', { secrets }));
       expect(await sink.end(shown.key)).toMatchObject({ outcome: 'Succeeded' });
       expect(sink.text(shown.key)).toBe('token ***\n');
+      expect(sink.unmaskedSecrets).toEqual([]);
       const leaked = await begin(world.script('echo "t=$TOKEN" > "$WINDLASS_OUTPUT"', { secrets }));
       expect(await sink.end(leaked.key)).toMatchObject({ error: { type: 'secretInOutput', retryable: false } });
+    });
+
+    test('secrets that the controller may not read: its log shows them, and that is said', async () => {
+      const { sink, begin, world, executor } = await ready();
+      await world.create(world.path('secrets'), {
+        metadata: { name: 'kept' },
+        stringData: { token: 'hunter2-hunter2' },
+      });
+      const secrets = { A: { name: 'kept', key: 'token' }, B: { name: 'kept', key: 'token' } };
+      const shown = await begin(world.script('echo "$A"; sleep 2', { secrets }));
+      await sink.until(() => sink.unmaskedSecrets.length > 0);
+      expect(sink.endsOf(shown.key)).toEqual([]);
+      await executor.close();
+      await world.executor().start(shown);
+      expect(await sink.end(shown.key)).toMatchObject({ outcome: 'Succeeded' });
+      expect(sink.text(shown.key)).toBe('hunter2-hunter2\n');
+      // Again by whoever took it over: the run may not have heard it.
+      expect(sink.unmaskedSecrets).toEqual(Array(2).fill({ key: shown.key, secrets: ['kept'] }));
+      const missing = await world.owned(
+        startAction(world.script('true', { secrets: { A: { name: 'none', key: 'k' } } })),
+      );
+      await world.executor().start(missing);
+      expect(await sink.end(missing.key)).toMatchObject({ error: { type: 'configError' } });
+      expect(sink.unmaskedSecrets).toHaveLength(2);
+    });
+
+    test('its image, by digest; none when it never began', async () => {
+      const { sink, run, world } = await ready();
+      await run(world.script('exit 3'));
+      await run(world.script('true', {}, { image: 'Upper' }));
+      expect(sink.ends.map(({ imageId }) => imageId)).toEqual([expect.stringMatching(/sha256:[0-9a-f]{64}$/), null]);
     });
 
     test('a volume, labels, and what else its template says', async () => {

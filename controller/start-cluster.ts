@@ -2,6 +2,7 @@ import { Hono } from 'hono';
 import { listen } from '../api/listen.ts';
 import type { Home } from './home.ts';
 import { type ClusterHomeOptions, openClusterHome } from './home-cluster.ts';
+import { rootCause } from './root-cause.ts';
 import { backoffMs } from './runtime/loop.ts';
 import { type ControllerOptions, type RunningController, startController } from './start.ts';
 
@@ -54,10 +55,7 @@ async function waitForHome(options: ClusterOptions, stopped: AbortSignal): Promi
 
 /** What is missing, by its own words. */
 function explain(error: unknown): string {
-  let last = error;
-  while (last instanceof Error && last.cause instanceof Error) last = last.cause;
-  const { code, message } = last as { code?: string; message?: string };
   const top = error instanceof Error ? error.message : String(error);
   if (top.includes('Kubernetes API') || top.startsWith('GET /')) return top;
-  return `the database of DATABASE_URL cannot be used: ${message || code || top}`;
+  return `the database of DATABASE_URL cannot be used: ${rootCause(error)}`;
 }

@@ -214,9 +214,7 @@ export class LivePod {
 
   #follow(pod: Pod | null): void {
     if (this.#log !== null || pod === null) return;
-    const { client, clock, sink, logBytes, nodes } = this.#options;
-    const { namespace, name } = pod.metadata;
-    const node = pod.spec?.['nodeName'];
+    const { client, clock, sink, logBytes } = this.#options;
     if (this.#unmasked.length > 0 && hasBegun(pod)) sink.unmasked(this.key, this.#unmasked);
     this.#log = new PodLog({
       client,
@@ -273,16 +271,16 @@ export class LivePod {
   }
 }
 
-/** What its container runs or ran, by digest; null as long as none was made. */
-function imageOf(pod: Pod | null): string | null {
-  const imageId = pod === null ? undefined : stepStatus(pod)?.imageID;
-  return imageId ? imageId.slice(0, longestImageId) : null;
 /** Its script runs or ran: without one of its Secrets the container is never made, and there is nothing to be shown. */
 function hasBegun(pod: Pod): boolean {
   const state = stepStatus(pod)?.state;
   return state?.running !== undefined || Boolean(state?.terminated?.startedAt);
 }
 
+/** What its container runs or ran, by digest; null as long as none was made. */
+function imageOf(pod: Pod | null): string | null {
+  const imageId = pod === null ? undefined : stepStatus(pod)?.imageID;
+  return imageId ? imageId.slice(0, longestImageId) : null;
 }
 
 /** What of a Pod's status matters; everything else that changes is noise. */

@@ -31,6 +31,8 @@ interface Finished {
   recorded: boolean;
 }
 
+/** A finished run's Pods go with its object, and are there for `kubectl` for this long, whatever the number of runs. */
+const keepMs = 30_000;
 /** Runs that end within this time are looked at together. */
 const gatherMs = 1000;
 const retryMs = 30_000;
@@ -106,7 +108,9 @@ export function createRunRetention(deps: RunRetentionDependencies): RunRetention
       const newestFirst = runs.sort((a, b) => b.finishedAt - a.finishedAt || (a.id < b.id ? -1 : 1));
       for (const [place, run] of newestFirst.entries()) {
         const old = ttlMs !== null && run.finishedAt + ttlMs <= now;
-        if (old || (perWorkflow !== null && place >= perWorkflow)) yield run;
+        const beyond = perWorkflow !== null && place >= perWorkflow;
+        if (old || (beyond && run.finishedAt + keepMs <= now)) yield run;
+        else if (beyond) wake(Math.max(run.finishedAt + keepMs, now + gatherMs));
       }
     }
   }

@@ -21,6 +21,7 @@ import { type Pod, stepContainer } from './pod.ts';
 import { Pods } from './pods.ts';
 import { holdOf, refusalOf } from './refusals.ts';
 import { Removals } from './removals.ts';
+import { SilentNodes } from './silent-nodes.ts';
 import { Turns } from './turns.ts';
 import { VersionFiles } from './version-files.ts';
 
@@ -72,6 +73,7 @@ export class PodExecutor implements Executor {
   /** Attempts whose creation the API server has refused: they have surely not begun. */
   readonly #refused = new Set<string>();
   readonly #removals: Removals;
+  readonly #nodes: SilentNodes;
   readonly #creates = new Turns(createsAtOnce);
   /** Those that have ended and whose log is still on its way. */
   readonly #draining = new Map<string, LivePod>();
@@ -82,6 +84,7 @@ export class PodExecutor implements Executor {
     this.#options = options;
     this.#files = new VersionFiles(client, files, clock);
     this.#removals = new Removals(client, clock);
+    this.#nodes = new SilentNodes(clock);
     this.#pods = new Pods(client, clock, namespaces, {
       changed: (pod) => {
         const live = this.#live.get(hashOf(pod));
@@ -90,6 +93,7 @@ export class PodExecutor implements Executor {
       gone: (hash, last) => {
         const live = this.#live.get(hash);
         if (live && (last === null || live.isOf(last))) live.gone(last);
+        if (last !== null) this.#removals.gone(last.metadata.uid);
       },
       unseen: onUnseen,
     });
@@ -163,6 +167,7 @@ export class PodExecutor implements Executor {
     const { client, clock, sink, logBytes = 4 * mebibyte } = this.#options;
     const live: LivePod = new LivePod(key, {
       client,
+      nodes: this.#nodes,
       clock,
       sink,
       logBytes,

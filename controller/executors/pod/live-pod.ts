@@ -10,6 +10,7 @@ import { attemptHash, podsPath } from './names.ts';
 import { readMessage, readOutputs } from './outputs.ts';
 import { type Pod, stepStatus } from './pod.ts';
 import { PodLog } from './pod-log.ts';
+import type { SilentNodes } from './silent-nodes.ts';
 import { endedAfterDeletion, goneProgress, type PodProgress, podProgress } from './status.ts';
 
 const retryMs = 1000;
@@ -23,6 +24,8 @@ export interface Masks {
 
 export interface LivePodOptions {
   client: KubernetesClient;
+  /** Shared by all: which nodes' logs cannot be had. */
+  nodes: SilentNodes;
   clock: Clock;
   sink: ExecutorSink;
   /** Most bytes of the log that are stored. */
@@ -214,7 +217,9 @@ export class LivePod {
 
   #follow(pod: Pod | null): void {
     if (this.#log !== null || pod === null) return;
-    const { client, clock, sink, logBytes } = this.#options;
+    const { client, clock, sink, logBytes, nodes } = this.#options;
+    const { namespace, name } = pod.metadata;
+    const node = pod.spec?.['nodeName'];
     if (this.#unmasked.length > 0 && hasBegun(pod)) sink.unmasked(this.key, this.#unmasked);
     this.#log = new PodLog({
       client,
@@ -222,7 +227,8 @@ export class LivePod {
       sink: sink.log,
       key: this.key,
       hash: this.hash,
-      pod: { namespace: pod.metadata.namespace, name: pod.metadata.name },
+      pod: { namespace, name, node: typeof node === 'string' ? node : '' },
+      nodes,
       secrets: this.#masks,
       from: this.#logFrom,
       limit: logBytes,

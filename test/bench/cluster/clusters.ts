@@ -59,7 +59,9 @@ async function bringUp(mode: ClusterMode): Promise<BenchCluster> {
   const auditLog = join(folder, 'audit.log');
   await writeFile(policy, auditPolicy);
   const audit = `--audit-policy-file=${policy} --audit-log-path=${auditLog}`;
-  const env = { ...process.env, CLUSTER_APISERVER_ARGS: mode === 'pods' ? audit : '' };
+  // Beside one that may be running.
+  const { CLUSTER_DIR: _, ...others } = process.env;
+  const env = { ...others, CLUSTER_APISERVER_ARGS: mode === 'pods' ? audit : '' };
   const up = () => run(join(scripts, 'up'), [`--${mode}`], { env });
   // The first start on a machine may fail for want of time: it builds what is missing.
   const { stdout } = await up().catch(up);

@@ -2,6 +2,7 @@ import { afterEach, describe, expect, test } from 'vitest';
 import type { AttemptResult } from '../../controller/core/run/types.ts';
 import { podName } from '../../controller/executors/pod/names.ts';
 import { stepStatus } from '../../controller/executors/pod/pod.ts';
+import { systemClock } from '../../controller/runtime/clock.ts';
 import type { StartAction } from '../../controller/seams/executor.ts';
 import { RecordingSink, startAction, stopAction } from '../conformance/executor.ts';
 import { kubectlOrThrow } from '../fixtures/kubectl.ts';
@@ -156,6 +157,21 @@ describe.skipIf(nodes !== 'kubelet')('steps as Pods (on a kubelet)', () => {
         body,
         contentType: 'application/merge-patch+json',
       });
+    });
+
+    test('a volume that cannot be mounted, once that has lasted', async () => {
+      const { sink, begin, executor, world } = await ready();
+      const volumes = [{ name: 'data', mountPath: '/data', configMap: { name: 'none' } }];
+      const action = await begin(world.script('true', {}, { volumes }));
+      await world.warned('FailedMount');
+      await executor.close();
+      const ahead = { ...systemClock, now: () => Date.now() + 6 * 60_000 };
+      await world.executor({ clock: ahead }).start(action);
+      expect(await sink.end(action.key)).toMatchObject({
+        outcome: 'Failed',
+        error: { type: 'volume', retryable: true, message: expect.stringContaining('configmap "none" not found') },
+      });
+      await world.until(() => world.pods.size === 0);
     });
 
     test('an account that the namespace does not lend, and one that it does', async () => {

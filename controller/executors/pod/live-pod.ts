@@ -11,7 +11,8 @@ import { readMessage, readOutputs } from './outputs.ts';
 import { type Pod, stepStatus } from './pod.ts';
 import { PodLog } from './pod-log.ts';
 import type { SilentNodes } from './silent-nodes.ts';
-import { endedAfterDeletion, goneProgress, type PodProgress, podProgress } from './status.ts';
+import { endedAfterDeletion, goneProgress, notReadyToStart, type PodProgress, podProgress } from './status.ts';
+import { whyNotPrepared } from './why-not-prepared.ts';
 
 const retryMs = 1000;
 const longestImageId = 512;
@@ -165,8 +166,7 @@ export class LivePod {
         if (pod !== null && stepStatus(pod)?.state?.running) this.#follow(pod);
         return;
       case 'hopeless':
-        this.#hopeless ??= progress.error;
-        return this.#delete(0);
+        return this.#detach(this.#giveUp(progress.error));
       case 'exited':
         this.#follow(pod);
         return this.#detach(this.#finishExited(progress, pod));
@@ -174,6 +174,21 @@ export class LivePod {
         if (progress.ran && progress.error.type !== 'infrastructure/nodeLost') this.#follow(pod);
         return this.#detach(this.#finishBroken(progress));
     }
+  }
+
+  /** Its end is what its status says then, or why it was deleted. */
+  async #giveUp(error: StepError): Promise<void> {
+    const pod = this.#pod;
+    if (this.#hopeless !== null || pod === null) return;
+    this.#hopeless = error;
+    if (error.type === notReadyToStart) {
+      const found = await whyNotPrepared(this.#options.client, pod, error);
+      const now = this.#options.clock.now();
+      const still = this.#pod !== null && podProgress(this.#pod, now, this.#waitingSince).is === 'hopeless';
+      this.#hopeless = still ? found : null;
+      if (!still) return;
+    }
+    this.#delete(0);
   }
 
   async #finishExited(progress: Extract<PodProgress, { is: 'exited' }>, pod: Pod | null): Promise<void> {
@@ -289,10 +304,12 @@ function imageOf(pod: Pod | null): string | null {
   return imageId ? imageId.slice(0, longestImageId) : null;
 }
 
+const judgedConditions = new Set(['PodScheduled', 'DisruptionTarget', 'PodReadyToStartContainers']);
+
 /** What of a Pod's status matters; everything else that changes is noise. */
 function fingerprintOf(pod: Pod): string {
   const state = stepStatus(pod)?.state;
-  const conditions = pod.status?.conditions?.filter((c) => c.type === 'PodScheduled' || c.type === 'DisruptionTarget');
+  const conditions = pod.status?.conditions?.filter((c) => judgedConditions.has(c.type));
   return JSON.stringify([
     pod.status?.phase,
     pod.status?.reason,

@@ -27,6 +27,8 @@ export interface AppDependencies {
   tags(source: WorkflowSource): Promise<string[]>;
   /** Namespace of sources, environments and promotions; null: every namespace may be a project, requests say which. */
   project: string | null;
+  /** The namespaces that this controller is installed for; null: all. */
+  namespaces: readonly string[] | null;
   version: string;
   /** Aborted when the server is about to stop: open streams end. */
   closing?: AbortSignal;

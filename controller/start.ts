@@ -123,6 +123,7 @@ export async function startController(home: Home, options: ControllerOptions): P
           .toSorted((a, b) => b.firstSeenAt - a.firstSeenAt)
           .map(({ ref }) => ref.slice('refs/tags/'.length)),
       project: home.project,
+      namespaces: home.namespaces,
       version: options.version,
       closing: closing.signal,
     }),

@@ -131,6 +131,7 @@ function before(after: string) {
 function conditions(filter: RunFilter) {
   return [
     filter.namespace === undefined ? undefined : eq(runs.namespace, filter.namespace),
+    filter.namespaces === undefined ? undefined : inArray(runs.namespace, [...filter.namespaces]),
     filter.workflow === undefined ? undefined : eq(runs.workflow, filter.workflow),
     filter.digest === undefined ? undefined : eq(runs.digest, filter.digest),
     filter.environment === undefined ? undefined : eq(runs.environment, filter.environment),

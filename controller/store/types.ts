@@ -61,6 +61,8 @@ export interface EventRow {
 
 export interface RunFilter {
   namespace?: string;
+  /** Any of these. */
+  namespaces?: readonly string[];
   workflow?: string;
   digest?: string;
   environment?: string;

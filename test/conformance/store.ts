@@ -271,6 +271,11 @@ export function describeHistory(driver: string, opened: () => Store): void {
       for (const filter of [{ workflow: 'w1' }, { digest: 'd1' }, { environment: 'e1' }, { name: one.name }]) {
         expect(await list(filter)).toEqual([one.id]);
       }
+      const within = async (...namespaces: string[]) =>
+        (await opened().runs.list({ namespaces, name: one.name }, { limit: 10 })).items.map((r) => r.id);
+      expect(await within(namespace, 'other')).toEqual([one.id]);
+      expect(await within('other')).toEqual([]);
+      expect(await within()).toEqual([]);
       expect(await list({ phases: ['Failed', 'TimedOut'] })).toEqual([two.id]);
       expect(await list({ phases: [] })).toEqual([]);
       expect(await list({ since: 11 })).toEqual([two.id]);

@@ -33,6 +33,7 @@ export async function serveCluster(cli: Cli, options: ControllerCommandOptions):
         allowPrivilegedSteps: new Set(options.allowPrivilegedSteps),
         allowPrivateHttp: new Set(options.allowPrivateHttp),
         stepImage: options.stepImage ?? null,
+        pod: config.pod,
         retention: { ttlMs: options.runTtl, perWorkflow: options.runHistory },
         listen: { host: options.host, port: options.port },
         env: io.env,

@@ -2,16 +2,22 @@ import { expect, test } from 'vitest';
 import { readConfig } from './config.ts';
 
 test('what is not set is null, and so is what is set to nothing', () => {
-  const nothing = { config: { databaseUrl: null, logLevel: null }, problems: [] };
+  const nothing = { config: { databaseUrl: null, logLevel: null, pod: null }, problems: [] };
   expect(readConfig({})).toEqual(nothing);
   expect(readConfig({ DATABASE_URL: '', WINDLASS_LOG_LEVEL: '' })).toEqual(nothing);
 });
 
 test('what is set is read', () => {
   expect(readConfig({ DATABASE_URL: 'postgres://u@h/db', WINDLASS_LOG_LEVEL: 'debug' })).toEqual({
-    config: { databaseUrl: 'postgres://u@h/db', logLevel: 'debug' },
+    config: { databaseUrl: 'postgres://u@h/db', logLevel: 'debug', pod: null },
     problems: [],
   });
+});
+
+test('a Pod is known by all three of its variables', () => {
+  const env = { WINDLASS_POD_NAMESPACE: 'windlass', WINDLASS_POD_NAME: 'windlass-0', WINDLASS_POD_UID: 'u' };
+  expect(readConfig(env).config.pod).toEqual({ namespace: 'windlass', name: 'windlass-0', uid: 'u' });
+  expect(readConfig({ ...env, WINDLASS_POD_UID: '' }).config.pod).toBeNull();
 });
 
 test.each([

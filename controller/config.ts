@@ -1,15 +1,19 @@
+import type { OwnPod } from './own-pod.ts';
+
 /** What is read from the process environment; nothing else of it is used, except by git and ssh on a laptop. */
 export interface Config {
   /** Postgres to keep history in; null: the embedded one in the data directory. */
   databaseUrl: string | null;
   /** Null: not set. */
   logLevel: LogLevel | null;
+  /** The Pod that it runs in; null: none that was named. */
+  pod: OwnPod | null;
 }
 
 export const logLevels = ['fatal', 'error', 'warn', 'info', 'debug', 'trace', 'silent'] as const;
 export type LogLevel = (typeof logLevels)[number];
 
-/** Reads DATABASE_URL and WINDLASS_LOG_LEVEL. Problems are sentences for the user; empty when all is well. */
+/** Reads DATABASE_URL, WINDLASS_LOG_LEVEL and WINDLASS_POD_{NAMESPACE,NAME,UID}. Problems are sentences for the user; empty when all is well. */
 export function readConfig(env: Readonly<Record<string, string | undefined>>): { config: Config; problems: string[] } {
   const problems: string[] = [];
   const databaseUrl = env['DATABASE_URL'] || null;
@@ -19,5 +23,7 @@ export function readConfig(env: Readonly<Record<string, string | undefined>>): {
   const level = env['WINDLASS_LOG_LEVEL'] || null;
   const logLevel = logLevels.find((l) => l === level) ?? null;
   if (level !== null && logLevel === null) problems.push(`WINDLASS_LOG_LEVEL must be one of ${logLevels.join(', ')}`);
-  return { config: { databaseUrl, logLevel }, problems };
+  const [namespace, name, uid] = [env['WINDLASS_POD_NAMESPACE'], env['WINDLASS_POD_NAME'], env['WINDLASS_POD_UID']];
+  const pod = namespace && name && uid ? { namespace, name, uid } : null;
+  return { config: { databaseUrl, logLevel, pod }, problems };
 }

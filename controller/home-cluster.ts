@@ -11,6 +11,8 @@ import { publishJournal, tellStalled } from './kubernetes-events.ts';
 import { createKubernetesObjects } from './objects/kubernetes/objects.ts';
 import { findOldSchemas } from './objects/kubernetes/served-schemas.ts';
 import type { ControllerOptions } from './start.ts';
+import { type OwnPod, createOwnPodEvents, watchOwnReadiness } from './own-pod.ts';
+import { databaseAway } from './root-cause.ts';
 import { openStore } from './store/open.ts';
 import { withObjects } from './store/with-objects.ts';
 
@@ -28,6 +30,8 @@ export interface ClusterHomeOptions extends Pick<ControllerOptions, 'clock' | 'l
   /** Image of steps that name none; null: such steps fail. */
   stepImage: string | null;
   retention: RunRetention;
+  /** The Pod that it runs in, to tell of trouble there; null: none. */
+  pod: OwnPod | null;
 }
 
 /** Owner of the fields that this controller writes, and of those that callers of its API write through it. */
@@ -55,6 +59,17 @@ export async function openClusterHome(options: ClusterHomeOptions): Promise<Home
   const secrets = createKubernetesSecrets(client);
   const schemas = watchSchemas(client, { clock, log });
   let synced = false;
+  const notReady = () => [
+    ...schemas.problems(),
+    ...(synced ? [] : ['the objects of the cluster have not all been read yet']),
+  ];
+  const stopWatching = watchOwnReadiness(createOwnPodEvents({ client, clock, pod: options.pod }), clock, async () => [
+    ...notReady(),
+    ...(await history.ping().then(
+      () => [],
+      (error: unknown) => [databaseAway(error)],
+    )),
+  ]);
   objects.ready().then(
     () => (synced = true),
     () => {}, // closed before it was
@@ -66,7 +81,6 @@ export async function openClusterHome(options: ClusterHomeOptions): Promise<Home
     repositories,
     environmentsPath: null,
     project: null,
-    namespaces,
     governance: createKubernetesGovernance({ client, fieldManager }),
     access: createKubernetesAccess({
       reviewer: client,
@@ -89,12 +103,10 @@ export async function openClusterHome(options: ClusterHomeOptions): Promise<Home
         allowPrivateHttp: options.allowPrivateHttp,
         onUnseen: (error) => log.warn({ err: error }, 'the Pods of steps cannot be watched; tried again'),
       }),
-    notReady: () => [
-      ...schemas.problems(),
-      ...(synced ? [] : ['the objects of the cluster have not all been read yet']),
-    ],
+    notReady,
     announce: () => Promise.resolve(),
     async close() {
+      stopWatching();
       schemas.stop();
       await events.stop();
       objects.close();

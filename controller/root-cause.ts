@@ -5,3 +5,8 @@ export function rootCause(error: unknown): string {
   const { code, message } = last as { code?: string; message?: string };
   return message || code || String(last);
 }
+
+/** What is said of a database that was there and does not answer any more. */
+export function databaseAway(error: unknown): string {
+  return `the database does not answer: ${rootCause(error)}; runs go on by themselves when it is back`;
+}

@@ -131,6 +131,7 @@ describe.skipIf(!server)('the chart', () => {
       'RoleBinding dev windlass.windlass.viewer',
       'RoleBinding prod windlass.windlass',
       'RoleBinding prod windlass.windlass.viewer',
+      'RoleBinding windlass windlass.windlass.events',
     ]);
     const everywhere = rendered.find((manifest) => named(manifest) === 'ClusterRole - windlass.windlass');
     expect(everywhere?.rules?.flatMap(({ resources, verbs }) => resources.map((r) => `${verbs.join()} ${r}`))).toEqual([

@@ -22,8 +22,8 @@ function world(): ClusterWorld {
 }
 
 /** Ended with its test: it serves every namespace. */
-async function spawn(database: string): Promise<ControllerProcess> {
-  const controller = await world().spawn(database);
+async function spawn(database: string, env: Record<string, string> = {}): Promise<ControllerProcess> {
+  const controller = await world().spawn(database, { env });
   closing.push(async () => {
     controller.kill('SIGKILL');
     await controller.exited;
@@ -56,11 +56,14 @@ test.skipIf(started)('needs an API server and a Postgres of its own: set KUBEBUI
 });
 
 describe.skipIf(!started)('a database that is away while runs run', () => {
-  test('for longer than a lease: not ready, and it says why; afterwards all goes on, nothing lost or doubled', async () => {
+  const title = 'for longer than a lease: not ready, and it says why; afterwards all goes on, nothing lost or doubled';
+  test(title, { timeout: 120_000 }, async () => {
     const namespace = await world().namespace();
     await apply(namespace, 'w', two);
     const pods = await world().pods(namespace);
-    const controller = await spawn(await world().database());
+    // As the chart names its Pod.
+    const pod = { WINDLASS_POD_NAMESPACE: namespace, WINDLASS_POD_NAME: 'windlass-0', WINDLASS_POD_UID: 'u' };
+    const controller = await spawn(await world().database(), pod);
     await run(namespace, 'r', 'w');
     const a = await pods.pod('r', 'a');
     await pods.running(a);
@@ -75,6 +78,10 @@ describe.skipIf(!started)('a database that is away while runs run', () => {
       await pods.ended(a);
       await run(namespace, 'meanwhile', 'w');
       await controller.logged('the lease is lost');
+      const told = await world().event(namespace, 'windlass-0', 'NotReady');
+      expect(told).toMatch(
+        /^the database does not answer: .*ECONNREFUSED.*; runs go on by themselves when it is back$/,
+      );
     });
     await controller.logged('a new lease was taken');
     await pods.ended(await pods.pod('r', 'b'));

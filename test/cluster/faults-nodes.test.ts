@@ -49,6 +49,7 @@ describe.skipIf(nodes !== 'kwok')('a whole controller on nodes that come and go'
       allowPrivilegedSteps: new Set<string>(),
       allowPrivateHttp: new Set<string>(),
       stepImage: 'example.org/tools:1',
+      pod: null,
       retention: { ttlMs: null, perWorkflow: null },
       listen: { host: '127.0.0.1', port: 0 },
       env: { PATH: process.env['PATH'], HOME: folder },

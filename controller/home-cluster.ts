@@ -81,6 +81,7 @@ export async function openClusterHome(options: ClusterHomeOptions): Promise<Home
     repositories,
     environmentsPath: null,
     project: null,
+    namespaces,
     governance: createKubernetesGovernance({ client, fieldManager }),
     access: createKubernetesAccess({
       reviewer: client,

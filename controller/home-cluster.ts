@@ -6,6 +6,7 @@ import { createClusterExecutors } from './executors/index.ts';
 import { createKubernetesSecrets } from './executors/kubernetes-secrets.ts';
 import type { Home, RunRetention } from './home.ts';
 import { KubernetesClient } from './kubernetes/client.ts';
+import { isRefusal } from './kubernetes/errors.ts';
 import { createKubernetesGovernance } from './kubernetes/governance.ts';
 import { publishJournal, tellStalled } from './kubernetes-events.ts';
 import { createKubernetesObjects } from './objects/kubernetes/objects.ts';
@@ -37,6 +38,8 @@ export interface ClusterHomeOptions extends Pick<ControllerOptions, 'clock' | 'l
 /** Owner of the fields that this controller writes, and of those that callers of its API write through it. */
 const fieldManager = 'windlass';
 const apiFieldManager = 'windlass-api';
+/** A watch of Pods that is refused is tried again well within this time. */
+const refusedMs = 12_000;
 /** How often the CRDs are looked at while they are too old, and afterwards. */
 const schemaMs = { old: 5_000, good: 60_000 };
 
@@ -59,8 +62,11 @@ export async function openClusterHome(options: ClusterHomeOptions): Promise<Home
   const secrets = createKubernetesSecrets(client);
   const schemas = watchSchemas(client, { clock, log });
   let synced = false;
+  let podsRefused: { message: string; at: number } | null = null;
   const notReady = () => [
     ...schemas.problems(),
+    ...objects.refusals(),
+    ...(podsRefused && clock.now() < podsRefused.at + refusedMs ? [podsRefused.message] : []),
     ...(synced ? [] : ['the objects of the cluster have not all been read yet']),
   ];
   const stopWatching = watchOwnReadiness(createOwnPodEvents({ client, clock, pod: options.pod }), clock, async () => [
@@ -102,7 +108,11 @@ export async function openClusterHome(options: ClusterHomeOptions): Promise<Home
         defaultImage: options.stepImage,
         allowPrivileged: options.allowPrivilegedSteps,
         allowPrivateHttp: options.allowPrivateHttp,
-        onUnseen: (error) => log.warn({ err: error }, 'the Pods of steps cannot be watched; tried again'),
+        onUnseen: (error) => {
+          log.warn({ err: error }, 'the Pods of steps cannot be watched; tried again');
+          if (!isRefusal(error, 403)) return;
+          podsRefused = { message: `${error.status.message}; give the controller its role back`, at: clock.now() };
+        },
       }),
     notReady,
     announce: () => Promise.resolve(),

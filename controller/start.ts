@@ -15,7 +15,7 @@ import { createRunRetention } from './reconcilers/run-retention.ts';
 import { createWorkflowReconciler } from './reconcilers/workflow.ts';
 import { createRunReconciler } from './reconcilers/workflow-run.ts';
 import { createSourceReconciler } from './reconcilers/workflow-source.ts';
-import { rootCause } from './root-cause.ts';
+import { databaseAway } from './root-cause.ts';
 import { createMailbox } from './runtime/mailbox.ts';
 import type { Clock } from './seams/clock.ts';
 import type { Store } from './store/types.ts';
@@ -167,7 +167,7 @@ async function readiness({ store, notReady }: Home): Promise<{ ok: boolean; reas
   try {
     await store.ping();
   } catch (error) {
-    reasons.push(`the database does not answer: ${rootCause(error)}`);
+    reasons.push(databaseAway(error));
   }
   return { ok: reasons.length === 0, reasons };
 }

@@ -1,17 +1,20 @@
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
+import { kinds } from '../../crds/kinds.ts';
+import { crdManifest } from '../../crds/manifest.ts';
 import type { RunningController } from '../../controller/start.ts';
+import { startCluster } from '../../controller/start-cluster.ts';
 import { type ClusterWorld, type RunObject, startClusterWorld } from '../fixtures/cluster-world.ts';
 import { install, kubectl, kubectlOrThrow } from '../fixtures/kubectl.ts';
+import { freePort } from '../fixtures/kubernetes.ts';
+import { type KubernetesProxy, startKubernetesProxy } from '../fixtures/kubernetes-proxy.ts';
 
 /*
  * Bad input, and a world that refuses: each has a condition and an Event that say what to do, nothing crashes and nothing
  * is lost. Here, but for
  *   a namespace being deleted with its objects        faults-nodes.test.ts (it takes a namespace controller)
  *   a Secret that a kubelet misses                    pod.test.ts, too
- *   a database down at start                          runs.test.ts, faults-database.test.ts
  *   a database away while runs run, or restored       faults-database.test.ts
- *   CRDs older than the controller needs, or missing  runs.test.ts, faults.test.ts
- *   all permissions taken away                        faults.test.ts
+ *   CRDs that are missing                             faults.test.ts
  *   approvals that cannot be believed                 approvals.test.ts
  *   namespaces that do not agree, taken names, drift  environments.test.ts
  */
@@ -254,39 +257,51 @@ describe.skipIf(!started)('permissions taken away while a run runs', () => {
     );
   };
 
-  test('to create Pods: the step is held until they are back', async () => {
+  const own = { name: 'windlass-0', uid: 'u' };
+  let proxy: KubernetesProxy;
+  let home: string;
+
+  beforeAll(async () => {
     await controller.stop(0);
     await install(world().server, [
       role('steps', [{ apiGroups: [''], resources: ['pods'], verbs: ['create'] }]),
+      role('kinds', [{ apiGroups: ['windlass.dev'], resources: ['*'], verbs: ['*'] }]),
       role('rest', [
-        {
-          apiGroups: ['windlass.dev', 'events.k8s.io', 'admissionregistration.k8s.io'],
-          resources: ['*'],
-          verbs: ['*'],
-        },
+        { apiGroups: ['admissionregistration.k8s.io'], resources: ['*'], verbs: ['*'] },
         {
           apiGroups: [''],
           resources: ['pods', 'pods/log', 'configmaps', 'namespaces'],
           verbs: ['get', 'list', 'watch', 'delete'],
         },
       ]),
-      bind('steps'),
-      bind('rest'),
+      role('events', [{ apiGroups: ['events.k8s.io'], resources: ['*'], verbs: ['*'] }]),
+      ...['steps', 'kinds', 'rest', 'events'].map(bind),
     ]);
     await may('yes', 'create pods');
     await may('yes', 'watch pods');
     await may('yes', 'patch workflowruns.windlass.dev/status');
+    proxy = await startKubernetesProxy(world().server.login('limited'));
+    home = await world().namespace();
     controller = await world().start(await world().database(), {
       stepImage: 'example.org/tools:1',
-      kubeConfig: world().server.login('limited'),
+      kubeConfig: proxy.kubeConfig,
+      pod: { namespace: home, ...own },
     });
+  });
+  afterAll(async () => {
+    await controller.stop(0);
+    await proxy?.close();
+  });
+
+  const two = [
+    { name: 'a', run: 'true' },
+    { name: 'b', run: 'true', needs: ['a'] },
+  ];
+
+  test('to create Pods: the step is held until they are back', async () => {
     const { namespace, apply, run, condition, event, pods, finished } = await fresh();
     const seen = await pods();
-    const steps = [
-      { name: 'a', run: 'true' },
-      { name: 'b', run: 'true', needs: ['a'] },
-    ];
-    await apply('Workflow', 'w', { steps });
+    await apply('Workflow', 'w', { steps: two });
     await run('r');
     const pod = await seen.pod('r', 'a');
     await world().kubectl('delete clusterrolebinding steps');
@@ -306,5 +321,75 @@ describe.skipIf(!started)('permissions taken away while a run runs', () => {
     expect(await finished('r')).toMatchObject({ phase: 'Succeeded', progress: '2/2' });
     expect(seen.of('r')).toEqual(['a/1', 'b/1']);
     expect((await world().events(namespace, 'r')).filter((said) => said.startsWith('StepHeld'))).toHaveLength(1);
+  });
+
+  const title = 'to see anything: not ready, an Event of the Pod says why, and all goes on when they are back';
+  test(title, { timeout: 120_000 }, async () => {
+    const { apply, run, pods, finished } = await fresh();
+    const seen = await pods();
+    await apply('Workflow', 'w', { steps: two });
+    await run('r');
+    const pod = await seen.pod('r', 'a');
+    const readiness = async () => {
+      const response = await fetch(`${controller.url}/readyz`);
+      return ((await response.json()) as { reasons: string[] }).reasons;
+    };
+    await expect.poll(readiness, { timeout: 20_000 }).toEqual([]);
+    await world().kubectl('delete clusterrolebinding kinds rest');
+    await may('no', 'list workflowruns.windlass.dev');
+    await may('no', 'list pods');
+    // What is under way may go on for minutes; from here on it may not.
+    proxy.cut();
+    const cannot = (what: string) => expect.stringContaining(`User "limited" cannot list resource "${what}"`);
+    const all = expect.arrayContaining([cannot('workflowruns'), cannot('environments'), cannot('pods')]);
+    await expect.poll(readiness, { timeout: 20_000 }).toEqual(all);
+    expect((await readiness())[0]).toContain('; give the controller its role back');
+    await seen.ended(pod);
+
+    expect(await world().event(home, own.name, 'NotReady')).toContain('; give the controller its role back');
+
+    await install(world().server, [bind('kinds'), bind('rest')]);
+    await seen.ended(await seen.pod('r', 'b'));
+    expect(await finished('r')).toMatchObject({ phase: 'Succeeded', progress: '2/2' });
+    expect(seen.of('r')).toEqual(['a/1', 'b/1']);
+    await expect.poll(readiness, { timeout: 30_000 }).toEqual([]);
+  });
+});
+
+describe.skipIf(!started)('a controller that cannot serve yet', () => {
+  const own = { name: 'windlass-0', uid: 'u' };
+
+  test('its database is down: an Event of its Pod says so', async () => {
+    const home = await world().namespace();
+    const nobody = `postgres://windlass@127.0.0.1:${await freePort()}/none`;
+    const stopped = new AbortController();
+    const starting = startCluster(world().options(nobody, { pod: { namespace: home, ...own } }), stopped.signal);
+    expect(await world().event(home, own.name, 'NotReady')).toMatch(
+      /^the database of DATABASE_URL cannot be used: connect ECONNREFUSED .*; start it, or correct the URL$/,
+    );
+    stopped.abort();
+    expect(await starting).toBeNull();
+  });
+
+  test('its CRDs are older than it needs: an Event of its Pod says which; runs go on, and show it afterwards', async () => {
+    const crd = 'workflowruns.windlass.dev';
+    const path = '/spec/versions/0/schema/openAPIV3Schema/properties/status/properties/revision';
+    await world().kubectl(`patch crd ${crd} --type=json -p ${JSON.stringify([{ op: 'remove', path }])}`);
+    const { namespace, apply, run, pods, finished } = await fresh();
+    const late = await world().start(await world().database(), {
+      stepImage: 'example.org/tools:1',
+      pod: { namespace, ...own },
+    });
+    expect(await world().event(namespace, own.name, 'NotReady')).toBe(
+      `the CRD ${crd} is older than this program: it lacks .status.revision; apply the CRDs of this version`,
+    );
+    const seen = await pods();
+    await apply('Workflow', 'w', { steps: [{ name: 'a', run: 'true' }] });
+    await run('r');
+    await seen.ended(await seen.pod('r', 'a'));
+    await install(world().server, [crdManifest(kinds.WorkflowRun)]);
+    expect(await finished('r')).toMatchObject({ phase: 'Succeeded', progress: '1/1', revision: expect.any(Number) });
+    expect(seen.of('r')).toEqual(['a/1']);
+    await late.stop(0);
   });
 });

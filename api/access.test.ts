@@ -207,6 +207,65 @@ describe('what is told', () => {
   });
 });
 
+describe('an install for some namespaces', () => {
+  let narrow: Hono;
+  const get = async (path: string) => {
+    const response = await narrow.request(`http://${host}/api/v1${path}`, {
+      headers: { host, authorization: 'Bearer ada' },
+    });
+    return { status: response.status, body: (await response.json()) as Listing };
+  };
+  interface Listing {
+    items: { name: string; namespace: string }[];
+    namespaces?: string[];
+    detail?: string;
+  }
+  const namespacesOf = ({ body }: { body: Listing }) => [...new Set(body.items.map((item) => item.namespace))].sort();
+
+  beforeAll(async () => {
+    const access = tableAccess(world.store.objects);
+    const namespaces = ['dev', 'other', 'prod'];
+    narrow = createApp({ ...world.deps, registry: new Registry(), project: null, access, namespaces });
+    await addWorkflow(world.store, 'left', 'third');
+    for (const [i, namespace] of ['other', 'left'].entries()) {
+      await addRun(world.store, { name: `in-${namespace}`, namespace, run: { phase: 'Running' } });
+      const event = { kind: 'WorkflowRun', type: 'Normal' as const, reason: 'R', message: 'm', at: 0 };
+      await world.store.events.append([{ ...event, namespace, name: `narrow-${i}` }]);
+    }
+  });
+
+  test('lists, without a namespace, those of its namespaces that the caller may list, and says which', async () => {
+    rights = ['list WorkflowRun dev', 'list WorkflowRun other', 'list WorkflowRun left', 'list Workflow prod'];
+    const runs = await get('/runs?limit=500');
+    expect(namespacesOf(runs)).toEqual(['dev', 'other']);
+    expect(runs.body.namespaces).toEqual(['dev', 'other']);
+    const workflows = await get('/workflows');
+    expect(namespacesOf(workflows)).toEqual(['prod']);
+    expect(workflows.body.namespaces).toEqual(['prod']);
+    const events = await get('/events?kind=WorkflowRun&limit=500');
+    expect(namespacesOf(events)).toEqual(expect.arrayContaining(['other']));
+    expect(namespacesOf(events)).not.toContain('left');
+    expect(namespacesOf(await get('/events?limit=500'))).not.toContain('left');
+  });
+
+  test('says nothing of it to whoever may list in all of its namespaces, or asks for one', async () => {
+    rights = ['list WorkflowRun dev', 'list WorkflowRun other', 'list WorkflowRun prod'];
+    expect((await get('/runs')).body.namespaces).toBeUndefined();
+    expect((await get('/runs?namespace=dev')).body.namespaces).toBeUndefined();
+    rights = ['list WorkflowRun *'];
+    const everything = await get('/runs?limit=500');
+    expect(namespacesOf(everything)).toContain('left');
+    expect(everything.body.namespaces).toBeUndefined();
+  });
+
+  test('is closed to whoever may list in none of them', async () => {
+    rights = ['list WorkflowRun left', 'list Workflow left'];
+    for (const path of ['/runs', '/workflows', '/events', '/runs?namespace=dev']) {
+      expect(await get(path)).toMatchObject({ status: 403, body: { detail: expect.stringContaining('may not list') } });
+    }
+  });
+});
+
 describe('the project', () => {
   test('is the only one there is, and has to be said when there are more that the caller sees', async () => {
     rights = ['list Environment *'];

@@ -51,6 +51,42 @@ export async function demand(
   if (await caller.may(verb, kind, namespace, name)) return;
   const what = name === undefined ? kinds[kind].plural : `${kinds[kind].singular} ${name}`;
   const where = namespace === null ? 'in all namespaces' : `in namespace ${namespace}`;
-  const instead = namespace === null && verb === 'list' ? ' Ask for one namespace, with ?namespace=.' : '';
+  const instead =
+    namespace === null && verb === 'list' ? ' Ask for one namespace (-n NAME; in the API ?namespace=NAME).' : '';
   throw new RequestProblem('forbidden', `${caller.user} may not ${verb} ${what} (${kind}) ${where}.${instead}`);
+}
+
+/**
+ * The namespaces that a list is made of; null: all there are. Where none is asked for and the caller may not list in all, it is
+ * those of `served` (what this controller is installed for; null: everything) that the caller may list in.
+ * @returns undefined when there is none
+ */
+export async function listable(
+  c: Context,
+  served: readonly string[] | null,
+  kind: Kind,
+  asked: string | undefined,
+): Promise<string[] | null | undefined> {
+  const caller = callerOf(c);
+  if (asked !== undefined) return (await caller.may('list', kind, asked)) ? [asked] : undefined;
+  if (await caller.may('list', kind, null)) return null;
+  const allowed = await Promise.all((served ?? []).map((namespace) => caller.may('list', kind, namespace)));
+  const namespaces = (served ?? []).filter((_, i) => allowed[i]);
+  return namespaces.length === 0 ? undefined : namespaces;
+}
+
+/** As `listable`, with what to tell the caller: `namespaces` where a list lacks some that are served. @throws RequestProblem 403 when there is none */
+export async function demandList(
+  c: Context,
+  served: readonly string[] | null,
+  kind: Kind,
+  asked: string | undefined,
+): Promise<{ within: string[] | null; said: { namespaces?: string[] } }> {
+  const within = await listable(c, served, kind, asked);
+  if (within === undefined) {
+    await demand(c, 'list', kind, asked ?? null);
+    return { within: [], said: {} };
+  }
+  const partial = asked === undefined && within !== null && within.length < (served ?? []).length;
+  return { within, said: partial ? { namespaces: within } : {} };
 }

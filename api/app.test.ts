@@ -254,7 +254,14 @@ describe('runs', () => {
           finishedAt: at + 500,
           error: { type: 'exit', message: 'exit code 1', retryable: true, exitCode: 1 },
         },
-        { step: 'fetch', number: 2, phase: 'Succeeded', startedAt: at + 600, finishedAt: at + 1500 },
+        {
+          step: 'fetch',
+          number: 2,
+          phase: 'Succeeded',
+          startedAt: at + 600,
+          finishedAt: at + 1500,
+          imageId: 'busybox@sha256:aa',
+        },
       ],
     });
     const { body } = await world.call<Run>('GET', `${runs}/whole`);
@@ -273,7 +280,10 @@ describe('runs', () => {
     expect(body.steps[0]).toMatchObject({
       durationMs: 1500,
       outputs: { rows: 3 },
-      attempts: [{ number: 1, error: { exitCode: 1 } }, { number: 2 }],
+      attempts: [
+        { number: 1, error: { exitCode: 1 }, imageId: null },
+        { number: 2, imageId: 'busybox@sha256:aa' },
+      ],
     });
     expect(body.steps[1]?.approval).toEqual({ groups: ['editors'], count: 2 });
     expect((await world.call<Listed<unknown>>('GET', `${runs}/whole/steps`)).body).toEqual({

@@ -53,6 +53,8 @@ export type {
 export interface Page<T> {
   items: T[];
   next: string | null;
+  /** Only of these namespaces, as the caller may not list in the others. */
+  namespaces?: string[];
 }
 interface PageQuery {
   limit?: number;

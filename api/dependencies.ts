@@ -35,6 +35,8 @@ export interface AppDependencies {
   circuits(): { host: string; state: 'Closed' | 'Open' | 'HalfOpen'; failures: number; openUntil: number | null }[];
   /** Namespace of sources, environments and promotions; null: every namespace may be a project, requests say which. */
   project: string | null;
+  /** The namespaces that this controller is installed for; null: all. */
+  namespaces: readonly string[] | null;
   version: string;
   /** Aborted when the server is about to stop: open streams end. */
   closing?: AbortSignal;

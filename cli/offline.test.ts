@@ -50,6 +50,7 @@ describe('usage', () => {
     [['controller'], 2, 'DATABASE_URL must say which Postgres keeps the history'],
     [['controller', '--namespaces', 'dev,Prod'], 2, '"Prod" is not the name of a namespace'],
     [['controller', '--run-ttl', 'soon'], 2, 'It must be a duration such as 30m'],
+    [['controller', '--step-image', 'busybox 1'], 2, '"busybox 1" is not the name of an image'],
     [['controller', '--run-history', '-1'], 2, 'It must be a number from 0'],
   ])('%j ends with %i', async (argv, code, message) => {
     const ended = await cli(...argv);

@@ -36,6 +36,7 @@ export async function serveCluster(cli: Cli, options: ControllerCommandOptions):
         allowPrivateHttp: new Set(options.allowPrivateHttp),
         artifacts: readArtifacts(options, config.s3Credentials, io.cwd),
         stepImage: options.stepImage ?? null,
+        pod: config.pod,
         retention: { ttlMs: options.runTtl, perWorkflow: options.runHistory },
         listen: { host: options.host, port: options.port },
         ...(options.maxStepsPerNamespace === undefined ? {} : { maxStepsPerNamespace: options.maxStepsPerNamespace }),

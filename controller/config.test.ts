@@ -2,14 +2,14 @@ import { expect, test } from 'vitest';
 import { readConfig } from './config.ts';
 
 test('what is not set is null, and so is what is set to nothing', () => {
-  const nothing = { config: { databaseUrl: null, s3Credentials: null, logLevel: null }, problems: [] };
+  const nothing = { config: { databaseUrl: null, s3Credentials: null, logLevel: null, pod: null }, problems: [] };
   expect(readConfig({})).toEqual(nothing);
   expect(readConfig({ DATABASE_URL: '', WINDLASS_LOG_LEVEL: '' })).toEqual(nothing);
 });
 
 test('what is set is read', () => {
   expect(readConfig({ DATABASE_URL: 'postgres://u@h/db', WINDLASS_LOG_LEVEL: 'debug' })).toEqual({
-    config: { databaseUrl: 'postgres://u@h/db', s3Credentials: null, logLevel: 'debug' },
+    config: { databaseUrl: 'postgres://u@h/db', s3Credentials: null, logLevel: 'debug', pod: null },
     problems: [],
   });
 });
@@ -20,6 +20,12 @@ test('credentials of a bucket are both or none', () => {
   expect(read(both)).toEqual({ accessKeyId: 'id', secretAccessKey: 'secret', sessionToken: null });
   expect(read({ ...both, AWS_SESSION_TOKEN: 't' })?.sessionToken).toBe('t');
   expect(read({ AWS_ACCESS_KEY_ID: 'id' })).toBeNull();
+});
+
+test('a Pod is known by all three of its variables', () => {
+  const env = { WINDLASS_POD_NAMESPACE: 'windlass', WINDLASS_POD_NAME: 'windlass-0', WINDLASS_POD_UID: 'u' };
+  expect(readConfig(env).config.pod).toEqual({ namespace: 'windlass', name: 'windlass-0', uid: 'u' });
+  expect(readConfig({ ...env, WINDLASS_POD_UID: '' }).config.pod).toBeNull();
 });
 
 test.each([

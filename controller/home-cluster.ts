@@ -7,11 +7,14 @@ import { createClusterExecutors } from './executors/index.ts';
 import { createKubernetesSecrets } from './executors/kubernetes-secrets.ts';
 import type { Home, RunRetention } from './home.ts';
 import { KubernetesClient } from './kubernetes/client.ts';
+import { isRefusal } from './kubernetes/errors.ts';
 import { createKubernetesGovernance } from './kubernetes/governance.ts';
 import { publishJournal, tellStalled } from './kubernetes-events.ts';
 import { createKubernetesObjects } from './objects/kubernetes/objects.ts';
 import { findOldSchemas } from './objects/kubernetes/served-schemas.ts';
 import type { ControllerOptions } from './start.ts';
+import { type OwnPod, createOwnPodEvents, watchOwnReadiness } from './own-pod.ts';
+import { databaseAway } from './root-cause.ts';
 import { openStore } from './store/open.ts';
 import { withObjects } from './store/with-objects.ts';
 
@@ -31,11 +34,15 @@ export interface ClusterHomeOptions extends Pick<ControllerOptions, 'clock' | 'l
   /** Image of steps that name none; null: such steps fail. */
   stepImage: string | null;
   retention: RunRetention;
+  /** The Pod that it runs in, to tell of trouble there; null: none. */
+  pod: OwnPod | null;
 }
 
 /** Owner of the fields that this controller writes, and of those that callers of its API write through it. */
 const fieldManager = 'windlass';
 const apiFieldManager = 'windlass-api';
+/** A watch of Pods that is refused is tried again well within this time. */
+const refusedMs = 12_000;
 /** How often the CRDs are looked at while they are too old, and afterwards. */
 const schemaMs = { old: 5_000, good: 60_000 };
 
@@ -67,6 +74,20 @@ export async function openClusterHome(options: ClusterHomeOptions): Promise<Home
     });
   const schemas = watchSchemas(client, { clock, log });
   let synced = false;
+  let podsRefused: { message: string; at: number } | null = null;
+  const notReady = () => [
+    ...schemas.problems(),
+    ...objects.refusals(),
+    ...(podsRefused && clock.now() < podsRefused.at + refusedMs ? [podsRefused.message] : []),
+    ...(synced ? [] : ['the objects of the cluster have not all been read yet']),
+  ];
+  const stopWatching = watchOwnReadiness(createOwnPodEvents({ client, clock, pod: options.pod }), clock, async () => [
+    ...notReady(),
+    ...(await history.ping().then(
+      () => [],
+      (error: unknown) => [databaseAway(error)],
+    )),
+  ]);
   objects.ready().then(
     () => (synced = true),
     () => {}, // closed before it was
@@ -79,6 +100,7 @@ export async function openClusterHome(options: ClusterHomeOptions): Promise<Home
     repositories,
     environmentsPath: null,
     project: null,
+    namespaces,
     governance: createKubernetesGovernance({ client, fieldManager }),
     access: createKubernetesAccess({
       reviewer: client,
@@ -99,14 +121,16 @@ export async function openClusterHome(options: ClusterHomeOptions): Promise<Home
         defaultImage: options.stepImage,
         allowPrivileged: options.allowPrivilegedSteps,
         allowPrivateHttp: options.allowPrivateHttp,
-        onUnseen: (error) => log.warn({ err: error }, 'the Pods of steps cannot be watched; tried again'),
+        onUnseen: (error) => {
+          log.warn({ err: error }, 'the Pods of steps cannot be watched; tried again');
+          if (!isRefusal(error, 403)) return;
+          podsRefused = { message: `${error.status.message}; give the controller its role back`, at: clock.now() };
+        },
       }),
-    notReady: () => [
-      ...schemas.problems(),
-      ...(synced ? [] : ['the objects of the cluster have not all been read yet']),
-    ],
+    notReady,
     announce: () => Promise.resolve(),
     async close() {
+      stopWatching();
       schemas.stop();
       await events.stop();
       objects.close();

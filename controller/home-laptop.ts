@@ -55,6 +55,7 @@ export async function openLaptopHome(options: LaptopHomeOptions): Promise<Home &
     repositories: data.repositories,
     environmentsPath,
     project,
+    namespaces: null,
     governance: laptopGovernance,
     access: createTokenAccess({
       token: data.token,

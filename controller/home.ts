@@ -32,6 +32,8 @@ export interface Home {
   readonly environmentsPath: string | null;
   /** Namespace of sources, environments and promotions; null: every namespace may be a project. */
   readonly project: string | null;
+  /** The namespaces that it is installed for; null: all. */
+  readonly namespaces: readonly string[] | null;
   /** Consent of namespaces, trust in approvals, and who is who. */
   readonly governance: Governance;
   /** Who may call the API, and what they may do. */

@@ -98,8 +98,10 @@ export function tellStalled(objects: ObjectStore, options: KubernetesEventsOptio
 /** How a run ended is in the journal. */
 function troubleOf<K extends Kind>(kind: K, status: NonNullable<ObjectByKind[K]['status']>) {
   const stalled = status.conditions?.find(({ type }) => type === 'Stalled');
-  const waits = kind === 'WorkflowRun' && 'phase' in status && status.phase === 'Pending';
-  const condition = stalled ?? (waits ? status.conditions?.find(({ type }) => type === 'Reconciling') : undefined);
+  const progress = status.conditions?.find(({ type }) => type === 'Reconciling');
+  // It goes on by its phase, unless something keeps it.
+  const kept = kind === 'WorkflowRun' && 'phase' in status && progress?.reason !== status.phase;
+  const condition = stalled ?? (kept ? progress : undefined);
   if (condition?.status !== 'True' || condition.reason === 'Failed' || condition.reason === 'TimedOut') return null;
   return condition;
 }

@@ -2,6 +2,9 @@ import { Hono } from 'hono';
 import { listen } from '../api/listen.ts';
 import type { Home } from './home.ts';
 import { type ClusterHomeOptions, openClusterHome } from './home-cluster.ts';
+import { KubernetesClient } from './kubernetes/client.ts';
+import { createOwnPodEvents } from './own-pod.ts';
+import { rootCause } from './root-cause.ts';
 import { backoffMs } from './runtime/loop.ts';
 import { type ControllerOptions, type RunningController, startController } from './start.ts';
 
@@ -26,6 +29,8 @@ export async function startCluster(options: ClusterOptions, stopped: AbortSignal
 async function waitForHome(options: ClusterOptions, stopped: AbortSignal): Promise<Home | null> {
   const { clock, log } = options;
   let reason = 'the controller is starting';
+  const client = new KubernetesClient(options.kubeConfig);
+  const events = createOwnPodEvents({ client, clock, pod: options.pod });
   const server = await listen(
     new Hono()
       .get('/healthz', (c) => c.json({ ok: true }))
@@ -40,6 +45,7 @@ async function waitForHome(options: ClusterOptions, stopped: AbortSignal): Promi
         const why = explain(error);
         if (why !== reason) log.warn({ err: error }, `${why}; it is waited for`);
         reason = why;
+        events.report([why]);
       }
       await new Promise<void>((resolve) => {
         const cancel = clock.at(clock.now() + Math.min(longestPauseMs, backoffMs(failures, Math.random())), resolve);
@@ -48,16 +54,14 @@ async function waitForHome(options: ClusterOptions, stopped: AbortSignal): Promi
     }
     return null;
   } finally {
+    client.close();
     await server.close();
   }
 }
 
 /** What is missing, by its own words. */
 function explain(error: unknown): string {
-  let last = error;
-  while (last instanceof Error && last.cause instanceof Error) last = last.cause;
-  const { code, message } = last as { code?: string; message?: string };
   const top = error instanceof Error ? error.message : String(error);
   if (top.includes('Kubernetes API') || top.startsWith('GET /')) return top;
-  return `the database of DATABASE_URL cannot be used: ${message || code || top}`;
+  return `the database of DATABASE_URL cannot be used: ${rootCause(error)}; start it, or correct the URL`;
 }

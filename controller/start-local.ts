@@ -101,6 +101,7 @@ async function runIn(root: string, options: LocalRunOptions): Promise<LocalRun> 
     sink: {
       ended: ({ step, item, attempt }, result, at) =>
         observe({ type: 'AttemptEnded', step, item, attempt, at, result }),
+      unmasked: ({ step }, secrets) => observe({ type: 'LogUnmasked', step, secrets }),
       log: output,
     },
     clock,
@@ -164,6 +165,7 @@ function firstRows(plan: Plan, { snapshot, namespace, inputs, values, clock }: L
     digest: snapshot.digest,
     version: null,
     environment: null,
+    environmentUid: null,
     values,
     inputs: checked.inputs,
     createdAt: clock.now(),

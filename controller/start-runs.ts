@@ -45,6 +45,7 @@ export function createRuns(home: Home, options: RunsOptions): Runs {
       const { runId, step, item, attempt } = key;
       mailbox.post(runId, { type: 'AttemptEnded', step, item, attempt, at, result });
     },
+    unmasked: ({ runId, step }, secrets) => mailbox.post(runId, { type: 'LogUnmasked', step, secrets }),
     log: store.logs,
   };
   const children = createChildRuns({ store, plans, sink, clock, log, onRecorded: () => reconciler.claimSoon() });

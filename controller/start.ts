@@ -13,6 +13,7 @@ import { createKindStatusWriter, createRunStatusWriter } from './reconcilers/sta
 import { createRunRetention } from './reconcilers/run-retention.ts';
 import { createWorkflowReconciler } from './reconcilers/workflow.ts';
 import { createSourceReconciler } from './reconcilers/workflow-source.ts';
+import { databaseAway } from './root-cause.ts';
 import type { Clock } from './seams/clock.ts';
 import { createRuns } from './start-runs.ts';
 import type { Store } from './store/types.ts';
@@ -121,6 +122,7 @@ export async function startController(home: Home, options: ControllerOptions): P
           .map(({ ref }) => ref.slice('refs/tags/'.length)),
       circuits: () => runs.circuits.list(),
       project: home.project,
+      namespaces: home.namespaces,
       version: options.version,
       closing: closing.signal,
     }),
@@ -161,7 +163,7 @@ async function readiness({ store, notReady }: Home): Promise<{ ok: boolean; reas
   try {
     await store.ping();
   } catch (error) {
-    reasons.push(`the database does not answer: ${error instanceof Error ? error.message : String(error)}`);
+    reasons.push(databaseAway(error));
   }
   return { ok: reasons.length === 0, reasons };
 }

@@ -11,6 +11,10 @@ export const labelPattern = '^[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?$';
 
 const subdomain = '[a-z0-9]([-a-z0-9]*[a-z0-9])?(\\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)*';
 
+/** What may be the name of a container image, if it is no longer than this. */
+export const imagePattern = '^[a-zA-Z0-9][-._:/@a-zA-Z0-9]*$';
+export const longestImage = 512;
+
 /** RFC 1123 subdomain: names of objects. */
 export const namePattern = `^${subdomain}$`;
 

@@ -73,6 +73,10 @@ const Attempt = Type.Object(
     finishedAt: NullableTime('When it ended.'),
     durationMs: Nullable(Type.Number(), 'Null until it has ended.'),
     error: Nullable(ErrorResource, 'Why it did not succeed.'),
+    imageId: Nullable(
+      Type.String(),
+      'The image that ran, by digest, as the node has it; null without a container, or when it never began.',
+    ),
   },
   { ref: 'Attempt' },
 );
@@ -310,6 +314,7 @@ function unitResource(row: StepRow | undefined, attempts: AttemptRow[]) {
         finishedAt: isoOrNull(a.finishedAt),
         durationMs: duration(a.startedAt, a.finishedAt),
         error: a.error,
+        imageId: a.imageId,
       })),
   };
 }

@@ -60,6 +60,11 @@ export function PageOf<T extends TSchema>(item: T, ref: string) {
     {
       items: Type.Array(item),
       next: Nullable(Type.String(), 'Pass as `after` for the next page; null at the end.'),
+      namespaces: Type.Optional(
+        Type.Array(Type.String(), {
+          description: 'Only there when no namespace was asked for and the caller may list in these alone.',
+        }),
+      ),
     },
     { ref },
   );

@@ -2,7 +2,7 @@ import type { Context, Hono } from 'hono';
 import { type Static, Type } from 'typebox';
 import type { EventRow } from '../../controller/store/types.ts';
 import { type Kind, findKind, kinds } from '../../crds/kinds.ts';
-import { callerOf, demand } from '../access.ts';
+import { demand, listable } from '../access.ts';
 import type { AppDependencies } from '../dependencies.ts';
 import { RequestProblem } from '../errors.ts';
 import { iso, NamespaceFilter, Name, PageOf, pageQuery } from '../resources/shared.ts';
@@ -58,7 +58,7 @@ export function eventRoutes(app: Hono, deps: AppDependencies): void {
       },
     },
     async ({ query: { limit, after, ...filter } }, c) => {
-      const visible = await visibleKinds(c, filter);
+      const visible = await visibleTo(deps, c, filter);
       const read = (page: { limit: number; after?: number }) => readVisible(deps, filter, visible, page);
       if (!wantsEvents(c)) {
         const rows = await read({ limit, ...(after === undefined ? {} : { after }) });
@@ -92,34 +92,42 @@ interface EventFilter {
 }
 
 /**
- * The kinds whose events the caller may see, null for all of them: as with lists, those that the caller may list there.
+ * Which events the caller may see, null for all: as with lists, those of the kinds that the caller may list there.
  * @throws RequestProblem 403 when there is none
  */
-async function visibleKinds(c: Context, { kind, namespace }: EventFilter): Promise<ReadonlySet<string> | null> {
-  const where = namespace ?? null;
+async function visibleTo(
+  deps: AppDependencies,
+  c: Context,
+  { kind, namespace }: EventFilter,
+): Promise<((row: EventRow) => boolean) | null> {
   const known = kind === undefined ? undefined : findKind(kind);
-  if (known !== undefined) {
-    await demand(c, 'list', known, where);
-    return null;
+  const asked = known === undefined ? (Object.keys(kinds) as Kind[]) : [known];
+  const within = await Promise.all(asked.map((each) => listable(c, deps.namespaces, each, namespace)));
+  if (within.every((namespaces) => namespaces === undefined)) {
+    await demand(c, 'list', known ?? 'WorkflowRun', namespace ?? null);
   }
-  const all = Object.keys(kinds) as Kind[];
-  const allowed = await Promise.all(all.map((each) => callerOf(c).may('list', each, where)));
-  if (allowed.every(Boolean)) return null;
-  if (!allowed.some(Boolean)) await demand(c, 'list', 'WorkflowRun', where);
-  return new Set(all.filter((_, i) => allowed[i]));
+  if (within.every((namespaces) => namespaces === null || (namespaces !== undefined && namespace !== undefined)))
+    return null;
+  const where = new Map<string, string[] | null>(
+    asked.flatMap((each, i) => (within[i] === undefined ? [] : [[each, within[i]]])),
+  );
+  return (row) => {
+    const namespaces = where.get(row.kind);
+    return namespaces === null || (namespaces?.includes(row.namespace) ?? false);
+  };
 }
 
 /** A full page of what may be seen, if there is as much. */
 async function readVisible(
   deps: AppDependencies,
   filter: EventFilter,
-  visible: ReadonlySet<string> | null,
+  visible: ((row: EventRow) => boolean) | null,
   { limit, after = 0 }: { limit: number; after?: number },
 ): Promise<EventRow[]> {
   const found: EventRow[] = [];
   for (let from = after; ; ) {
     const rows = await deps.store.events.list(filter, { limit, after: from });
-    found.push(...(visible === null ? rows : rows.filter((row) => visible.has(row.kind))));
+    found.push(...(visible === null ? rows : rows.filter(visible)));
     const last = rows.at(-1);
     if (rows.length < limit || found.length >= limit || last === undefined) return found.slice(0, limit);
     from = last.id;

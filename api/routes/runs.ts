@@ -7,7 +7,7 @@ import { compileInputs } from '../../controller/core/plan/json-schema.ts';
 import { parseDuration } from '../../controller/core/duration.ts';
 import type { RunPhase, StepPhase } from '../../controller/core/run/types.ts';
 import type { Instant } from '../../controller/core/time.ts';
-import { callerOf, demand } from '../access.ts';
+import { callerOf, demand, demandList } from '../access.ts';
 import type { AppDependencies } from '../dependencies.ts';
 import { RequestProblem } from '../errors.ts';
 import { createRun } from '../intents.ts';
@@ -93,7 +93,7 @@ export function runRoutes(app: Hono, deps: AppDependencies): void {
       response: { status: 200, description: 'A page of runs.', schema: PageOf(RunSummary, 'RunPage') },
     },
     async ({ query }, c) => {
-      await demand(c, 'list', 'WorkflowRun', query.namespace ?? null);
+      const { within, said } = await demandList(c, deps.namespaces, 'WorkflowRun', query.namespace);
       const { limit, after, since: sinceText, failed, phase, ...equal } = query;
       if (failed && phase) throw new RequestProblem('invalid-parameter', 'Use either failed or phase.');
       const phases: readonly RunResourcePhase[] | undefined = failed ? ['Failed', 'TimedOut'] : phase;
@@ -103,19 +103,24 @@ export function runRoutes(app: Hono, deps: AppDependencies): void {
         (!phases || phases.includes('Pending')) &&
         equal.environment === undefined &&
         equal.parent === undefined;
-      const pending = wantsPending ? await waiting.list(matchesObject(equal, since), limit) : [];
+      const pending = wantsPending ? await waiting.list(matchesObject(equal, within, since), limit) : [];
       const recorded = phases?.filter((p): p is RunPhase => p !== 'Pending');
       const page =
         recorded?.length === 0
           ? { items: [], next: null }
           : await deps.store.runs.list(
-              { ...equal, ...(recorded ? { phases: recorded } : {}), ...(since === undefined ? {} : { since }) },
+              {
+                ...equal,
+                ...(within ? { namespaces: within } : {}),
+                ...(recorded ? { phases: recorded } : {}),
+                ...(since === undefined ? {} : { since }),
+              },
               { limit, ...(after ? { after } : {}) },
             );
       // one may have been taken up between the two questions
       const ids = new Set(page.items.map((row) => row.id));
       const first = pending.filter((object) => !ids.has(object.metadata.uid)).map(pendingRun);
-      return c.json({ items: [...first, ...page.items.map(runSummary)], next: page.next });
+      return c.json({ items: [...first, ...page.items.map(runSummary)], next: page.next, ...said });
     },
   );
 
@@ -256,9 +261,13 @@ function demandInputs(workflow: string, spec: JsonObject, inputs: JsonObject): v
 }
 
 /** Which of the runs that have no row are asked for; the row's filter does the same in the database. */
-function matchesObject(filter: { namespace?: string; workflow?: string; name?: string }, since: Instant | undefined) {
+function matchesObject(
+  filter: { workflow?: string; name?: string },
+  within: string[] | null,
+  since: Instant | undefined,
+) {
   return ({ metadata, spec }: WorkflowRun): boolean =>
-    (filter.namespace === undefined || metadata.namespace === filter.namespace) &&
+    (within === null || within.includes(metadata.namespace)) &&
     (filter.workflow === undefined || spec.workflow === filter.workflow) &&
     (filter.name === undefined || metadata.name === filter.name) &&
     (since === undefined || Date.parse(metadata.creationTimestamp) >= since);

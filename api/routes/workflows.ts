@@ -2,7 +2,7 @@ import type { Hono } from 'hono';
 import { type Static, Type } from 'typebox';
 import { Condition } from '../../crds/metadata.ts';
 import { stepKinds, type Workflow, WorkflowSpec } from '../../crds/workflow.ts';
-import { demand } from '../access.ts';
+import { demandList } from '../access.ts';
 import type { AppDependencies } from '../dependencies.ts';
 import { getObject } from '../objects.ts';
 import {
@@ -55,14 +55,15 @@ export function workflowRoutes(app: Hono, deps: AppDependencies): void {
       response: { status: 200, description: 'A page of workflows.', schema: PageOf(WorkflowSummary, 'WorkflowList') },
     },
     async ({ query }, c) => {
-      await demand(c, 'list', 'Workflow', query.namespace ?? null);
-      const all = await deps.store.objects.list('Workflow', query.namespace ? { namespace: query.namespace } : {});
+      const { within, said } = await demandList(c, deps.namespaces, 'Workflow', query.namespace);
+      const there = await deps.store.objects.list('Workflow', query.namespace ? { namespace: query.namespace } : {});
+      const all = there.filter(({ metadata }) => within === null || within.includes(metadata.namespace));
       const from = query.after === undefined ? 0 : all.findIndex((w) => isAfter(cursor(w), query.after ?? ''));
       const rest = from === -1 ? [] : all.slice(from);
       const items: WorkflowSummary[] = [];
       for (const object of rest.slice(0, query.limit)) items.push(await workflowSummary(deps, object));
       const last = rest[query.limit - 1];
-      return c.json({ items, next: rest.length > query.limit && last ? cursor(last) : null });
+      return c.json({ items, next: rest.length > query.limit && last ? cursor(last) : null, ...said });
     },
   );
 

@@ -1,6 +1,6 @@
 import { Command, InvalidArgumentError, Option } from 'commander';
 import { type LogLevel, logLevels } from '../../controller/config.ts';
-import { durationPattern, labelPattern } from '../../crds/metadata.ts';
+import { durationPattern, imagePattern, labelPattern, longestImage } from '../../crds/metadata.ts';
 import { parseDuration } from '../../controller/core/duration.ts';
 import { type ArtifactOptions, artifactOptions } from '../artifact-options.ts';
 import type { Cli } from '../io.ts';
@@ -52,7 +52,11 @@ export function controllerCommand(cli: Cli): Command {
         'how many steps of one namespace run at once, those of all its runs together (default: any number)',
       ).argParser(readStepLimit),
     )
-    .option('--step-image <image>', 'image of steps that name none (default: such steps fail)')
+    .addOption(
+      new Option('--step-image <image>', 'image of steps that name none (default: such steps fail)').argParser(
+        readImage,
+      ),
+    )
     .addOption(
       new Option('--run-ttl <duration>', 'how long a WorkflowRun stays after its end; its history stays for good')
         .argParser(readDuration)
@@ -99,6 +103,13 @@ function readNamespaces(text: string): string[] {
 function readUrl(text: string): string {
   if (!/^https?:\/\//.test(text) || !URL.canParse(text)) {
     throw new InvalidArgumentError('It must be a URL such as http://windlass.windlass:8080.');
+  }
+  return text;
+}
+
+function readImage(text: string): string {
+  if (text.length > longestImage || !new RegExp(imagePattern).test(text)) {
+    throw new InvalidArgumentError(`"${text}" is not the name of an image.`);
   }
   return text;
 }

@@ -162,7 +162,12 @@ async function show<T>(
 ): Promise<void> {
   const { io } = cli;
   const view = (): View => ({ now: io.clock.now(), paint: createPaint(io, io.stdout) });
-  const { items, more } = await list();
+  const { items, more, namespaces } = await list();
+  if (namespaces) {
+    io.stderr.write(
+      `only of namespaces ${namespaces.join(', ')}: in the others, your login may list nothing of this kind\n`,
+    );
+  }
   if (options.output === 'table') {
     if (items.length === 0 && !options.watch) io.stderr.write('nothing found\n');
     else io.stdout.write(table(rows, items, view()));

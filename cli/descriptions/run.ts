@@ -44,6 +44,7 @@ export async function describeRun(
     section('Outputs', values(run.outputs)),
     section('Steps', stepTable(run.steps, view)),
     section('Attempts', attemptTable(run.steps)),
+    section('Images', imageTable(run.steps)),
     section('Approvals', approvals(run)),
     conditionsSection(run.conditions, view),
     eventsSection(happened, view),
@@ -77,6 +78,16 @@ function attemptTable(steps: readonly Step[]): string {
       ]),
     );
   return rows.length === 0 ? '' : formatTable(['STEP', 'ATTEMPT', 'PHASE', 'DURATION', 'ERROR'], rows);
+}
+
+/** What ran in containers: a tag may mean another image tomorrow. */
+function imageTable(steps: readonly Step[]): string {
+  const rows = steps.flatMap((step) =>
+    step.attempts.flatMap(({ number, imageId }) =>
+      imageId === null ? [] : [[step.name, String(number), printable(imageId)]],
+    ),
+  );
+  return rows.length === 0 ? '' : formatTable(['STEP', 'ATTEMPT', 'IMAGE'], rows);
 }
 
 function approvals(run: Run): string {

@@ -9,12 +9,14 @@ export async function firstItems<T>(
   limit = Number.POSITIVE_INFINITY,
 ): Promise<Listing<T>> {
   const items: T[] = [];
+  let only: { namespaces?: string[] } = {};
   for (let after: string | undefined; ; ) {
     const wanted = Math.min(pageSize, limit - items.length);
-    const { items: found, next } = await page({ limit: wanted, ...(after === undefined ? {} : { after }) });
+    const { items: found, next, namespaces } = await page({ limit: wanted, ...(after === undefined ? {} : { after }) });
     items.push(...found);
-    if (next === null) return { items: items.slice(0, limit), more: items.length > limit };
-    if (items.length >= limit) return { items: items.slice(0, limit), more: true };
+    if (namespaces) only = { namespaces };
+    if (next === null) return { items: items.slice(0, limit), more: items.length > limit, ...only };
+    if (items.length >= limit) return { items: items.slice(0, limit), more: true, ...only };
     after = next;
   }
 }

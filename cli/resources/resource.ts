@@ -30,6 +30,8 @@ export type ListOption = keyof ListOptions;
 export interface Listing<T> {
   items: T[];
   more: boolean;
+  /** Only of these namespaces, though all were asked for: the caller may not list the others. */
+  namespaces?: string[];
 }
 
 /** Something that `get` shows as rows. */

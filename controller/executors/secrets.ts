@@ -65,7 +65,10 @@ export async function readSecrets(
       const value = await secrets.read(namespace, ref.name, ref.key);
       if (value === null) {
         const where = secrets.place?.(namespace, ref.name, ref.key);
-        const hint = where === undefined ? '' : `; put it into ${where}, readable by you alone (mode 0600)`;
+        const hint =
+          where === undefined
+            ? '; create it, labelled windlass.dev/use=allowed'
+            : `; put it into ${where}, readable by you alone (mode 0600)`;
         const message = `secret ${ref.name} has no key ${ref.key} in namespace ${namespace}${hint}`;
         return { error: { type: 'secretMissing', message, retryable: false } };
       }

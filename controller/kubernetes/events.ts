@@ -27,6 +27,8 @@ export interface EventPublisher {
 /** The same words about the same object within this time are counted, not repeated, as Kubernetes itself does. */
 const seriesMs = 600_000;
 const maxSeries = 1000;
+/** As many as a leader that leads again may come to tell once more, several times over. */
+const maxTold = 1000;
 const requestMs = 5_000;
 
 interface Series {
@@ -44,9 +46,26 @@ export function createEventPublisher(options: {
 }): EventPublisher {
   const { client, clock, instance, onDropped } = options;
   const series = new Map<string, Series>();
+  /** Names of the Events of happenings that were told, whether as one of their own or as one more of a series. */
+  const told = new Set<string>();
   const complaints = new Set<string>();
 
   async function write(happening: Happening): Promise<void> {
+    const body = eventOf(happening, instance());
+    const { name } = body.metadata;
+    if (told.has(name)) return;
+    told.add(name);
+    const [oldest] = told;
+    if (told.size > maxTold && oldest !== undefined) told.delete(oldest);
+    try {
+      await tell(happening, body);
+    } catch (error) {
+      told.delete(name);
+      throw error;
+    }
+  }
+
+  async function tell(happening: Happening, event: ReturnType<typeof eventOf>): Promise<void> {
     const { namespace, uid, reason, message } = happening;
     const path = `/apis/events.k8s.io/v1/namespaces/${encodeURIComponent(namespace)}/events`;
     const key = JSON.stringify([uid, reason, message]);
@@ -64,14 +83,13 @@ export function createEventPublisher(options: {
         if (!isRefusal(error, 404)) throw error;
       }
     }
-    const body = eventOf(happening, instance());
-    const { name } = body.metadata;
+    const { name } = event.metadata;
     series.delete(key);
     series.set(key, { name, count: 1, at: clock.now() });
     const [oldest] = series.keys();
     if (series.size > maxSeries && oldest !== undefined) series.delete(oldest);
     try {
-      await client.request('POST', path, { body, timeoutMs: requestMs });
+      await client.request('POST', path, { body: event, timeoutMs: requestMs });
     } catch (error) {
       // Another controller has told of it.
       if (!isRefusal(error, 409)) throw error;

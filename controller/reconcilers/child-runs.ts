@@ -94,6 +94,7 @@ export function createChildRuns(deps: ChildRunsDependencies): ChildRuns {
       digest: pin.digest,
       version: pin.version,
       environment: pin.environment,
+      environmentUid: pin.environmentUid,
       values: pin.values,
       inputs: checked.inputs,
       // Of the attempt: made again after a crash, it is the same run.

@@ -17,6 +17,7 @@ import { retireProjections, syncProjections } from './environment-workflows.ts';
 import { keyOf, requestedAt, splitKey } from './keys.ts';
 import { mustLead } from './leads.ts';
 import type { Metrics } from './metrics.ts';
+import { mistakesIn } from './mistakes.ts';
 import type { Repositories } from './repositories.ts';
 import type { KindStatusWriter } from './statuses.ts';
 
@@ -76,6 +77,11 @@ export function createEnvironmentReconciler(deps: EnvironmentReconcilerDependenc
     const environment = await store.objects.get('Environment', project, name);
     if (!environment) return await remove(project, name);
     statuses.known(environment.metadata, environment.status);
+    const mistakes = mistakesIn(environment);
+    if (mistakes.length > 0) {
+      await hold(environment, { reason: 'InvalidEnvironment', message: mistakes.join('\n') });
+      return { requeueAt: null };
+    }
     const namespace = environment.spec.namespace ?? name;
     const verdict = await governance.admits(project, namespace);
     if (!verdict.ok) return await hold(environment, verdict);
@@ -85,13 +91,19 @@ export function createEnvironmentReconciler(deps: EnvironmentReconcilerDependenc
       return await hold(environment, { reason: 'NamespaceTaken', message });
     }
     noteOwned(key, namespace, environment.metadata.generation);
-    const lost = lostHistory(environment, await store.promotions.revision(project, name));
+    const recorded = await store.promotions.revision(project, name);
+    const lost = lostHistory(environment, recorded);
     if (lost) return await hold(environment, lost);
 
     const { world, decision } = await decide(environment);
     const revision = await commit(environment, world, decision);
     const refused = await perform(environment, decision);
-    await writeStatuses(environment, world, { ...decision, stalled: decision.stalled ?? refused }, revision);
+    await writeStatuses(
+      environment,
+      world,
+      { ...decision, stalled: decision.stalled ?? refused },
+      revision ?? recorded,
+    );
     if (decision.activate.length > 0) {
       enqueueDownstream(name);
       // Also those there that are not its own, and so were not touched.
@@ -169,7 +181,7 @@ export function createEnvironmentReconciler(deps: EnvironmentReconcilerDependenc
     environment: Environment,
     world: PromotionWorld,
     decision: PromotionDecision,
-    revision: number | null,
+    revision: number,
   ): Promise<void> {
     const now = clock.now();
     const changed = new Map(decision.promotions.map((row) => [row.id, row]));
@@ -182,7 +194,7 @@ export function createEnvironmentReconciler(deps: EnvironmentReconcilerDependenc
       offerPromotion(object, next, now);
     }
     writeStatus(environment, {
-      revision: revision ?? environment.status?.revision ?? 0,
+      revision,
       sourceError: world.facts.source?.error ?? null,
       stalled: decision.stalled,
       problem: findProblem(world.facts),
@@ -217,7 +229,8 @@ export function createEnvironmentReconciler(deps: EnvironmentReconcilerDependenc
       if (object && row.finishedAt === null) offerPromotion(object, { ...row, ...stalled }, clock.now());
     }
     writeStatus(environment, {
-      revision: environment.status?.revision ?? 0,
+      // What was written last may not have come back yet, and what is lost stays ahead of what is recorded.
+      revision: Math.max(environment.status?.revision ?? 0, await store.promotions.revision(project, name)),
       sourceError: null,
       stalled,
       problem: null,

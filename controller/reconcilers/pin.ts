@@ -10,7 +10,13 @@ export interface PinDependencies {
 
 /** The version that a run executes, or why there is none yet. */
 export type Pin =
-  | { digest: string; version: string | null; environment: string | null; values: JsonObject }
+  | {
+      digest: string;
+      version: string | null;
+      environment: string | null;
+      environmentUid: string | null;
+      values: JsonObject;
+    }
   | { waits: { reason: string; message: string } };
 
 /**
@@ -26,7 +32,8 @@ export async function pinVersion({ store, clock }: PinDependencies, namespace: s
     }
     const environment = await store.objects.get('Environment', active.project, active.environment);
     const values = (environment?.spec.values ?? {}) as JsonObject;
-    return { digest: active.digest, version: active.ref, environment: active.environment, values };
+    const { digest, ref: version, uid: environmentUid } = active;
+    return { digest, version, environment: active.environment, environmentUid, values };
   }
   const applied = await store.objects.get('Workflow', namespace, workflow);
   if (!applied) {
@@ -36,5 +43,5 @@ export async function pinVersion({ store, clock }: PinDependencies, namespace: s
   const judged = judgeWorkflow(applied);
   if (!judged.ok) return { waits: { reason: 'WorkflowInvalid', message: judged.message } };
   await store.versions.put([judged.snapshot], new Map(), clock.now());
-  return { digest: judged.snapshot.digest, version: null, environment: null, values: {} };
+  return { digest: judged.snapshot.digest, version: null, environment: null, environmentUid: null, values: {} };
 }

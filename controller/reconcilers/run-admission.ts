@@ -119,7 +119,7 @@ async function begin(
 }
 
 /** What a run executes, and what it takes over from the run it replays; `problem`: why it cannot be. */
-type PinnedRun = Pick<RunRow, 'digest' | 'version' | 'environment' | 'values'> & {
+type PinnedRun = Pick<RunRow, 'digest' | 'version' | 'environment' | 'environmentUid' | 'values'> & {
   recorded: RunRows | null;
   problem: string | null;
 };
@@ -135,16 +135,21 @@ async function pinRun(
   }
   const { run: id, version } = spec.replay;
   const [recorded] = await store.runs.load([id]);
-  const nothing = { digest: version ?? '', version: null, environment: null, values: {}, recorded: null };
+  const nothing = { digest: version ?? '', version: null, environment: null, environmentUid: null, values: {} };
   if (recorded?.run.namespace !== metadata.namespace) {
-    return { ...nothing, problem: `no run ${id} is recorded in namespace ${metadata.namespace}` };
+    return { ...nothing, recorded: null, problem: `no run ${id} is recorded in namespace ${metadata.namespace}` };
   }
   const { run } = recorded;
   if (run.workflow !== spec.workflow) {
-    return { ...nothing, problem: `run ${run.name} is one of workflow ${run.workflow}, not of ${spec.workflow}` };
+    return {
+      ...nothing,
+      recorded: null,
+      problem: `run ${run.name} is one of workflow ${run.workflow}, not of ${spec.workflow}`,
+    };
   }
   const digest = version ?? run.digest;
-  const pinned = { digest, environment: run.environment, values: run.values, recorded };
+  const { environment, environmentUid, values } = run;
+  const pinned = { digest, environment, environmentUid, values, recorded };
   const snapshot = await store.versions.get(digest);
   const problem =
     snapshot?.workflow === spec.workflow ? null : `no version ${digest} of workflow ${spec.workflow} is stored`;

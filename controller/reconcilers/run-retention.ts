@@ -32,6 +32,8 @@ interface Finished {
   recorded: boolean;
 }
 
+/** A finished run's Pods go with its object, and are there for `kubectl` for this long, whatever the number of runs. */
+const keepMs = 30_000;
 /** Runs that end within this time are looked at together. */
 const gatherMs = 1000;
 const retryMs = 30_000;
@@ -93,7 +95,8 @@ export function createRunRetention(deps: RunRetentionDependencies): RunRetention
     const object = await store.objects.get('WorkflowRun', namespace, name);
     if (object?.metadata.uid !== id) return false;
     if (judgeHistory(object.status, null) !== 'Ended') return true;
-    const row = endedRow(object, null, clock.now());
+    const owner = await store.promotions.activeIn(namespace, object.spec.workflow);
+    const row = endedRow(object, null, clock.now(), owner);
     if (!(await store.runs.create(row))) return false;
     log.info({ namespace, name }, 'a finished run that history did not know was recorded from its object');
     return true;
@@ -106,7 +109,9 @@ export function createRunRetention(deps: RunRetentionDependencies): RunRetention
       const newestFirst = runs.sort((a, b) => b.finishedAt - a.finishedAt || (a.id < b.id ? -1 : 1));
       for (const [place, run] of newestFirst.entries()) {
         const old = ttlMs !== null && run.finishedAt + ttlMs <= now;
-        if (old || (perWorkflow !== null && place >= perWorkflow)) yield run;
+        const beyond = perWorkflow !== null && place >= perWorkflow;
+        if (old || (beyond && run.finishedAt + keepMs <= now)) yield run;
+        else if (beyond) wake(Math.max(run.finishedAt + keepMs, now + gatherMs));
       }
     }
   }

@@ -19,7 +19,7 @@ import { LeaseEnding, TerminalError } from '../runtime/errors.ts';
 import { createLoop, type Loop, type Requeue } from '../runtime/loop.ts';
 import type { Mailbox } from '../runtime/mailbox.ts';
 import type { Clock } from '../seams/clock.ts';
-import type { Executor } from '../seams/executor.ts';
+import { AttemptHeld, type Executor } from '../seams/executor.ts';
 import { FenceLost, type Lease } from '../seams/lease.ts';
 import type { Governance } from '../seams/governance.ts';
 import type { Store } from '../store/types.ts';
@@ -123,7 +123,10 @@ export function createRunReconciler(deps: RunReconcilerDependencies): RunReconci
       const decision = decide(entry, facts);
       circuits.sending(decision.actions);
       if (decision.transition) await commit(id, claim, decision.transition);
-      await perform(decision.actions, claim.lease, decision.state.run);
+      await perform(decision.actions, claim.lease, decision.state.run).catch((error: unknown) => {
+        if (error instanceof AttemptHeld) writeStatus(entry, facts.loaded, error.message);
+        throw error;
+      });
       await tellChildren(facts.loaded);
       if (decision.transition || facts.spec) writeStatus(entry, facts.loaded);
       if (isFinished(decision.state.run.phase)) return finish(id, entry, decision.state.run);
@@ -290,10 +293,13 @@ export function createRunReconciler(deps: RunReconcilerDependencies): RunReconci
   }
 
   /** After every transition; and when the spec was seen anew, as after hydrating, when nobody knows what was shown before. */
-  function writeStatus(entry: Entry, { state, approvalsHeld }: Loaded): void {
+  function writeStatus(entry: Entry, { state, approvalsHeld }: Loaded, step: string | null = null): void {
     if (!entry.object) return;
     const { metadata, status } = entry.object;
-    const next = projectRunStatus(state, metadata.generation, status?.conditions, clock.now(), approvalsHeld);
+    const next = projectRunStatus(state, metadata.generation, status?.conditions, clock.now(), {
+      approvals: approvalsHeld,
+      step,
+    });
     statuses.offer(metadata, next, isFinished(state.run.phase));
   }
 

@@ -16,6 +16,7 @@ import type { RefRow, Store } from '../store/types.ts';
 import { applyEnvironmentFiles, invalidEnvironments } from './environment-files.ts';
 import { keyOf, requestedAt, splitKey } from './keys.ts';
 import type { Metrics } from './metrics.ts';
+import { mistakesIn } from './mistakes.ts';
 import { type Repositories, sourceKey } from './repositories.ts';
 import type { KindStatusWriter } from './statuses.ts';
 import { tagFacts } from './tags.ts';
@@ -86,7 +87,15 @@ export function createSourceReconciler(deps: SourceReconcilerDependencies): Sour
       ]);
       return { requeueAt: null };
     }
-    return await fetch(key, source);
+    const mistakes = mistakesIn(source);
+    if (mistakes.length === 0) return await fetch(key, source);
+    const message = mistakes.join('\n');
+    writeStatus(source, source.status?.refused ?? [], source.status?.commit ?? null, [
+      ready('False', 'InvalidSource', message),
+      stalled('InvalidSource', message),
+    ]);
+    deps.onFetched(namespace, name);
+    return { requeueAt: null };
   }
 
   async function fetch(key: string, source: WorkflowSource): Promise<Requeue> {

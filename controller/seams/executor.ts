@@ -4,6 +4,14 @@ import type { Instant } from '../core/time.ts';
 export type StartAction = Extract<RunAction, { type: 'Start' }>;
 export type StopAction = Extract<RunAction, { type: 'Stop' }>;
 
+/**
+ * The world does not let an attempt begin for now, through no fault of its step; it is tried again. The message says why,
+ * and what a person can do.
+ */
+export class AttemptHeld extends Error {
+  override name = 'AttemptHeld';
+}
+
 /** Where executors report. Calls return at once and never throw. */
 export interface ExecutorSink {
   /**
@@ -11,6 +19,8 @@ export interface ExecutorSink {
    * `at`: when it ended in truth, also when nobody watched; a finished attempt is not judged by when it was found.
    */
   ended(key: AttemptKey, result: AttemptResult, at: Instant): void;
+  /** The values of these Secrets cannot be hidden in an attempt's log, which is about to be read. May be said again. */
+  unmasked(key: AttemptKey, secrets: string[]): void;
   /** Log lines of an attempt. */
   log: LogSink;
 }
@@ -30,7 +40,7 @@ export interface LogSink {
  */
 export interface Executor {
   readonly kinds: readonly ResolvedBody['kind'][];
-  /** Returns once the attempt has begun or was adopted; how it ends goes to the sink. @throws when the world failed: retried. */
+  /** Returns once the attempt has begun or was adopted; how it ends goes to the sink. @throws AttemptHeld; anything else when the world failed: both are retried. */
   start(action: StartAction): Promise<void>;
   /**
    * Ends an attempt: politely, then after `graceMs` for good. One that ended by itself before reports how it did, until it

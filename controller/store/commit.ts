@@ -111,6 +111,7 @@ function element(transition: RunTransition, fence: number) {
     compensating_at: run.compensatingAt,
     finalizing_at: run.finalizingAt,
     outputs: storable(run.outputs),
+    logs_unmasked: storable(run.logsUnmasked),
     revision: run.revision,
     ...rowElements(transition),
   };
@@ -123,11 +124,13 @@ with live as (
   update runs r set
     phase = i.phase, desired = i.desired, reason = i.reason, started_at = i.started_at, finished_at = i.finished_at,
     stood_ms = i.stood_ms, stands_since = i.stands_since, outcome = i.outcome, error = i.error, forced = i.forced,
-    compensating_at = i.compensating_at, finalizing_at = i.finalizing_at, outputs = i.outputs, revision = i.revision${also}
+    compensating_at = i.compensating_at, finalizing_at = i.finalizing_at, outputs = i.outputs,
+    logs_unmasked = i.logs_unmasked, revision = i.revision${also}
   from json_to_recordset($1::text::json) as i(
     id text, fence bigint, execution int, queued_at bigint, phase text, desired text, reason text, started_at bigint,
     finished_at bigint, stood_ms bigint, stands_since bigint, outcome text, error jsonb, forced boolean,
-    compensating_at bigint, finalizing_at bigint, outputs jsonb, revision int, steps json, attempts json, events json)
+    compensating_at bigint, finalizing_at bigint, outputs jsonb, logs_unmasked text,
+    revision int, steps json, attempts json, events json)
   where r.id = i.id and ${which}
   returning r.id, r.home, r.namespace, r.name, i.finished_at, i.error, r.execution, r.replay_of,
     ${deadLetterColumns('i', 'r')}, i.steps, i.attempts, i.events

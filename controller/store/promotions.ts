@@ -62,6 +62,7 @@ export function createPromotionHistory(
         .select({
           project: environments.project,
           environment: environments.name,
+          uid: environments.uid,
           digest: activeVersions.digest,
           ref: activeVersions.ref,
         })
@@ -83,7 +84,7 @@ export function createPromotionHistory(
         activeOf(drizzle, home, project, environment),
         historyOf(drizzle, home, project, environment),
         retiredOf(drizzle, home, project, environment),
-        figuresOf(drizzle, home, environment),
+        figuresOf(drizzle, home, project, environment),
       ]);
       return { active, history, retired, runs: figures };
     },
@@ -368,8 +369,8 @@ async function retiredOf(db: Drizzle, home: string, project: string, environment
   return rows.filter((row) => row.digest === null).map(({ digest: _digest, ...retired }) => retired);
 }
 
-/** By the environment that pinned the version: a namespace may have been another's before, or nobody's. */
-function figuresOf(db: Drizzle, home: string, environment: string) {
+/** By the environment that pinned the version: its namespace, and its name, may have been another's before. */
+function figuresOf(db: Drizzle, home: string, project: string, environment: string) {
   return db
     .select({
       workflow: runs.workflow,
@@ -378,7 +379,8 @@ function figuresOf(db: Drizzle, home: string, environment: string) {
       succeeded: sql<number>`(count(*) filter (where ${runs.phase} = 'Succeeded'))::int`,
     })
     .from(runs)
-    .where(and(eq(runs.home, home), eq(runs.environment, environment), sql`${runs.counted}`))
+    .innerJoin(environments, eq(environments.uid, runs.environmentUid))
+    .where(and(theEnvironment(home, project, environment), eq(runs.home, home), sql`${runs.counted}`))
     .groupBy(runs.workflow, runs.digest)
     .orderBy(asc(runs.workflow), asc(runs.digest));
 }

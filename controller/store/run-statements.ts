@@ -35,6 +35,7 @@ export function rowElements(rows: { steps: StepRow[]; attempts: AttemptRow[]; ev
       started_at: a.startedAt,
       finished_at: a.finishedAt,
       error: storable(a.error),
+      image_id: storable(a.imageId),
     })),
     events: rows.events.map((e) => storable(e)),
   };
@@ -92,13 +93,13 @@ step as (
     iteration = excluded.iteration, until = excluded.until, outputs = excluded.outputs, error = excluded.error,
     artifacts = excluded.artifacts, cache = excluded.cache
 ), attempt as (
-  insert into attempts (run_id, step, item, number, via, phase, stop_reason, started_at, finished_at, error)
+  insert into attempts (run_id, step, item, number, via, phase, stop_reason, started_at, finished_at, error, image_id)
   select live.id, a.* from live cross join lateral json_to_recordset(live.attempts) as a(
     step text, item int, number int, via text, phase text, stop_reason text, started_at bigint, finished_at bigint,
-    error jsonb)
+    error jsonb, image_id text)
   on conflict (run_id, step, item, number) do update set
     via = excluded.via, phase = excluded.phase, stop_reason = excluded.stop_reason, started_at = excluded.started_at,
-    finished_at = excluded.finished_at, error = excluded.error
+    finished_at = excluded.finished_at, error = excluded.error, image_id = excluded.image_id
 )${ends ? `, ${landings}` : ''}, event as (
   insert into events (home, kind, namespace, name, type, reason, message, at)
   select live.home, 'WorkflowRun', live.namespace, live.name, e.*

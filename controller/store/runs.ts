@@ -146,6 +146,7 @@ function before(after: string) {
 function conditions(filter: RunFilter) {
   return [
     filter.namespace === undefined ? undefined : eq(runs.namespace, filter.namespace),
+    filter.namespaces === undefined ? undefined : inArray(runs.namespace, [...filter.namespaces]),
     filter.workflow === undefined ? undefined : eq(runs.workflow, filter.workflow),
     filter.digest === undefined ? undefined : eq(runs.digest, filter.digest),
     filter.environment === undefined ? undefined : eq(runs.environment, filter.environment),
@@ -175,6 +176,7 @@ function insertElement(run: RunRow, home: string, events: RunEvent[], taken: Ste
     digest: run.digest,
     version: storable(run.version),
     environment: run.environment,
+    environment_uid: run.environmentUid,
     values: storable(run.values),
     inputs: storable(run.inputs),
     phase: run.phase,
@@ -200,6 +202,7 @@ function insertElement(run: RunRow, home: string, events: RunEvent[], taken: Ste
     compensating_at: run.compensatingAt,
     finalizing_at: run.finalizingAt,
     outputs: storable(run.outputs),
+    logs_unmasked: storable(run.logsUnmasked),
     revision: run.revision,
     spec: run.parent === null ? null : initialSpec(run),
     ...rowElements({ steps: taken, attempts: [], events }),
@@ -207,18 +210,18 @@ function insertElement(run: RunRow, home: string, events: RunEvent[], taken: Ste
 }
 
 /** Columns that are given once, and those that commits change later. */
-const columns = `id, home, namespace, name, workflow, digest, version, environment, values, inputs, phase, desired, reason, date,
-  created_at, priority, execution, queued_at, parent, root, root_name, depth, replay_of, started_at, finished_at, stood_ms,
-  stands_since, outcome, error, forced, compensating_at, finalizing_at, outputs, revision, spec`;
+const columns = `id, home, namespace, name, workflow, digest, version, environment, environment_uid, values, inputs, phase, desired, reason,
+  date, created_at, priority, execution, queued_at, parent, root, root_name, depth, replay_of, started_at, finished_at, stood_ms,
+  stands_since, outcome, error, forced, compensating_at, finalizing_at, outputs, logs_unmasked, revision, spec`;
 
 const createStatement = `
 with given as (
   select * from json_to_recordset($1::text::json) as i(
     id text, home text, namespace text, name text, workflow text, digest text, version text, environment text,
-    values jsonb, inputs jsonb, phase text, desired text, reason text, date text, created_at bigint, priority int,
+    environment_uid text, values jsonb, inputs jsonb, phase text, desired text, reason text, date text, created_at bigint, priority int,
     execution int, queued_at bigint, parent jsonb, root text, root_name text, depth int, replay_of text, started_at bigint,
     finished_at bigint, stood_ms bigint, stands_since bigint, outcome text, error jsonb, forced boolean,
-    compensating_at bigint, finalizing_at bigint, outputs jsonb, revision int, spec jsonb, steps json, attempts json,
+    compensating_at bigint, finalizing_at bigint, outputs jsonb, logs_unmasked text, revision int, spec jsonb, steps json, attempts json,
     events json)
 ), made as (
   insert into runs (${columns}) select ${columns} from given

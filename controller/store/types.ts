@@ -71,6 +71,8 @@ export interface EventRow {
 
 export interface RunFilter {
   namespace?: string;
+  /** Any of these. */
+  namespaces?: readonly string[];
   workflow?: string;
   digest?: string;
   environment?: string;
@@ -260,11 +262,11 @@ export interface PromotionHistory {
   active(project: string, environment: string): Promise<ActiveVersion[]>;
   /** How many decisions are recorded of an environment; 0: none. */
   revision(project: string, environment: string): Promise<number>;
-  /** The digest a run in this namespace executes: environment, version and its name, or null when no environment owns it. */
+  /** The digest a run in this namespace executes: environment and its UID, version and its name, or null when no environment owns it. */
   activeIn(
     namespace: string,
     workflow: string,
-  ): Promise<{ project: string; environment: string; digest: string | null; ref: string | null } | null>;
+  ): Promise<{ project: string; environment: string; uid: string; digest: string | null; ref: string | null } | null>;
   upstream(project: string, environment: string): Promise<Omit<UpstreamFact, 'exists'>>;
   get(id: string): Promise<PromotionRow | null>;
   /** All of one environment that have not finished, the last 100 that have, and the last 1,000 that came to a bad end. */

@@ -53,6 +53,7 @@ export async function startEngine(databaseUrl: string | null): Promise<Engine> {
         reported.set(key.runId, clock.now());
         mailbox.post(key.runId, { type: 'AttemptEnded', step: key.step, attempt: key.attempt, at, result });
       },
+      unmasked: () => {},
       log: store.logs,
     },
     clock,

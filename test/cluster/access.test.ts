@@ -154,7 +154,7 @@ describe.skipIf(!server)('the API in a cluster', () => {
       status: 403,
       body: {
         detail:
-          'system:serviceaccount:people:editor may not list workflowruns (WorkflowRun) in all namespaces. Ask for one namespace, with ?namespace=.',
+          'system:serviceaccount:people:editor may not list workflowruns (WorkflowRun) in all namespaces. Ask for one namespace (-n NAME; in the API ?namespace=NAME).',
       },
     });
     expect(await call('editor', 'GET', '/runs?namespace=dev')).toMatchObject({ status: 200 });

@@ -100,6 +100,7 @@ describe.skipIf(!server)('the chart', () => {
     ['an unknown log level', 'logLevel=loud', 'logLevel'],
     ['a time without a unit', 'runs.ttl=24', 'ttl'],
     ['less than a controller needs to end', 'terminationGracePeriodSeconds=5', 'terminationGracePeriodSeconds'],
+    ['an image that cannot be', 'steps.image=busybox 1', 'image'],
     ['no database', 'database.existingSecret=', 'existingSecret'],
   ])('refuses %s, and says where', async (_, value, where) => {
     await expect(render([value])).rejects.toThrow(new RegExp(`values don't meet[^]*${where}`));
@@ -131,6 +132,7 @@ describe.skipIf(!server)('the chart', () => {
       'RoleBinding dev windlass.windlass.viewer',
       'RoleBinding prod windlass.windlass',
       'RoleBinding prod windlass.windlass.viewer',
+      'RoleBinding windlass windlass.windlass.events',
     ]);
     const everywhere = rendered.find((manifest) => named(manifest) === 'ClusterRole - windlass.windlass');
     expect(everywhere?.rules?.flatMap(({ resources, verbs }) => resources.map((r) => `${verbs.join()} ${r}`))).toEqual([

@@ -1,4 +1,4 @@
-import { test } from 'vitest';
+import { describe } from 'vitest';
 import { executorConformance } from '../conformance/executor.ts';
 import { findCluster } from '../fixtures/kubernetes.ts';
 import { nodesOf, PodWorld } from '../fixtures/pod-world.ts';
@@ -6,10 +6,9 @@ import { nodesOf, PodWorld } from '../fixtures/pod-world.ts';
 const cluster = process.env['KUBECONFIG'] ? await findCluster() : null;
 const nodes = await nodesOf(cluster);
 
-test.skipIf(nodes === 'kubelet')('needs a cluster with a kubelet: set KUBECONFIG', ({ skip }) => skip());
-
-if (cluster && nodes === 'kubelet') {
+describe.skipIf(nodes !== 'kubelet')('on a kubelet', () => {
   executorConformance('pod', async (sink) => {
+    if (!cluster) throw new Error('there is no cluster');
     const world = await PodWorld.create(cluster, sink);
     return {
       executor: world.executor(),
@@ -33,4 +32,4 @@ if (cluster && nodes === 'kubelet') {
       dispose: () => world.dispose(),
     };
   });
-}
+});

@@ -10,9 +10,7 @@ import { nodesOf, PodWorld } from '../fixtures/pod-world.ts';
 const cluster = process.env['KUBECONFIG'] ? await findCluster() : null;
 const nodes = await nodesOf(cluster);
 
-test.skipIf(nodes === 'kubelet')('needs a cluster with a kubelet: set KUBECONFIG', ({ skip }) => skip());
-
-describe.skipIf(nodes !== 'kubelet')('step Pods when the API server is hard to reach', () => {
+describe.skipIf(nodes !== 'kubelet')('step Pods when the API server is hard to reach (on a kubelet)', () => {
   const disposals: (() => Promise<void>)[] = [];
   afterEach(async () => {
     for (const dispose of disposals.splice(0).toReversed()) await dispose();
@@ -160,6 +158,20 @@ describe.skipIf(nodes !== 'kubelet')('step Pods when the API server is hard to r
       expect(sink.text(action.key)).toBe('');
       await sink.until(() => sink.text(action.key) !== '');
       expect(sink.text(action.key)).toMatch(/^\[windlass\] the log could not be read .*: the node is busy\n$/);
+    });
+
+    test('because its node never answers is asked for by one step at a time; the others end at once', async () => {
+      const { sink, world, proxy, executor, given } = await ready();
+      proxy.intercept((asked) => asked.url?.includes('/log') ?? false);
+      const [first, ...more] = await Promise.all(Array.from({ length: 4 }, () => given(world.script('true'))));
+      await executor.start(first as StartAction);
+      expect(await sink.end((first as StartAction).key)).toMatchObject({ outcome: 'Succeeded' });
+      await Promise.all(more.map((action) => executor.start(action)));
+      for (const { key } of more) expect(await sink.end(key)).toMatchObject({ outcome: 'Succeeded' });
+      // The second try at most; each of the three would have asked for its own.
+      expect(proxy.asked.filter((one) => one.includes('/log')).length).toBeLessThan(4);
+      await sink.until(() => sink.text((first as StartAction).key) !== '');
+      expect(sink.text((first as StartAction).key)).toMatch(/could not be read .*: .*its node does not answer\n$/);
     });
 
     test("with outputs in it loses them, which is not the step's doing", async () => {

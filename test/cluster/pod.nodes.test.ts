@@ -7,10 +7,8 @@ import { nodesOf, PodWorld } from '../fixtures/pod-world.ts';
 const cluster = process.env['KUBECONFIG'] ? await findCluster() : null;
 const nodes = await nodesOf(cluster);
 
-test.skipIf(nodes === 'kwok')('needs a cluster with nodes of kwok: set KUBECONFIG', ({ skip }) => skip());
-
 /** Nodes that only pretend, as losing a real one loses the machine. */
-describe.skipIf(nodes !== 'kwok')('step Pods when nodes come and go', () => {
+describe.skipIf(nodes !== 'kwok')('step Pods when nodes come and go (on kwok)', () => {
   const worlds: PodWorld[] = [];
   afterEach(async () => {
     for (const world of worlds.splice(0)) await world.dispose();

@@ -2,6 +2,7 @@ import { afterEach, describe, expect, test } from 'vitest';
 import type { AttemptResult } from '../../controller/core/run/types.ts';
 import { podName } from '../../controller/executors/pod/names.ts';
 import { stepStatus } from '../../controller/executors/pod/pod.ts';
+import { systemClock } from '../../controller/runtime/clock.ts';
 import type { StartAction } from '../../controller/seams/executor.ts';
 import { RecordingSink, startAction, stopAction } from '../conformance/executor.ts';
 import { kubectlOrThrow } from '../fixtures/kubectl.ts';
@@ -11,9 +12,7 @@ import { nodesOf, PodWorld } from '../fixtures/pod-world.ts';
 const cluster = process.env['KUBECONFIG'] ? await findCluster() : null;
 const nodes = await nodesOf(cluster);
 
-test.skipIf(nodes === 'kubelet')('needs a cluster with a kubelet: set KUBECONFIG', ({ skip }) => skip());
-
-describe.skipIf(nodes !== 'kubelet')('steps as Pods', () => {
+describe.skipIf(nodes !== 'kubelet')('steps as Pods (on a kubelet)', () => {
   const worlds: PodWorld[] = [];
   afterEach(async () => {
     for (const world of worlds.splice(0)) await world.dispose();
@@ -70,7 +69,7 @@ describe.skipIf(nodes !== 'kubelet')('steps as Pods', () => {
         outcome: 'Failed',
         error: {
           type: 'configError',
-          message: 'CreateContainerConfigError: secret "none" not found',
+          message: `CreateContainerConfigError: secret "none" not found; create it in namespace ${world.namespace}, and the run again`,
           retryable: false,
         },
       });
@@ -111,12 +110,15 @@ describe.skipIf(nodes !== 'kubelet')('steps as Pods', () => {
   });
 
   describe('what keeps it from beginning', () => {
-    test('a quota', async () => {
-      const { run, world } = await ready();
+    test('a quota, until it is gone', async () => {
+      const { sink, world, executor } = await ready();
       await world.create(world.path('resourcequotas'), { metadata: { name: 'none' }, spec: { hard: { pods: '0' } } });
-      expect(await run(world.script('true'))).toMatchObject({
-        error: { type: 'infrastructure/quota', retryable: true, message: expect.stringContaining('exceeded quota') },
-      });
+      const action = await world.owned(startAction(world.script('true')));
+      const held = { name: 'AttemptHeld', message: expect.stringContaining('exceeded quota') };
+      await expect(executor.start(action)).rejects.toMatchObject(held);
+      await world.client.request('DELETE', world.path('resourcequotas', 'none'));
+      await executor.start({ ...action, startedAt: Date.now() - 3_600_000 });
+      expect(await sink.end(action.key)).toMatchObject({ outcome: 'Succeeded' });
     });
 
     test('Pod Security, which the usual step passes', async () => {
@@ -155,6 +157,21 @@ describe.skipIf(nodes !== 'kubelet')('steps as Pods', () => {
         body,
         contentType: 'application/merge-patch+json',
       });
+    });
+
+    test('a volume that cannot be mounted, once that has lasted', async () => {
+      const { sink, begin, executor, world } = await ready();
+      const volumes = [{ name: 'data', mountPath: '/data', configMap: { name: 'none' } }];
+      const action = await begin(world.script('true', {}, { volumes }));
+      await world.warned('FailedMount');
+      await executor.close();
+      const ahead = { ...systemClock, now: () => Date.now() + 6 * 60_000 };
+      await world.executor({ clock: ahead }).start(action);
+      expect(await sink.end(action.key)).toMatchObject({
+        outcome: 'Failed',
+        error: { type: 'volume', retryable: true, message: expect.stringContaining('configmap "none" not found') },
+      });
+      await world.until(() => world.pods.size === 0);
     });
 
     test('an account that the namespace does not lend, and one that it does', async () => {
@@ -238,8 +255,40 @@ describe.skipIf(nodes !== 'kubelet')('steps as Pods', () => {
       const shown = await begin(world.script('echo "token $TOKEN"; [ ${#TOKEN} = 15 ]', { secrets }));
       expect(await sink.end(shown.key)).toMatchObject({ outcome: 'Succeeded' });
       expect(sink.text(shown.key)).toBe('token ***\n');
+      expect(sink.unmaskedSecrets).toEqual([]);
       const leaked = await begin(world.script('echo "t=$TOKEN" > "$WINDLASS_OUTPUT"', { secrets }));
       expect(await sink.end(leaked.key)).toMatchObject({ error: { type: 'secretInOutput', retryable: false } });
+    });
+
+    test('secrets that the controller may not read: its log shows them, and that is said', async () => {
+      const { sink, begin, world, executor } = await ready();
+      await world.create(world.path('secrets'), {
+        metadata: { name: 'kept' },
+        stringData: { token: 'hunter2-hunter2' },
+      });
+      const secrets = { A: { name: 'kept', key: 'token' }, B: { name: 'kept', key: 'token' } };
+      const shown = await begin(world.script('echo "$A"; sleep 2', { secrets }));
+      await sink.until(() => sink.unmaskedSecrets.length > 0);
+      expect(sink.endsOf(shown.key)).toEqual([]);
+      await executor.close();
+      await world.executor().start(shown);
+      expect(await sink.end(shown.key)).toMatchObject({ outcome: 'Succeeded' });
+      expect(sink.text(shown.key)).toBe('hunter2-hunter2\n');
+      // Again by whoever took it over: the run may not have heard it.
+      expect(sink.unmaskedSecrets).toEqual(Array(2).fill({ key: shown.key, secrets: ['kept'] }));
+      const missing = await world.owned(
+        startAction(world.script('true', { secrets: { A: { name: 'none', key: 'k' } } })),
+      );
+      await world.executor().start(missing);
+      expect(await sink.end(missing.key)).toMatchObject({ error: { type: 'configError' } });
+      expect(sink.unmaskedSecrets).toHaveLength(2);
+    });
+
+    test('its image, by digest; none when it never began', async () => {
+      const { sink, run, world } = await ready();
+      await run(world.script('exit 3'));
+      await run(world.script('true', {}, { image: 'Upper' }));
+      expect(sink.ends.map(({ imageId }) => imageId)).toEqual([expect.stringMatching(/sha256:[0-9a-f]{64}$/), null]);
     });
 
     test('a volume, labels, and what else its template says', async () => {

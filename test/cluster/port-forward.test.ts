@@ -108,7 +108,7 @@ interface Answer {
   items: { url: string; pod: string; sub: string }[];
 }
 
-describe.skipIf(nodes !== 'kubelet')('history by port-forward', () => {
+describe.skipIf(nodes !== 'kubelet')('history by port-forward (on a kubelet)', () => {
   test("is asked for with the kubeconfig's own token", async () => {
     const { code, stdout } = await cli(await ada(), 'get', 'runs', '-o', 'json');
     expect(code).toBe(0);

@@ -22,7 +22,8 @@ export function setup(): void {
   if (cluster) say(`cluster of KUBECONFIG=${cluster}`);
   if (found) say(`API servers from ${assets}`);
   else say('no etcd, kube-apiserver and kubectl in KUBEBUILDER_ASSETS: what needs an API server of its own is skipped');
-  if (!found && !cluster) say('no KUBECONFIG either: everything is skipped');
+  if (!cluster) say('no KUBECONFIG: what needs nodes (a kubelet, or kwok) is skipped');
+  if (!found && !cluster) say('so is everything');
 }
 
 function say(line: string): void {

@@ -6,12 +6,20 @@ import type { Executor, ExecutorSink, StartAction, StopAction } from '../../cont
 
 /** Keeps what executors report and lets tests await it. */
 export class RecordingSink implements ExecutorSink {
-  readonly ends: { key: AttemptKey; result: AttemptResult; at: Instant }[] = [];
+  readonly ends: { key: AttemptKey; result: AttemptResult; imageId: string | null; at: Instant }[] = [];
   readonly chunks: { key: AttemptKey; position: number; bytes: Uint8Array }[] = [];
   readonly #waiting = new Set<() => void>();
 
   ended(key: AttemptKey, result: AttemptResult, at: Instant): void {
-    this.ends.push({ key, result, at });
+    // Apart, as no test knows which image it is.
+    const { imageId = null, ...rest } = result;
+    this.ends.push({ key, result: rest, imageId, at });
+    this.#wake();
+  }
+
+  readonly unmaskedSecrets: { key: AttemptKey; secrets: string[] }[] = [];
+  unmasked(key: AttemptKey, secrets: string[]): void {
+    this.unmaskedSecrets.push({ key, secrets });
     this.#wake();
   }
 

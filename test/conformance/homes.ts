@@ -24,7 +24,7 @@ export function describeHomes(driver: string, open: (home: string) => Promise<St
         at,
       );
       await here.events.append([event]);
-      const run = runRow('home-a-run', { namespace, name: 'nightly', environment: 'prod' });
+      const run = runRow('home-a-run', { namespace, name: 'nightly', environmentUid: environment.uid });
       await here.runs.create({ ...run, phase: 'Succeeded', outcome: 'Succeeded', finishedAt: at });
     }, 60_000);
     afterAll(async () => {

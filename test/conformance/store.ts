@@ -100,10 +100,16 @@ export function describeHistory(driver: string, opened: () => Store): void {
         error: { type: 'exit', message: 'exit code 3', retryable: false, exitCode: 3 },
         finalizingAt: 8_000,
         outputs: { url: 'x', list: [1, { deep: null }] },
+        logsUnmasked: 'the log of step a may show values',
         revision: 2,
       };
       const failed = { ...a, phase: 'Failed' as const, finishedAt: 4_000, error: done.error };
-      const attempt = attemptRow(run.id, 'a', { phase: 'Failed', finishedAt: 4_000, error: done.error });
+      const attempt = attemptRow(run.id, 'a', {
+        phase: 'Failed',
+        finishedAt: 4_000,
+        error: done.error,
+        imageId: 'busybox@sha256:aa',
+      });
       await opened().runs.commit({ ...transition(done), steps: [failed], attempts: [attempt] }, fence);
 
       expect(await opened().runs.get(run.id)).toEqual({ ...done, revision: 3 });
@@ -267,6 +273,11 @@ export function describeHistory(driver: string, opened: () => Store): void {
       for (const filter of [{ workflow: 'w1' }, { digest: 'd1' }, { environment: 'e1' }, { name: one.name }]) {
         expect(await list(filter)).toEqual([one.id]);
       }
+      const within = async (...namespaces: string[]) =>
+        (await opened().runs.list({ namespaces, name: one.name }, { limit: 10 })).items.map((r) => r.id);
+      expect(await within(namespace, 'other')).toEqual([one.id]);
+      expect(await within('other')).toEqual([]);
+      expect(await within()).toEqual([]);
       expect(await list({ phases: ['Failed', 'TimedOut'] })).toEqual([two.id]);
       expect(await list({ phases: [] })).toEqual([]);
       expect(await list({ since: 11 })).toEqual([two.id]);
@@ -329,7 +340,7 @@ export function describeHistory(driver: string, opened: () => Store): void {
       expect(await opened().promotions.own({ project, name: 'prod', uid: 'u' }, namespace, 1)).toBe(true);
       expect(await opened().promotions.own({ project, name: 'other', uid: 'u' }, namespace, 1)).toBe(false);
       expect(await opened().promotions.own({ project: fresh('p'), name: 'prod', uid: 'u' }, namespace, 1)).toBe(false);
-      const none = { project, environment: 'prod', digest: null, ref: null };
+      const none = { project, environment: 'prod', uid: 'u', digest: null, ref: null };
       expect(await opened().promotions.activeIn(namespace, 'report')).toEqual(none);
       const activate = [{ workflow: 'report', digest: 'd1', ref: 'v1', commit: 'c1', at }];
       await opened().promotions.commit({ project, name: 'prod', uid: 'u' }, decision({ activate }), at);
@@ -376,7 +387,7 @@ export function describeHistory(driver: string, opened: () => Store): void {
       expect(await opened().events.list({ namespace: project }, { limit: 10 })).toMatchObject([
         { kind: 'Promotion', name: waits.name, type: 'Normal', reason: 'PromotionSuperseded', at: at + 1 },
       ]);
-      const none = { project, environment: 'prod', digest: null, ref: null };
+      const none = { project, environment: 'prod', uid: 'u2', digest: null, ref: null };
       expect(await opened().promotions.activeIn(namespace, 'report')).toEqual(none);
       expect(await opened().promotions.upstream(project, 'prod')).toMatchObject({
         active: [],
@@ -420,10 +431,17 @@ export function describeHistory(driver: string, opened: () => Store): void {
     });
 
     test('figures count finished runs of the environment, without cancelled ones and infrastructure failures', async () => {
-      const [project, name, namespace] = [fresh('p'), fresh('staging'), fresh('ns')];
-      await opened().promotions.own({ project, name, uid: 'u' }, namespace, 1);
+      const [project, name, namespace, uid] = [fresh('p'), fresh('staging'), fresh('ns'), fresh('uid')];
+      await opened().promotions.own({ project, name, uid }, namespace, 1);
       const run = (more: Partial<RunRow>) =>
-        runRow(fresh('run'), { namespace, environment: name, digest: 'd1', finishedAt: 9, ...more });
+        runRow(fresh('run'), {
+          namespace,
+          environment: name,
+          environmentUid: uid,
+          digest: 'd1',
+          finishedAt: 9,
+          ...more,
+        });
       const runs = [
         run({ phase: 'Succeeded' }),
         run({ phase: 'Succeeded', digest: 'd2' }),
@@ -435,8 +453,10 @@ export function describeHistory(driver: string, opened: () => Store): void {
         // Before it moved here.
         run({ phase: 'Succeeded', digest: 'd3', namespace: fresh('ns') }),
         // Of who had the namespace before, and of nobody.
-        run({ phase: 'Succeeded', environment: fresh('other') }),
-        run({ phase: 'Succeeded', environment: null }),
+        run({ phase: 'Succeeded', environment: fresh('other'), environmentUid: fresh('uid') }),
+        run({ phase: 'Succeeded', environment: null, environmentUid: null }),
+        // Of one that has the same name in another project, or had it here before.
+        run({ phase: 'Succeeded', environmentUid: fresh('uid') }),
       ];
       await Promise.all(runs.map((r) => opened().runs.create(r)));
       expect((await opened().promotions.upstream(project, name)).runs).toEqual([
@@ -444,6 +464,10 @@ export function describeHistory(driver: string, opened: () => Store): void {
         { workflow: 'report', digest: 'd2', finished: 1, succeeded: 1 },
         { workflow: 'report', digest: 'd3', finished: 1, succeeded: 1 },
       ]);
+
+      await opened().promotions.own({ project: fresh('p'), name, uid: fresh('uid') }, fresh('ns'), 1);
+      await opened().promotions.own({ project, name, uid: fresh('uid') }, namespace, 2);
+      expect((await opened().promotions.upstream(project, name)).runs).toEqual([]);
     });
 
     test('an environment never forgets what it refused, however much was promoted since', async () => {

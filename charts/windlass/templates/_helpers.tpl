@@ -75,6 +75,10 @@ app.kubernetes.io/instance: {{ .Release.Name }}
 - apiGroups: [events.k8s.io]
   resources: [events]
   verbs: [create, patch]
+# Why a step's volume cannot be mounted, which only the kubelet's Events say.
+- apiGroups: [""]
+  resources: [events]
+  verbs: [list]
 # Whether a namespace agrees to be an environment's, and which accounts it lends to steps.
 - apiGroups: [""]
   resources: [namespaces]

@@ -8,7 +8,7 @@ import { readOutputs } from './outputs.ts';
 import { type AttemptBody, evaluated, maxChildDepth, resolveBody } from './resolve.ts';
 import { cancelUnit, failUnit, isStopping, iterationOf, succeedUnit } from './settle-unit.ts';
 import { findUnit, hold, isFull, stepOf } from './state.ts';
-import { storableError } from './storable.ts';
+import { storableError, storableText } from './storable.ts';
 import { isCompensationOver } from './timers.ts';
 import type { AttemptResult, AttemptRow, ResolvedBody, RunObservation, StepError, StepRow } from './types.ts';
 import { wholeStep } from './types.ts';
@@ -41,6 +41,7 @@ export function startAttempt(draft: Draft, unit: Unit): void {
     startedAt: now,
     finishedAt: null,
     error: null,
+    imageId: null,
   };
   unit.live = live;
   if (takesSlot(body.kind)) state.slots++;
@@ -128,6 +129,7 @@ function endAttempt(draft: Draft, unit: Unit, live: AttemptRow, seenAt: number, 
   unit.live = null;
   if (takesSlot(bodyOf(unit.step, live.via).body.kind)) state.slots--;
   live.finishedAt = at;
+  live.imageId = result.imageId === undefined ? null : storableText(result.imageId);
   draft.attempts.add(live);
   const verdict = judge(live, unit, deadline, at, result, state.outputBytes);
   live.phase = verdict.phase;

@@ -3,7 +3,17 @@ import type { RunRow } from './types.ts';
 /** What is pinned when a run is recorded. A child run has a parent, root and depth besides. `inputs` are checked, with defaults filled in (`plan.checkInputs`). */
 export type NewRun = Pick<
   RunRow,
-  'id' | 'namespace' | 'name' | 'workflow' | 'digest' | 'version' | 'environment' | 'values' | 'inputs' | 'createdAt'
+  | 'id'
+  | 'namespace'
+  | 'name'
+  | 'workflow'
+  | 'digest'
+  | 'version'
+  | 'environment'
+  | 'environmentUid'
+  | 'values'
+  | 'inputs'
+  | 'createdAt'
 > &
   Partial<Pick<RunRow, 'queuedAt' | 'priority' | 'parent' | 'root' | 'rootName' | 'depth' | 'replayOf'>>;
 
@@ -33,6 +43,7 @@ export function newRun(run: NewRun): RunRow {
     compensatingAt: null,
     finalizingAt: null,
     outputs: null,
+    logsUnmasked: null,
     revision: 0,
   };
 }

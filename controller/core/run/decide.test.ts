@@ -450,6 +450,26 @@ test('a run that the store ended stops what still runs of it, once', () => {
   expect(decideRun(plan, first.state, [], createdAt).actions).toEqual([]);
 });
 
+test('an attempt keeps the image that ran, however it ended', () => {
+  const failed = { ...exit1, imageId: 'busybox@sha256:aa' };
+  const world = live([{ name: 'a', retry: { limit: 1 } }], {
+    a: [failed, { ...good, imageId: 'busybox@sha256:\0bb' }],
+  });
+  expect(world.attempts.get('a/1')).toMatchObject({ phase: 'Failed', imageId: 'busybox@sha256:aa' });
+  expect(world.attempts.get('a/2')).toMatchObject({ phase: 'Succeeded', imageId: 'busybox@sha256:\uFFFDbb' });
+  expect(live([{ name: 'a' }]).attempts.get('a/1')?.imageId).toBeNull();
+});
+
+test('a log that may show Secrets is remembered with the run, once', () => {
+  const plan = planOf({ steps: [{ name: 'a' }, { name: 'b' }] });
+  const state = hydrate(plan, { run: queuedRun(plan), steps: [], attempts: [] });
+  decideRun(plan, state, [], after(0));
+  const seen = (step: string): RunObservation => ({ type: 'LogUnmasked', step, secrets: ['one', 'two'] });
+  const first = decideRun(plan, state, [seen('a')], after(1));
+  expect(first.transition?.run.logsUnmasked).toMatch(/^the log of step a may show .*: one, two$/);
+  expect(decideRun(plan, first.state, [seen('b'), seen('a')], after(2)).transition).toBeNull();
+});
+
 describe('observations that mean nothing any more', () => {
   const ended = (step: string, attempt: number): RunObservation => ({
     type: 'AttemptEnded',

@@ -67,6 +67,8 @@ function observe(draft: Draft, observation: RunObservation): void {
   switch (observation.type) {
     case 'AttemptEnded':
       return observeAttemptEnded(draft, observation);
+    case 'LogUnmasked':
+      return observeUnmasked(draft, observation);
     case 'SpecObserved':
       return observeSpec(draft, observation);
     case 'LocksGranted':
@@ -97,6 +99,17 @@ function observeSpec(draft: Draft, seen: Extract<RunObservation, { type: 'SpecOb
   const error: StepError = { type: 'cancelled', message, retryable: false };
   if (run.phase === 'Queued') endQueued(draft, 'Cancelled', error);
   else stopRun(draft, 'Cancelled', error);
+}
+
+/** Said of the first step alone: one log that shows a value is enough to know that the run's logs do. */
+function observeUnmasked(draft: Draft, { step, secrets }: Extract<RunObservation, { type: 'LogUnmasked' }>): void {
+  const { run } = draft.state;
+  if (run.logsUnmasked !== null) return;
+  const names = secrets.slice(0, 5).join(', ');
+  run.logsUnmasked = storableText(
+    `the log of step ${step} may show values of Secrets: only those labelled windlass.dev/use=allowed are hidden, which these are not: ${names}`,
+  );
+  draft.runChanged = true;
 }
 
 function observeLocks(draft: Draft, holder: Holder, refused: StepError | null): void {

@@ -83,6 +83,7 @@ describe('the row of a run that has ended, from its object', () => {
       digest: 'sha256:1',
       version: 'v1.2.0',
       environment: 'prod',
+      environmentUid: null,
       inputs: { n: 1 },
       phase: 'Succeeded',
       outcome: 'Succeeded',
@@ -93,6 +94,11 @@ describe('the row of a run that has ended, from its object', () => {
       error: null,
       revision: 9,
     });
+  });
+
+  test('the environment of its namespace is the one it ran for, if it has the name', () => {
+    expect(endedRow(run, null, 0, { environment: 'prod', uid: 'u-prod' })).toMatchObject({ environmentUid: 'u-prod' });
+    expect(endedRow(run, null, 0, { environment: 'dev', uid: 'u-dev' })).toMatchObject({ environmentUid: null });
   });
 
   test('what the row knows already stays, and it is raised above both', () => {

@@ -26,9 +26,14 @@ export function judgeHistory(
 
 /**
  * The row of a run that has ended, from its object alone: `before` is what is recorded of it, if anything. Its steps
- * stay unknown. `now` stands in for an end without an instant.
+ * stay unknown. `owner` is the environment of its namespace; `now` stands in for an end without an instant.
  */
-export function endedRow({ metadata, spec, status }: WorkflowRun, before: RunRow | null, now: Instant): RunRow {
+export function endedRow(
+  { metadata, spec, status }: WorkflowRun,
+  before: RunRow | null,
+  now: Instant,
+  owner: { environment: string; uid: string } | null = null,
+): RunRow {
   const phase = finishedPhase(status?.phase);
   const row =
     before ??
@@ -40,6 +45,7 @@ export function endedRow({ metadata, spec, status }: WorkflowRun, before: RunRow
       digest: status?.digest ?? '',
       version: status?.version ?? null,
       environment: status?.environment ?? null,
+      environmentUid: owner && owner.environment === status?.environment ? owner.uid : null,
       values: {},
       inputs: (spec.inputs ?? {}) as JsonObject,
       createdAt: Date.parse(metadata.creationTimestamp),

@@ -50,6 +50,18 @@ describe('the status of a run', () => {
     expect(conditions(status)).toEqual({ Succeeded: 'False', Finished: 'True' });
   });
 
+  test('while a step that is to begin cannot', () => {
+    const plan = planOf({ steps: [{ name: 'a' }] });
+    const state = hydrate(plan, { run: queuedRun(plan, { phase: 'Running' }), steps: [], attempts: [] });
+    const status = projectRunStatus(state, 3, undefined, createdAt, { step: 'step a cannot begin: no room' });
+    const kept = { reason: 'StepHeld', message: 'step a cannot begin: no room' };
+    expect(status.conditions).toMatchObject([
+      { type: 'Succeeded', status: 'Unknown', ...kept },
+      { type: 'Finished', status: 'False', reason: 'Running' },
+      { type: 'Reconciling', status: 'True', ...kept },
+    ]);
+  });
+
   test('while it waits for approval, or is paused', () => {
     const waiting = statusOf({ steps: [{ name: 'a', approval: {} }] });
     expect(conditions(waiting)).toMatchObject({ WaitingForApproval: 'True', Reconciling: 'True' });
@@ -60,6 +72,18 @@ describe('the status of a run', () => {
       2,
     );
     expect(conditions(paused)).toMatchObject({ Paused: 'True' });
+  });
+
+  test('tells of logs that may show Secrets, also after its end', () => {
+    const plan = planOf({ steps: [{ name: 'a' }] });
+    const run = { ...queuedRun(plan), logsUnmasked: 'the log of step a may show values' };
+    const begun = projectRunStatus(hydrate(plan, { run, steps: [], attempts: [] }), 1, undefined, createdAt);
+    const condition = { type: 'LogsUnmasked', status: 'True', message: run.logsUnmasked };
+    expect(begun.conditions?.at(-1)).toMatchObject(condition);
+    const ended = { ...run, phase: 'Succeeded' as const, finishedAt: createdAt };
+    const status = projectRunStatus(hydrate(plan, { run: ended, steps: [], attempts: [] }), 1, undefined, createdAt);
+    expect(status.conditions?.at(-1)).toMatchObject(condition);
+    expect(conditions(status)).toMatchObject({ Succeeded: 'True', Finished: 'True' });
   });
 
   test('stays below 10 KB whatever the run holds', () => {

@@ -14,15 +14,15 @@ const messageBytes = 1000;
 const namedSteps = 5;
 
 /**
- * The status of a run. Costs a few counters, however large the run is. `approvalsHeld`: why the approvals of its spec are
- * not believed at present.
+ * The status of a run. Costs a few counters, however large the run is. `held`: why the approvals of its spec are not
+ * believed at present, and why a step that is to begin cannot.
  */
 export function projectRunStatus(
   state: RunState,
   generation: number,
   current: Condition[] | undefined,
   now: Instant,
-  approvalsHeld: string | null = null,
+  held: { approvals?: string | null; step?: string | null } = {},
 ): WorkflowRunStatus {
   const { run, failures, mainLeft, finallyLeft, awaitingApproval, degraded, compensation } = state;
   const waiting = run.outcome === null ? Array.from(awaitingApproval, (unit) => unit.step) : [];
@@ -32,7 +32,8 @@ export function projectRunStatus(
     ended: state.steps.length - mainLeft - finallyLeft,
     total: state.steps.length,
     failed: [...failures.main, ...failures.finally].slice(0, failuresKept).map(({ step }) => step.name),
-    approvalsHeld,
+    approvalsHeld: held.approvals ?? null,
+    stepHeld: held.step ?? null,
     awaiting: namesOf([...steps]),
     degraded: namesOf(weak.map((index) => stepAt(state, index).step.name)),
     notCompensated: compensation.left + compensation.failed,
@@ -58,6 +59,7 @@ interface Facts {
   total: number;
   failed: string[];
   approvalsHeld: string | null;
+  stepHeld: string | null;
   /** Steps that wait for approval. */
   awaiting: Names;
   /** Steps that ended well enough, but not as they should. */
@@ -92,12 +94,20 @@ function project(
 
 /** `Reconciling` and `Stalled` are there only while they are true, as kstatus reads them. */
 function assertions(run: RunRow, facts: Facts): Assertion[] {
+  const phase = phaseAssertions(run, facts);
+  if (run.logsUnmasked === null) return phase;
+  const message = clip(run.logsUnmasked);
+  return [...phase, { type: 'LogsUnmasked', status: 'True', reason: 'SecretNotAllowed', message }];
+}
+
+function phaseAssertions(run: RunRow, facts: Facts): Assertion[] {
   const message = sayPhase(run, facts);
   if (!isFinished(run.phase)) {
+    const reason = facts.stepHeld === null ? run.phase : 'StepHeld';
     const unfinished: Assertion[] = [
-      { type: 'Succeeded', status: 'Unknown', reason: run.phase, message },
+      { type: 'Succeeded', status: 'Unknown', reason, message },
       { type: 'Finished', status: 'False', reason: run.phase, message: 'the run has not ended' },
-      { type: 'Reconciling', status: 'True', reason: run.phase, message },
+      { type: 'Reconciling', status: 'True', reason, message },
     ];
     const { awaiting } = facts;
     if (awaiting.count > 0) {
@@ -132,6 +142,7 @@ function compensated({ notCompensated }: Facts): Assertion {
 }
 
 function sayPhase(run: RunRow, facts: Facts): string {
+  if (facts.stepHeld !== null) return clip(facts.stepHeld);
   if (run.error !== null) return clip(run.error.message);
   if (run.phase === 'Queued') return 'in the queue';
   if (run.phase === 'Degraded') return `not as it should be: ${listed(facts.degraded)}`;

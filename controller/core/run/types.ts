@@ -52,6 +52,8 @@ export interface RunRow {
   /** A name of the version: tag or commit; for people. */
   version: string | null;
   environment: string | null;
+  /** Of that Environment: each project may have one of its name, and it may be replaced. */
+  environmentUid: string | null;
   /** `environment.X` in expressions: pinned with the digest. */
   values: JsonObject;
   inputs: JsonObject;
@@ -93,6 +95,8 @@ export interface RunRow {
   /** When `finally` began: its limit counts from here. */
   finalizingAt: Instant | null;
   outputs: JsonObject | null;
+  /** Why values of Secrets may show in its logs; null: they do not. Stays once set, as the log does. */
+  logsUnmasked: string | null;
   /** Raised by every commit. */
   revision: number;
 }
@@ -170,6 +174,8 @@ export interface AttemptRow {
   startedAt: Instant;
   finishedAt: Instant | null;
   error: StepError | null;
+  /** What ran, as the node's runtime names it (with its digest); null: no container, or it never began. */
+  imageId: string | null;
 }
 
 /** All rows of one run. `folding any observations equals hydrating the rows they left` is a property test. */
@@ -182,10 +188,15 @@ export interface RunRows {
 
 /** How an attempt ended, as an executor saw it. */
 export type AttemptResult =
-  | { outcome: 'Succeeded'; outputs: AttemptOutputs; artifacts?: Record<string, ArtifactRef>; imageId?: string }
-  | { outcome: 'Failed'; error: StepError }
+  | {
+      outcome: 'Succeeded';
+      outputs: AttemptOutputs;
+      artifacts?: Record<string, ArtifactRef>;
+      imageId?: string;
+    }
+  | { outcome: 'Failed'; error: StepError; imageId?: string }
   /** It ended because it was told to stop. */
-  | { outcome: 'Stopped' };
+  | { outcome: 'Stopped'; imageId?: string };
 
 /** Scripts hand over the text of $WINDLASS_OUTPUT, read by the declared types in the core; other kinds hand over values. */
 export type AttemptOutputs = { text: string } | { values: JsonObject };
@@ -201,6 +212,8 @@ export interface StepApprovalEntry {
 /** What the world told us since the last decision. Duplicates and late ones change nothing. */
 export type RunObservation =
   | { type: 'AttemptEnded'; step: string; item: number; attempt: number; at: Instant; result: AttemptResult }
+  /** The values of these Secrets, which the step uses, may show in its log. */
+  | { type: 'LogUnmasked'; step: string; secrets: string[] }
   /** The spec as it is now; the whole of it, so that order and repetition do not matter. */
   | {
       type: 'SpecObserved';

@@ -3,16 +3,25 @@ import type { AttemptKey, ResolvedBody, StepError } from '../../core/run/types.t
 import type { KubernetesClient } from '../../kubernetes/client.ts';
 import { isRefusal, KubernetesError } from '../../kubernetes/errors.ts';
 import type { Clock } from '../../seams/clock.ts';
-import type { Executor, ExecutorSink, FileStore, SecretReader, StartAction, StopAction } from '../../seams/executor.ts';
+import {
+  AttemptHeld,
+  type Executor,
+  type ExecutorSink,
+  type FileStore,
+  type SecretReader,
+  type StartAction,
+  type StopAction,
+} from '../../seams/executor.ts';
 import { SecretRefused } from '../secrets.ts';
-import { LivePod } from './live-pod.ts';
+import { LivePod, type Masks } from './live-pod.ts';
 import { podManifest } from './manifest.ts';
 import { attemptHash, hashOf, podName, podsPath } from './names.ts';
 import { accountsAnnotation, lendsAccount, privilegesIn } from './permissions.ts';
 import { type Pod, stepContainer } from './pod.ts';
 import { Pods } from './pods.ts';
-import { refusalOf } from './refusals.ts';
+import { holdOf, refusalOf } from './refusals.ts';
 import { Removals } from './removals.ts';
+import { SilentNodes } from './silent-nodes.ts';
 import { Turns } from './turns.ts';
 import { VersionFiles } from './version-files.ts';
 
@@ -64,6 +73,7 @@ export class PodExecutor implements Executor {
   /** Attempts whose creation the API server has refused: they have surely not begun. */
   readonly #refused = new Set<string>();
   readonly #removals: Removals;
+  readonly #nodes: SilentNodes;
   readonly #creates = new Turns(createsAtOnce);
   /** Those that have ended and whose log is still on its way. */
   readonly #draining = new Map<string, LivePod>();
@@ -74,6 +84,7 @@ export class PodExecutor implements Executor {
     this.#options = options;
     this.#files = new VersionFiles(client, files, clock);
     this.#removals = new Removals(client, clock);
+    this.#nodes = new SilentNodes(clock);
     this.#pods = new Pods(client, clock, namespaces, {
       changed: (pod) => {
         const live = this.#live.get(hashOf(pod));
@@ -82,6 +93,7 @@ export class PodExecutor implements Executor {
       gone: (hash, last) => {
         const live = this.#live.get(hash);
         if (live && (last === null || live.isOf(last))) live.gone(last);
+        if (last !== null) this.#removals.gone(last.metadata.uid);
       },
       unseen: onUnseen,
     });
@@ -92,7 +104,12 @@ export class PodExecutor implements Executor {
     if (body.kind !== 'run' && body.kind !== 'container')
       throw new TypeError(`a Pod cannot run a step of kind ${body.kind}`);
     const hash = attemptHash(action.key);
-    await (this.#begun.get(hash) ?? this.#enter(action.key, (live) => this.#begin(live, action, body)));
+    try {
+      await (this.#begun.get(hash) ?? this.#enter(action.key, (live) => this.#begin(live, action, body)));
+    } catch (error) {
+      if (!(error instanceof KubernetesError)) throw error;
+      throw new AttemptHeld(holdOf(error.status, action), { cause: error });
+    }
   }
 
   async stop({ key, graceMs }: StopAction): Promise<void> {
@@ -151,6 +168,7 @@ export class PodExecutor implements Executor {
     const { client, clock, sink, logBytes = 4 * mebibyte } = this.#options;
     const live: LivePod = new LivePod(key, {
       client,
+      nodes: this.#nodes,
       clock,
       sink,
       logBytes,
@@ -280,8 +298,8 @@ export class PodExecutor implements Executor {
     live.observe(pod);
   }
 
-  /** The values that may be read; the Pod gets all of them, and what is wrong with one its kubelet says. */
-  async #masks(namespace: string, wanted: PodBody['secrets']): Promise<string[]> {
+  /** The values that may be read, and the Secrets that may not; the Pod gets all, and what is wrong with one its kubelet says. */
+  async #masks(namespace: string, wanted: PodBody['secrets']): Promise<Masks> {
     const refs = Object.values(wanted);
     const values = await Promise.all(
       refs.map(({ name, key }) =>
@@ -291,7 +309,8 @@ export class PodExecutor implements Executor {
         }),
       ),
     );
-    return values.filter((value) => value !== null);
+    const unmasked = refs.filter((_, i) => values[i] === null).map(({ name }) => name);
+    return { masks: values.filter((value) => value !== null), unmasked: [...new Set(unmasked)] };
   }
 }
 

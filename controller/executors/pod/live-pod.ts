@@ -10,12 +10,23 @@ import { attemptHash, hashOf, plainOutputs, podsPath } from './names.ts';
 import { type OutputsMessage, readMessage, readOutputs } from './outputs.ts';
 import { type Pod, stepStatus } from './pod.ts';
 import { PodLog } from './pod-log.ts';
-import { endedAfterDeletion, goneProgress, type PodProgress, podProgress } from './status.ts';
+import type { SilentNodes } from './silent-nodes.ts';
+import { endedAfterDeletion, goneProgress, notReadyToStart, type PodProgress, podProgress } from './status.ts';
+import { whyNotPrepared } from './why-not-prepared.ts';
 
 const retryMs = 1000;
+const longestImageId = 512;
+
+/** The values that are hidden in a log, and the Secrets whose values are not known. */
+export interface Masks {
+  masks: string[];
+  unmasked: string[];
+}
 
 export interface LivePodOptions {
   client: KubernetesClient;
+  /** Shared by all: which nodes' logs cannot be had. */
+  nodes: SilentNodes;
   clock: Clock;
   sink: ExecutorSink;
   /** Most bytes of the log that are stored. */
@@ -34,6 +45,8 @@ export class LivePod {
   readonly #released = new AbortController();
   #pod: Pod | null = null;
   #masks: readonly string[] = [];
+  /** Secrets whose values cannot be hidden in its log. */
+  #unmasked: string[] = [];
   #logFrom = 0;
   #log: PodLog | null = null;
   /** Told to stop; null when not. */
@@ -75,9 +88,10 @@ export class LivePod {
     await this.#log?.stored;
   }
 
-  /** What is to be hidden in its log, and where the log goes on. Call before its Pod is seen. */
-  prepare(masks: readonly string[], logFrom: number): void {
+  /** What is to be hidden in its log, and of which Secrets that is not known; where the log goes on. Call before its Pod is seen. */
+  prepare({ masks, unmasked }: Masks, logFrom: number): void {
     this.#masks = masks;
+    this.#unmasked = unmasked;
     this.#logFrom = logFrom;
   }
 
@@ -155,8 +169,7 @@ export class LivePod {
         if (pod !== null && stepStatus(pod)?.state?.running) this.#follow(pod);
         return;
       case 'hopeless':
-        this.#hopeless ??= progress.error;
-        return this.#delete(0);
+        return this.#detach(this.#giveUp(progress.error));
       case 'exited':
         this.#follow(pod);
         return this.#detach(this.#finishExited(progress, pod));
@@ -164,6 +177,21 @@ export class LivePod {
         if (progress.ran && progress.error.type !== 'infrastructure/nodeLost') this.#follow(pod);
         return this.#detach(this.#finishBroken(progress));
     }
+  }
+
+  /** Its end is what its status says then, or why it was deleted. */
+  async #giveUp(error: StepError): Promise<void> {
+    const pod = this.#pod;
+    if (this.#hopeless !== null || pod === null) return;
+    this.#hopeless = error;
+    if (error.type === notReadyToStart) {
+      const found = await whyNotPrepared(this.#options.client, pod, error);
+      const now = this.#options.clock.now();
+      const still = this.#pod !== null && podProgress(this.#pod, now, this.#waitingSince).is === 'hopeless';
+      this.#hopeless = still ? found : null;
+      if (!still) return;
+    }
+    this.#delete(0);
   }
 
   async #finishExited(progress: Extract<PodProgress, { is: 'exited' }>, pod: Pod | null): Promise<void> {
@@ -201,19 +229,24 @@ export class LivePod {
     this.#finishing = true;
     this.#judgement.abort();
     this.#ended.resolve();
-    this.#options.onEnd(result, at);
+    const imageId = imageOf(this.#pod);
+    this.#options.onEnd(imageId === null ? result : { ...result, imageId }, at);
   }
 
   #follow(pod: Pod | null): void {
     if (this.#log !== null || pod === null) return;
-    const { client, clock, sink, logBytes } = this.#options;
+    const { client, clock, sink, logBytes, nodes } = this.#options;
+    const { namespace, name } = pod.metadata;
+    const node = pod.spec?.['nodeName'];
+    if (this.#unmasked.length > 0 && hasBegun(pod)) sink.unmasked(this.key, this.#unmasked);
     this.#log = new PodLog({
       client,
       clock,
       sink: sink.log,
       key: this.key,
       hash: this.hash,
-      pod: { namespace: pod.metadata.namespace, name: pod.metadata.name },
+      pod: { namespace, name, node: typeof node === 'string' ? node : '' },
+      nodes,
       secrets: this.#masks,
       from: this.#logFrom,
       limit: logBytes,
@@ -268,10 +301,24 @@ function messageOf(message: string, pod: Pod | null): OutputsMessage {
   return plain ? { in: 'message', bytes: Buffer.from(message) } : readMessage(message);
 }
 
+/** Its script runs or ran: without one of its Secrets the container is never made, and there is nothing to be shown. */
+function hasBegun(pod: Pod): boolean {
+  const state = stepStatus(pod)?.state;
+  return state?.running !== undefined || Boolean(state?.terminated?.startedAt);
+}
+
+/** What its container runs or ran, by digest; null as long as none was made. */
+function imageOf(pod: Pod | null): string | null {
+  const imageId = pod === null ? undefined : stepStatus(pod)?.imageID;
+  return imageId ? imageId.slice(0, longestImageId) : null;
+}
+
+const judgedConditions = new Set(['PodScheduled', 'DisruptionTarget', 'PodReadyToStartContainers']);
+
 /** What of a Pod's status matters; everything else that changes is noise. */
 function fingerprintOf(pod: Pod): string {
   const state = stepStatus(pod)?.state;
-  const conditions = pod.status?.conditions?.filter((c) => c.type === 'PodScheduled' || c.type === 'DisruptionTarget');
+  const conditions = pod.status?.conditions?.filter((c) => judgedConditions.has(c.type));
   return JSON.stringify([
     pod.status?.phase,
     pod.status?.reason,

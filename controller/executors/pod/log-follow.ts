@@ -6,16 +6,23 @@ import { pause } from '../pause.ts';
 import { LogLines } from './log-lines.ts';
 import type { LogWriter } from './log-writer.ts';
 import { OutputFrame } from './output-frame.ts';
+import type { SilentNodes } from './silent-nodes.ts';
 import { stepContainer } from './pod.ts';
 import { frameMarks } from './wrapper.ts';
 
 /** A log that cannot be read for this long is given up, with a line that says so. */
 const unreadableMs = 30_000;
 const longestPauseMs = 10_000;
+/** After its container's end a log comes at once: a node that keeps silent for longer does not answer. */
+const silenceMs = 3000;
+/** The API server's words for a kubelet that it cannot reach. */
+const unreachable = /^Get "https?:\/\/[^"]*": /;
 
 export interface LogFollowOptions {
   client: KubernetesClient;
-  pod: { namespace: string; name: string };
+  /** `node`: where it runs; empty when that is not known. */
+  pod: { namespace: string; name: string; node: string };
+  nodes: SilentNodes;
   hash: string;
   writer: LogWriter;
   clock: Clock;
@@ -51,25 +58,35 @@ export class LogFollow {
     return this.#frame.content;
   }
 
-  /** Reads until the log is complete, given up or released. `onTrouble`: after the end of the container a try has failed. */
+  /** Reads until the log is complete, given up or released. `onTrouble`: after the end of the container it cannot be read. */
   async run(onTrouble: () => void): Promise<void> {
-    const { clock, released, writer } = this.#options;
+    const { released, writer, nodes, pod, endedAt } = this.#options;
     while (!released.aborted && !this.#complete && !this.#tellTrouble()) {
+      if (!nodes.admits(pod.node)) {
+        this.#fail(nodes.why(pod.node), onTrouble);
+        await this.#awaitNode();
+        continue;
+      }
       try {
-        await this.#read();
-        if (!this.#complete && this.#options.endedAt() === null) await this.#awaitEnd(2000);
+        await this.#read(onTrouble);
+        if (!this.#complete && endedAt() === null) await this.#awaitEnd(2000);
       } catch (error) {
         if (released.aborted) break;
-        this.#unreadableSince ??= clock.now();
-        this.#why = reasonOf(error);
-        if (this.#options.endedAt() !== null) onTrouble();
+        this.#fail(reasonOf(error), onTrouble);
         if (error instanceof KubernetesError && error.status.code === 404) break;
-        await this.#awaitEnd(Math.min(longestPauseMs, 500 * 3 ** this.#tries++));
+        if (pod.node !== '' && unreachable.test(this.#why)) nodes.failed(pod.node, this.#why);
+        else await this.#awaitEnd(Math.min(longestPauseMs, 500 * 3 ** this.#tries++));
       }
     }
     if (released.aborted) return;
     await writer.push(this.#frame.finish());
     if (!this.#complete) writer.notice(`the log could not be read to its end, lines may be missing: ${this.#why}`);
+  }
+
+  #fail(why: string, onTrouble: () => void, since = this.#options.clock.now()): void {
+    this.#unreadableSince ??= since;
+    this.#why = why;
+    if (this.#options.endedAt() !== null) onTrouble();
   }
 
   /** True when it is given up. While the step runs it never is, but said. */
@@ -84,8 +101,20 @@ export class LogFollow {
     return false;
   }
 
-  async #read(): Promise<void> {
-    const { client, pod, writer, clock, endedAt, released } = this.#options;
+  async #read(onTrouble: () => void): Promise<void> {
+    const { released } = this.#options;
+    const reading = new AbortController();
+    const heard = { at: this.#options.clock.now() };
+    void this.#guard(reading, heard, onTrouble);
+    try {
+      await this.#take(AbortSignal.any([released, reading.signal]), heard);
+    } finally {
+      reading.abort();
+    }
+  }
+
+  async #take(signal: AbortSignal, heard: { at: Instant }): Promise<void> {
+    const { client, pod, nodes, writer, clock, endedAt } = this.#options;
     const since = this.#lines.since;
     const query = {
       container: stepContainer,
@@ -96,7 +125,9 @@ export class LogFollow {
     const path = `/api/v1/namespaces/${pod.namespace}/pods/${pod.name}/log`;
     const wasOver = endedAt() !== null;
     this.#lines.resume();
-    for await (const chunk of await client.stream(path, query, released)) {
+    for await (const chunk of await client.stream(path, query, signal)) {
+      heard.at = clock.now();
+      nodes.answered(pod.node);
       const text = this.#lines.push(chunk);
       if (this.#lines.takeGap())
         writer.notice('lines are missing here: the node removed them before they could be read');
@@ -104,6 +135,7 @@ export class LogFollow {
       this.#unreadableSince = null;
       this.#tries = 0;
     }
+    nodes.answered(pod.node);
     this.#unreadableSince = null;
     // It ends with the container, or with the kubelet or API server in between. The container's end is known by then or
     // soon after; one that is later than this end, but for the two clocks, says that there is more to be read.
@@ -111,6 +143,39 @@ export class LogFollow {
     if (endedAt() === null) await this.#awaitEnd(2000);
     const over = endedAt();
     this.#complete = wasOver || (over !== null && over <= readUntil + 1000);
+  }
+
+  /** From the end of its container on: says that the node is silent, and ends what would never end. */
+  async #guard(reading: AbortController, heard: { at: Instant }, onTrouble: () => void): Promise<void> {
+    const { ended, clock, pod, nodes, endedAt } = this.#options;
+    const { signal } = reading;
+    await Promise.race([ended, aborted(signal)]);
+    const from = clock.now();
+    await pause(clock, silenceMs, signal);
+    if (signal.aborted || endedAt() === null) return;
+    if (heard.at <= from) {
+      const why = 'its node does not answer';
+      if (pod.node !== '') nodes.failed(pod.node, why);
+      this.#fail(why, onTrouble, from);
+    }
+    while (!signal.aborted) {
+      const left = Math.max(from, heard.at) + unreadableMs - clock.now();
+      if (left <= 0) reading.abort(new Error('its node does not answer'));
+      else await pause(clock, left, signal);
+    }
+  }
+
+  /** Until its node may be asked again, its container ends, or there is no point in waiting any more. */
+  async #awaitNode(): Promise<void> {
+    const { clock, ended, endedAt, released, nodes, pod } = this.#options;
+    const known = new AbortController();
+    const signal = AbortSignal.any([known.signal, released]);
+    const left = (this.#unreadableSince ?? clock.now()) + unreadableMs - clock.now();
+    const waits = [nodes.changed(pod.node, signal)];
+    if (left > 0) waits.push(pause(clock, left, signal));
+    if (endedAt() === null) waits.push(ended);
+    await Promise.race(waits);
+    known.abort();
   }
 
   /** A pause that the end of the container cuts short, as its log is whole then; after that end it is only a pause. */
@@ -121,6 +186,13 @@ export class LogFollow {
     await Promise.race([ended, pause(clock, ms, AbortSignal.any([known.signal, released]))]);
     known.abort();
   }
+}
+
+function aborted(signal: AbortSignal): Promise<void> {
+  return new Promise((resolve) => {
+    if (signal.aborted) resolve();
+    else signal.addEventListener('abort', () => resolve(), { once: true });
+  });
 }
 
 function reasonOf(error: unknown): string {

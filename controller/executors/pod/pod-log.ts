@@ -6,6 +6,7 @@ import type { LogSink } from '../../seams/executor.ts';
 import { pause } from '../pause.ts';
 import { LogFollow } from './log-follow.ts';
 import { LogWriter } from './log-writer.ts';
+import type { SilentNodes } from './silent-nodes.ts';
 
 /** Beyond its container's end nobody waits for a log for longer. */
 const waitMs = 35_000;
@@ -16,7 +17,8 @@ export interface PodLogOptions {
   sink: LogSink;
   key: AttemptKey;
   hash: string;
-  pod: { namespace: string; name: string };
+  pod: { namespace: string; name: string; node: string };
+  nodes: SilentNodes;
   secrets: readonly string[];
   from: number;
   limit: number;
@@ -36,11 +38,12 @@ export class PodLog {
 
   constructor(options: PodLogOptions) {
     this.#options = options;
-    const { client, clock, sink, key, hash, pod, secrets, from, limit, released } = options;
+    const { client, clock, sink, key, hash, pod, nodes, secrets, from, limit, released } = options;
     this.#writer = new LogWriter({ key, sink, secrets, from, limit, clock, released });
     this.#follow = new LogFollow({
       client,
       pod,
+      nodes,
       hash,
       writer: this.#writer,
       clock,

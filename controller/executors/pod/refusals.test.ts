@@ -1,16 +1,8 @@
 import { expect, test } from 'vitest';
-import { refusalOf } from './refusals.ts';
+import { holdOf, refusalOf } from './refusals.ts';
 
 /** As an API server 1.35 says them. */
 test.each([
-  [
-    403,
-    'Forbidden',
-    'pods "x" is forbidden: exceeded quota: none, requested: pods=1, used: pods=0, limited: pods=0',
-    [],
-    'infrastructure/quota',
-    true,
-  ],
   [
     403,
     'Forbidden',
@@ -71,9 +63,27 @@ test.each([
     'Forbidden',
     'pods "x" is forbidden: error looking up service account dev/default: serviceaccount "default" not found',
   ],
+  [
+    403,
+    'Forbidden',
+    'configmaps "x" is forbidden: User "system:serviceaccount:w:c" cannot get resource "configmaps" in API group ""',
+  ],
+  [403, 'Forbidden', 'pods "x" is forbidden: exceeded quota: none, requested: pods=1, used: pods=0, limited: pods=0'],
   [429, 'TooManyRequests', 'too many requests'],
   [500, 'InternalError', 'etcdserver: request timed out'],
   [401, 'Unauthorized', 'Unauthorized'],
 ])("is not the step's: %i %s: %s", (code, reason, message) => {
   expect(refusalOf({ code, reason, message, causes: [], about: null, retryAfterMs: null }, 'dev')).toBeNull();
+});
+
+test.each([
+  ['pods is forbidden: User "w" cannot create resource "pods"', 'Give the controller its role in namespace dev back'],
+  ['pods "x" is forbidden: exceeded quota: few', 'It begins when other Pods have ended, or the quota is raised'],
+  ['etcdserver: request timed out', 'It is tried again by itself'],
+])('what is held says what to do: %s', (message, advice) => {
+  const status = { code: 403, reason: 'Forbidden', message, causes: [], about: null, retryAfterMs: null };
+  const key = { runId: 'r', step: 'work', item: -1, attempt: 1 };
+  const said = holdOf(status, { key, namespace: 'dev' });
+  expect(said).toContain(`step work cannot begin: ${message}. ${advice}`);
+  expect(holdOf({ ...status, message: '', code: 503 }, { key, namespace: 'dev' })).toContain('answers 503');
 });

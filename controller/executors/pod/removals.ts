@@ -15,7 +15,7 @@ export class Removals {
   readonly #client: KubernetesClient;
   readonly #clock: Clock;
   readonly #closing = new AbortController();
-  readonly #uids = new Set<string>();
+  readonly #waiting = new Map<string, AbortController>();
 
   constructor(client: KubernetesClient, clock: Clock) {
     this.#client = client;
@@ -24,20 +24,29 @@ export class Removals {
 
   /** `over`: resolves when nothing is to be read of it any more. */
   add(pod: KnownPod, over: Promise<void>): void {
-    if (this.#uids.has(pod.uid)) return;
-    this.#uids.add(pod.uid);
-    this.#remove(pod, over)
+    if (this.#waiting.has(pod.uid)) return;
+    const gone = new AbortController();
+    this.#waiting.set(pod.uid, gone);
+    this.#remove(pod, over, AbortSignal.any([gone.signal, this.#closing.signal]))
       // It takes room and does no other harm; the next sweep tries again.
       .catch(() => {})
-      .finally(() => this.#uids.delete(pod.uid));
+      .finally(() => this.#waiting.delete(pod.uid));
+  }
+
+  /** It went with its run, or by another's hand: nothing is left to remove. */
+  gone(uid: string): void {
+    this.#waiting.get(uid)?.abort();
   }
 
   close(): void {
     this.#closing.abort();
   }
 
-  async #remove({ namespace, name, uid, finishedAt }: KnownPod, over: Promise<void>): Promise<void> {
-    const { signal } = this.#closing;
+  async #remove(
+    { namespace, name, uid, finishedAt }: KnownPod,
+    over: Promise<void>,
+    signal: AbortSignal,
+  ): Promise<void> {
     await over;
     // What still runs is nobody's any more: nobody waits to look at it.
     if (finishedAt !== null) await pause(this.#clock, finishedAt + keepMs - this.#clock.now(), signal);

@@ -178,6 +178,34 @@ describe('what runs, ends or waits', () => {
     });
   });
 
+  test('volumes that are not mounted are waited for, for a while; a slow pull is for as long as it takes', () => {
+    const since = now - 60_000;
+    const creating = (status: 'True' | 'False', state = 'ContainerCreating'): Pod => ({
+      ...pod('nopull'),
+      status: {
+        phase: 'Pending',
+        conditions: [
+          { type: 'PodReadyToStartContainers', status, lastTransitionTime: new Date(since).toISOString() },
+          { type: 'PodScheduled', status: 'True' },
+        ],
+        containerStatuses: [{ name: 'step', state: { waiting: { reason: state } } }],
+      },
+    });
+    const judgeAt = since + patience.preparedMs;
+    for (const state of ['ContainerCreating', 'PodInitializing']) {
+      expect(podProgress(creating('False', state), now, null)).toEqual({
+        is: 'waiting',
+        reason: 'NotReadyToStart',
+        judgeAt,
+      });
+      expect(podProgress(creating('False', state), judgeAt, null)).toMatchObject({
+        is: 'hopeless',
+        error: { type: 'infrastructure/notReadyToStart', retryable: true },
+      });
+    }
+    expect(podProgress(creating('True'), judgeAt, null)).toMatchObject({ is: 'waiting', judgeAt: null });
+  });
+
   test('an init container that cannot begin is what the step waits for', () => {
     const waiting = { reason: 'CreateContainerConfigError', message: 'secret "x" not found' };
     const behind: Pod = {

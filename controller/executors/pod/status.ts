@@ -9,9 +9,14 @@ export const patience = {
   unschedulableMs: 10 * 60_000,
   /** Its image cannot be pulled, or its container cannot be made: the kubelet tries again by itself. */
   waitingMs: 2 * 60_000,
+  /** Its node mounts its volumes and gives it a network: attaching a disk takes minutes, and is tried again and again. */
+  preparedMs: 5 * 60_000,
   /** Beyond its grace, a Pod that is deleted and does not end is on a node that does not answer. */
   unansweredMs: 30_000,
 } as const;
+
+/** Why it may be that its node does not get it ready is not in its status. */
+export const notReadyToStart = 'infrastructure/notReadyToStart';
 
 /** How far a Pod is. */
 export type PodProgress =
@@ -176,6 +181,7 @@ function waiting(pod: Pod, now: Instant, since: { reason: string; at: Instant } 
   const from = since?.reason === waitName(reason) ? since.at : now;
   switch (reason) {
     case 'CreateContainerConfigError':
+      return { is: 'hopeless', error: mistake('configError', `${reason}: ${message}${adviceOn(message, pod)}`) };
     case 'InvalidImageName':
       return { is: 'hopeless', error: mistake('configError', `${reason}: ${message}`) };
     case 'ErrImageNeverPull':
@@ -193,8 +199,23 @@ function waiting(pod: Pod, now: Instant, since: { reason: string; at: Instant } 
     case 'RunContainerError':
       return wait(waitName(reason), from + patience.waitingMs, now, cannotStart(reason, message));
     default:
-      return { is: 'waiting', reason, judgeAt: null };
+      return notPreparedYet(pod, now) ?? { is: 'waiting', reason, judgeAt: null };
   }
+}
+
+/** Its node has not mounted its volumes, or not given it a network; null when it has, and pulls its image maybe. */
+function notPreparedYet(pod: Pod, now: Instant): PodProgress | null {
+  const ready = pod.status?.conditions?.find((c) => c.type === 'PodReadyToStartContainers');
+  const since = ready?.status === 'False' ? instant(ready.lastTransitionTime) : null;
+  if (since === null) return null;
+  const message = `its node has not mounted its volumes or not given it a network for ${patience.preparedMs / 60_000} minutes`;
+  return wait('NotReadyToStart', since + patience.preparedMs, now, { type: notReadyToStart, message, retryable: true });
+}
+
+/** What the kubelet misses, and the person who wrote the step can give. */
+function adviceOn(message: string, { metadata }: Pod): string {
+  if (!/not found|couldn't find key/.test(message)) return '';
+  return `; create it in namespace ${metadata.namespace}, and the run again`;
 }
 
 /** The kubelet says in turn that a pull failed and that it pauses: one wait. */

@@ -253,6 +253,7 @@ describe('logs', () => {
     const flaky = world.executor({
       sink: {
         ended: (key, result, at) => sink.ended(key, result, at),
+        unmasked: (key, secrets) => sink.unmasked(key, secrets),
         log: {
           resumeAt: sink.log.resumeAt,
           append: async (...args) => {

@@ -13,6 +13,8 @@ export interface FollowedKinds {
   cache<K extends Kind>(kind: K): KindCache<K> | undefined;
   /** Whether the cache may answer for the namespace; null: for all of them. */
   live(kind: Kind, namespace: string | null): boolean;
+  /** Why some of them cannot be watched; empty when nothing is refused. */
+  refusals(): string[];
   close(): void;
 }
 
@@ -63,6 +65,10 @@ export function createFollowedKinds(options: {
       const reflector = reflectors?.get(null) ?? reflectors?.get(namespace);
       return reflector?.live() === true;
     },
+    refusals: () =>
+      [...followed.values()]
+        .flatMap(({ reflectors }) => [...reflectors.values()])
+        .flatMap((reflector) => reflector.refusal() ?? []),
     close() {
       closed = true;
       for (const { reflectors } of followed.values()) for (const reflector of reflectors.values()) reflector.stop();

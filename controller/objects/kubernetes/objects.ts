@@ -27,6 +27,8 @@ export interface KubernetesObjectsOptions {
 export interface KubernetesObjects extends ObjectStore {
   /** Starts a watch on every kind and resolves when all of them run, however long the API server takes. */
   ready(): Promise<void>;
+  /** Why kinds cannot be watched at present, and what to do; empty when the API server refuses nothing. */
+  refusals(): string[];
   /** Ends all watches. */
   close(): void;
 }
@@ -200,6 +202,7 @@ export function createKubernetesObjects(options: KubernetesObjectsOptions): Kube
     async ready() {
       await Promise.all((Object.keys(kinds) as Kind[]).map((kind) => followed.follow(kind)));
     },
+    refusals: () => followed.refusals(),
     close() {
       followed.close();
     },

@@ -13,6 +13,8 @@ export interface Reflector {
   synced: Promise<void>;
   /** Whether a watch runs on a complete list: nothing that others wrote is missing, but for what is on its way. */
   live(): boolean;
+  /** Why the API server refuses to be watched, and what to do; null while it does not. */
+  refusal(): string | null;
   stop(): void;
 }
 
@@ -48,6 +50,7 @@ export function startReflector(options: ReflectorOptions): Reflector {
   const stopped = new AbortController();
   const synced = Promise.withResolvers<void>();
   let live = false;
+  let refusal: string | null = null;
   const told = new Map<string, number>();
   let broken = false;
   let early = 0;
@@ -97,6 +100,7 @@ export function startReflector(options: ReflectorOptions): Reflector {
 
   function recovered(): void {
     live = true;
+    refusal = null;
     synced.resolve();
     if (broken) log.info('the watch runs again');
     broken = false;
@@ -105,6 +109,7 @@ export function startReflector(options: ReflectorOptions): Reflector {
   /** One line for each trouble, not for each try, nor for each time that a watch begins and breaks off again. */
   function failed(cause: unknown): void {
     live = false;
+    refusal = isRefusal(cause, 403) ? `${cause.status.message}; give the controller its role back` : null;
     const missing = cause instanceof KubernetesError && cause.status.code === 404 && !isNotFound(cause);
     const error = missing ? notServed(kind, cause) : cause;
     const trouble = cause instanceof KubernetesError ? String(cause.status.code) : 'no answer';
@@ -156,6 +161,7 @@ export function startReflector(options: ReflectorOptions): Reflector {
   return {
     synced: synced.promise,
     live: () => live,
+    refusal: () => refusal,
     stop() {
       live = false;
       stopped.abort();

@@ -31,6 +31,8 @@ export const runs = pgTable(
     digest: text('digest').notNull(),
     version: text('version'),
     environment: text('environment'),
+    /** Of the Environment object: another one may have its name, in another project or later. */
+    environmentUid: text('environment_uid'),
     values: jsonb('values').$type<JsonObject>().notNull(),
     inputs: jsonb('inputs').$type<JsonObject>().notNull(),
     phase: text('phase').$type<RunRow['phase']>().notNull(),
@@ -56,6 +58,7 @@ export const runs = pgTable(
     compensatingAt: instant('compensating_at'),
     finalizingAt: instant('finalizing_at'),
     outputs: jsonb('outputs').$type<JsonObject>(),
+    logsUnmasked: text('logs_unmasked'),
     revision: integer('revision').notNull(),
     /** What is wanted of a child run, which has no object; null for others. Written without the fence, by whoever wants something. */
     spec: jsonb('spec').$type<ChildSpec>(),
@@ -73,7 +76,7 @@ export const runs = pgTable(
     index('runs_created').on(t.home, t.createdAt, t.id).where(sql`depth = 0`),
     index('runs_parent').on(sql`(${t.parent} ->> 'runId')`, t.createdAt, t.id).where(sql`depth > 0`),
     index('runs_spec_changed').on(t.owner, t.home).where(sql`finished_at is null and spec_generation > 0`),
-    index('runs_counted').on(t.home, t.environment, t.workflow, t.digest, t.phase).where(sql`counted`),
+    index('runs_counted').on(t.home, t.environmentUid, t.workflow, t.digest, t.phase).where(sql`counted`),
   ],
 );
 
@@ -123,6 +126,7 @@ export const attempts = pgTable(
     startedAt: instant('started_at').notNull(),
     finishedAt: instant('finished_at'),
     error: jsonb('error').$type<StepError>(),
+    imageId: text('image_id'),
   },
   (t) => [primaryKey({ columns: [t.runId, t.step, t.item, t.number] })],
 );

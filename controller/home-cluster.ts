@@ -4,6 +4,8 @@ import type { KubeConfig } from '@kubernetes/client-node';
 import { createKubernetesAccess } from '../api/access-kubernetes.ts';
 import { type ArtifactSettings, openArtifacts } from './artifacts/open.ts';
 import { createClusterExecutors } from './executors/index.ts';
+import type { PodArtifactOptions } from './executors/pod/artifacts.ts';
+import { createPodIdentities } from './executors/pod/identity.ts';
 import { createKubernetesSecrets } from './executors/kubernetes-secrets.ts';
 import type { Home, RunRetention } from './home.ts';
 import { KubernetesClient } from './kubernetes/client.ts';
@@ -30,7 +32,7 @@ export interface ClusterHomeOptions extends Pick<ControllerOptions, 'clock' | 'l
   /** Namespaces whose http steps may reach private addresses. */
   allowPrivateHttp: ReadonlySet<string>;
   /** Where artifacts are kept; null: nowhere, and steps with artifacts fail. */
-  artifacts: ArtifactSettings | null;
+  artifacts: (ArtifactSettings & Pick<PodArtifactOptions, 'image' | 'url'>) | null;
   /** Image of steps that name none; null: such steps fail. */
   stepImage: string | null;
   retention: RunRetention;
@@ -96,6 +98,11 @@ export async function openClusterHome(options: ClusterHomeOptions): Promise<Home
     kind: 'cluster',
     store,
     secrets,
+    podArtifacts: artifacts && {
+      store: artifacts,
+      maxBytes: options.artifacts?.maxBytes ?? 0,
+      identify: createPodIdentities(client, clock),
+    },
     artifacts: artifacts && { store: artifacts, keptMs: options.artifacts?.keptMs ?? null },
     repositories,
     environmentsPath: null,
@@ -120,6 +127,7 @@ export async function openClusterHome(options: ClusterHomeOptions): Promise<Home
         namespaces,
         defaultImage: options.stepImage,
         allowPrivileged: options.allowPrivilegedSteps,
+        artifacts: options.artifacts,
         allowPrivateHttp: options.allowPrivateHttp,
         onUnseen: (error) => {
           log.warn({ err: error }, 'the Pods of steps cannot be watched; tried again');

@@ -52,6 +52,7 @@ export async function openLaptopHome(options: LaptopHomeOptions): Promise<Home &
     store,
     secrets,
     artifacts: { store: artifacts, keptMs: settings.keptMs },
+    podArtifacts: null,
     repositories: data.repositories,
     environmentsPath,
     project,

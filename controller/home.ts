@@ -1,4 +1,5 @@
 import type { Access } from '../api/access.ts';
+import type { PodArtifacts } from '../api/pod-artifacts.ts';
 import type { ArtifactStore } from './seams/artifacts.ts';
 import type { Executor, ExecutorSink, SecretReader } from './seams/executor.ts';
 import type { Governance } from './seams/governance.ts';
@@ -26,6 +27,8 @@ export interface Home {
   readonly secrets: SecretReader;
   /** Where artifacts are kept; null: nowhere, and steps with artifacts fail. */
   readonly artifacts: HomeArtifacts | null;
+  /** How Pods of steps reach them; null: there are no Pods, or no artifacts. */
+  readonly podArtifacts: PodArtifacts | null;
   /** Folder of the mirrors of sources. */
   readonly repositories: string;
   /** Folder of environment files in the repository; null where Environments are applied by people. */

@@ -106,6 +106,7 @@ export async function startController(home: Home, options: ControllerOptions): P
     createApp({
       store,
       artifacts: home.artifacts?.store ?? null,
+      podArtifacts: home.podArtifacts,
       clock,
       log,
       access: home.access,

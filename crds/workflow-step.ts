@@ -45,13 +45,17 @@ const Fallback = Strict(
     skip: Type.Optional(
       Type.Literal(true, { description: 'true: the step is Skipped, which meets the need of others.' }),
     ),
-    fail: Type.Optional(Text('The step fails with this message; may contain ${{ }} and read `error`.')),
+    fail: Type.Optional(Text('The step fails with this message; may contain ${{ }}.')),
   },
-  { description: 'Exactly one of run, container, http, template, workflow, skip and fail.' },
+  {
+    description:
+      'Exactly one of run, container, http, template, workflow, skip and fail; its expressions may read `error`.',
+  },
 );
 
 const Compensation = Strict(otherBody, {
-  description: 'Undoes the step when the run ends badly. Exactly one of run, container, http, template and workflow.',
+  description:
+    'Undoes the step when the run ends badly, and may read its outputs. Exactly one of run, container, http, template and workflow.',
 });
 
 export const Step = Strict({

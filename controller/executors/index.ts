@@ -29,7 +29,7 @@ export interface ExecutorsOptions extends InControllerOptions, AddressPolicy {
 
 export interface ClusterExecutorsOptions
   extends InControllerOptions,
-    Pick<PodExecutorOptions, 'client' | 'namespaces' | 'defaultImage' | 'allowPrivileged' | 'onUnseen'> {
+    Pick<PodExecutorOptions, 'client' | 'namespaces' | 'defaultImage' | 'allowPrivileged' | 'artifacts' | 'onUnseen'> {
   /** Namespaces whose http steps may reach private addresses; none reaches the controller's own machine. */
   allowPrivateHttp: ReadonlySet<string>;
 }
@@ -71,7 +71,7 @@ export function createExecutors(options: ExecutorsOptions): Executor {
 /** The same in a cluster, where scripts run as Pods. */
 export function createClusterExecutors(options: ClusterExecutorsOptions): Executor {
   const { files, secrets, sink, clock, lost, allowPrivateHttp } = options;
-  const { client, namespaces, defaultImage, allowPrivileged, onUnseen } = options;
+  const { client, namespaces, defaultImage, allowPrivileged, artifacts, onUnseen } = options;
   const pods = new PodExecutor({
     client,
     files,
@@ -81,6 +81,7 @@ export function createClusterExecutors(options: ClusterExecutorsOptions): Execut
     namespaces,
     defaultImage,
     allowPrivileged,
+    artifacts,
     lost,
     onUnseen,
   });

@@ -50,6 +50,7 @@ describe.skipIf(nodes !== 'kwok')('a whole controller on nodes that come and go'
       allowPrivateHttp: new Set<string>(),
       stepImage: 'example.org/tools:1',
       pod: null,
+      artifacts: null,
       retention: { ttlMs: null, perWorkflow: null },
       listen: { host: '127.0.0.1', port: 0 },
       env: { PATH: process.env['PATH'], HOME: folder },

@@ -13,11 +13,12 @@ import {
   type StopAction,
 } from '../../seams/executor.ts';
 import { SecretRefused } from '../secrets.ts';
+import { hasArtifacts, type PodArtifactOptions, stepOf, withArtifactContainers } from './artifacts.ts';
 import { LivePod, type Masks } from './live-pod.ts';
 import { podManifest } from './manifest.ts';
 import { attemptHash, hashOf, podName, podsPath } from './names.ts';
 import { accountsAnnotation, lendsAccount, privilegesIn } from './permissions.ts';
-import { type Pod, stepContainer } from './pod.ts';
+import type { Pod } from './pod.ts';
 import { Pods } from './pods.ts';
 import { holdOf, refusalOf } from './refusals.ts';
 import { Removals } from './removals.ts';
@@ -54,6 +55,8 @@ export interface PodExecutorOptions {
   defaultImage: string | null;
   /** Namespaces whose steps may reach beyond their Pod: host paths and namespaces, privileged, added capabilities. */
   allowPrivileged: ReadonlySet<string>;
+  /** How Pods reach artifacts; null: steps with artifacts fail. */
+  artifacts: PodArtifactOptions | null;
   /** The signal of the lease as it is now: nothing begins once it aborts. */
   lost: () => AbortSignal;
   /** Told when Pods cannot be watched, which is tried again: until then no end is seen. */
@@ -260,8 +263,14 @@ export class PodExecutor implements Executor {
     });
     if (files !== null && 'error' in files) return files;
     const manifest = podManifest(action, body, { image, files });
+    // Of what the step asks for; what brings and keeps its artifacts is ours.
     const error = await this.#notPermitted(action.namespace, manifest['spec'] as JsonObject);
-    return error ?? { manifest };
+    if (error) return error;
+    const { artifacts } = this.#options;
+    if (artifacts === null && hasArtifacts(action)) {
+      return refuse('configError', 'this controller keeps no artifacts: an operator says where with --artifacts');
+    }
+    return { manifest: artifacts === null ? manifest : withArtifactContainers(manifest, action, artifacts) };
   }
 
   async #notPermitted(namespace: string, spec: JsonObject): Promise<{ error: StepError } | null> {
@@ -320,11 +329,10 @@ function refuse(type: string, message: string): { error: StepError } {
 
 /** The Secrets that a Pod of ours takes its environment from. */
 function secretsOf(pod: Pod): PodBody['secrets'] {
-  const containers = (pod.spec?.['containers'] ?? []) as unknown as {
-    name: string;
-    env?: { name: string; valueFrom?: { secretKeyRef?: { name: string; key: string } } }[];
-  }[];
-  const env = containers.find((c) => c.name === stepContainer)?.env ?? [];
+  const step = stepOf(pod.spec) as
+    | { env?: { name: string; valueFrom?: { secretKeyRef?: { name: string; key: string } } }[] }
+    | undefined;
+  const env = step?.env ?? [];
   return Object.fromEntries(
     env.flatMap(({ name, valueFrom }) => (valueFrom?.secretKeyRef ? [[name, valueFrom.secretKeyRef]] : [])),
   );

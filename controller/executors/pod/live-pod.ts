@@ -5,6 +5,7 @@ import { isRefusal } from '../../kubernetes/errors.ts';
 import type { Clock } from '../../seams/clock.ts';
 import type { ExecutorSink } from '../../seams/executor.ts';
 import { pause } from '../pause.ts';
+import { collectStatus, withCollected } from './artifacts.ts';
 import { describeExit } from './exit.ts';
 import { attemptHash, hashOf, plainOutputs, podsPath } from './names.ts';
 import { type OutputsMessage, readMessage, readOutputs } from './outputs.ts';
@@ -202,7 +203,10 @@ export class LivePod {
     const terminated = pod === null ? undefined : stepStatus(pod)?.state?.terminated;
     const stopped = this.isStopped && pod !== null && terminated !== undefined && endedAfterDeletion(pod, terminated);
     if (stopped) return this.#report({ outcome: 'Stopped' }, at);
-    if (message) return this.#report(readOutputs(message, log?.framed ?? null, this.#masks), at);
+    if (message) {
+      const result = readOutputs(message, log?.framed ?? null, this.#masks);
+      return this.#report(pod === null ? result : this.#withArtifacts(pod, result), at);
+    }
     const error: StepError = {
       type: outOfMemory ? 'outOfMemory' : 'exit',
       exitCode,
@@ -210,6 +214,14 @@ export class LivePod {
       retryable: true,
     };
     this.#report({ outcome: 'Failed', error }, at);
+  }
+
+  /** What it left was collected, unless that was stopped or came to nothing. */
+  #withArtifacts(pod: Pod, result: AttemptResult): AttemptResult {
+    const whole = withCollected(pod, result);
+    if (whole.outcome !== 'Failed' || result.outcome === 'Failed') return whole;
+    if (this.#hopeless) return { outcome: 'Failed', error: this.#hopeless };
+    return this.isStopped && collectStatus(pod)?.state?.terminated?.exitCode !== 1 ? { outcome: 'Stopped' } : whole;
   }
 
   async #finishBroken({ error, at }: Extract<PodProgress, { is: 'broken' }>): Promise<void> {
@@ -318,6 +330,7 @@ const judgedConditions = new Set(['PodScheduled', 'DisruptionTarget', 'PodReadyT
 /** What of a Pod's status matters; everything else that changes is noise. */
 function fingerprintOf(pod: Pod): string {
   const state = stepStatus(pod)?.state;
+  const collecting = collectStatus(pod)?.state;
   const conditions = pod.status?.conditions?.filter((c) => judgedConditions.has(c.type));
   return JSON.stringify([
     pod.status?.phase,
@@ -327,6 +340,9 @@ function fingerprintOf(pod: Pod): string {
     state?.waiting?.message,
     state?.running !== undefined,
     state?.terminated?.exitCode,
+    collecting?.waiting?.reason,
+    collecting?.running !== undefined,
+    collecting?.terminated?.exitCode,
     conditions?.map((c) => [c.type, c.status, c.reason]),
     pod.status?.initContainerStatuses?.map((c) => [c.state?.waiting?.reason, c.state?.terminated?.exitCode]),
   ]);

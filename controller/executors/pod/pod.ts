@@ -59,5 +59,7 @@ export interface Terminated {
 export const stepContainer = 'step';
 
 export function stepStatus(pod: Pod): ContainerStatus | undefined {
-  return pod.status?.containerStatuses?.find((c) => c.name === stepContainer);
+  const { containerStatuses = [], initContainerStatuses = [] } = pod.status ?? {};
+  // Where artifacts are collected of it, it is an init container: what comes after it begins when it has ended well.
+  return [...containerStatuses, ...initContainerStatuses].find((c) => c.name === stepContainer);
 }

@@ -1,5 +1,6 @@
 import type { StepError } from '../../core/run/types.ts';
 import type { Instant } from '../../core/time.ts';
+import { awaitsCollecting, collectStatus, fetchFailure } from './artifacts.ts';
 import { type ContainerStatus, type Pod, stepStatus, type Terminated } from './pod.ts';
 import { notPrepared } from './wrapper.ts';
 
@@ -38,11 +39,11 @@ export type PodProgress =
  */
 export function podProgress(pod: Pod, now: Instant, waitingSince: { reason: string; at: Instant } | null): PodProgress {
   const terminated = stepStatus(pod)?.state?.terminated;
-  if (terminated) return ended(pod, terminated);
+  if (terminated && !awaitsCollecting(pod, terminated)) return ended(pod, terminated);
   const disruption = disruptionOf(pod);
   if (pod.status?.phase === 'Failed') return broken(disruption ?? failedPod(pod), null, false);
   const graceOver = instant(pod.metadata.deletionTimestamp);
-  const running = stepStatus(pod)?.state?.running !== undefined;
+  const running = (stepStatus(pod)?.state?.running ?? collectStatus(pod)?.state?.running) !== undefined;
   if (graceOver !== null) {
     const judgeAt = graceOver + patience.unansweredMs;
     if (now < judgeAt) return { is: 'ending', judgeAt };
@@ -158,6 +159,8 @@ function failedPod(pod: Pod): StepError {
   }
   const init = pod.status?.initContainerStatuses?.find((c) => (c.state?.terminated?.exitCode ?? 0) !== 0);
   if (init?.state?.terminated) {
+    const fetching = fetchFailure(pod);
+    if (fetching) return fetching;
     const { exitCode, message: why } = init.state.terminated;
     const what = `init container ${init.name} failed: exit code ${exitCode}${why ? `: ${why}` : ''}`;
     return { type: 'initContainer', message: what, retryable: true };
@@ -230,9 +233,12 @@ function wait(reason: string, until: Instant, now: Instant, error: StepError): P
 
 /** The first container that cannot begin, init containers included, as the step waits for them. */
 function waitingContainer(pod: Pod): ContainerStatus | undefined {
-  const init = pod.status?.initContainerStatuses?.find((c) => c.state?.waiting?.reason !== 'PodInitializing');
-  if (init?.state?.waiting) return init;
-  return stepStatus(pod);
+  const init = pod.status?.initContainerStatuses?.find(
+    (c) => c.state?.waiting !== undefined && c.state.waiting.reason !== 'PodInitializing',
+  );
+  if (init) return init;
+  const step = stepStatus(pod);
+  return step?.state?.terminated === undefined ? step : collectStatus(pod);
 }
 
 /** What a registry says that no further try will change. */

@@ -4,6 +4,8 @@ export const paths = {
   work: '/windlass/work',
   output: '/windlass/output',
   files: '/windlass/files',
+  /** There when the work directory holds what the step needs already: its files, and artifacts of others. */
+  prepared: '/windlass/prepared',
 } as const;
 
 /** Longest termination message that the kubelet takes. */
@@ -31,7 +33,7 @@ export const wrapper = `
 exec 2>&1
 umask 022
 mkdir -p ${paths.work} && cd ${paths.work} || exit ${notPrepared}
-if [ -d ${paths.files}/..data ]; then cp -R ${paths.files}/..data/. . || exit ${notPrepared}; fi
+if [ -d ${paths.files}/..data ] && [ ! -e ${paths.prepared} ]; then cp -R ${paths.files}/..data/. . || exit ${notPrepared}; fi
 : >${paths.output} || exit ${notPrepared}
 windlass_child=
 windlass_stop() {

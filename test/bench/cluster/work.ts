@@ -113,10 +113,13 @@ function barePod(i: number): object {
   const { spec } = podManifest(
     {
       type: 'Start',
-      key: { runId: 'bare', step: 's0', attempt: 1 },
+      key: { runId: 'bare', step: 's0', item: -1, attempt: 1 },
       body: step,
       namespace: 'bare',
       runName: 'bare',
+      owner: { uid: 'bare', name: 'bare' },
+      artifacts: { out: {}, in: {} },
+      effect: 'main/0/1',
       workflow: 'bare',
       digest: '',
       startedAt: 0,

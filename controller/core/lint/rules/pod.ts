@@ -13,10 +13,10 @@ const specFields: Record<string, string> = {
   ephemeralContainers: 'they are for debugging',
 };
 const containerFields: Record<string, string> = {
-  image: 'use image of the step',
-  command: 'use run and shell of the step',
-  args: 'use run and shell of the step',
-  workingDir: 'a step works in its own directory',
+  image: 'use image of the step, or container.image',
+  command: 'use run and shell of the step, or container.command',
+  args: 'use run and shell of the step, or container.args',
+  workingDir: 'a script works in a directory of its own; for a container use container.workingDir',
   restartPolicy: 'an attempt is never restarted; use retry',
   terminationMessagePath: 'outputs are handed over there',
   terminationMessagePolicy: 'outputs are handed over there',

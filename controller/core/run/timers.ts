@@ -46,6 +46,9 @@ export interface Timer {
 
 /** Sets every timer that the rows of a unit imply. A timer twice in the heap does no harm. */
 export function armTimers(state: RunState, unit: Unit): void {
+  const { row } = unit;
+  // Most moves of a unit are its end.
+  if (row !== null && row.finishedAt !== null && row.reason !== reasons.compensating) return;
   for (const kind of unitKinds) {
     const at = unitInstant(kind, unit);
     if (at !== null) heapPush(state.timers, timerOf(at, kind, unit), isBefore);

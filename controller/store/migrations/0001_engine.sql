@@ -106,7 +106,7 @@ ALTER TABLE "steps" ADD COLUMN "label" text;--> statement-breakpoint
 ALTER TABLE "steps" ADD COLUMN "items" integer;--> statement-breakpoint
 ALTER TABLE "steps" ADD COLUMN "via" text DEFAULT 'main' NOT NULL;--> statement-breakpoint
 ALTER TABLE "steps" ADD COLUMN "body_attempts" integer;--> statement-breakpoint
-ALTER TABLE "steps" ADD COLUMN "iteration" integer;--> statement-breakpoint
+ALTER TABLE "steps" ADD COLUMN "iteration" integer DEFAULT 0 NOT NULL;--> statement-breakpoint
 ALTER TABLE "steps" ADD COLUMN "artifacts" jsonb DEFAULT '{}'::jsonb NOT NULL;--> statement-breakpoint
 ALTER TABLE "steps" ADD COLUMN "cache" jsonb;--> statement-breakpoint
 -- What runs and steps of before would have had.
@@ -114,9 +114,8 @@ UPDATE "runs" SET "queued_at" = created_at, "root" = id, "root_name" = name;--> 
 ALTER TABLE "runs" ALTER COLUMN "queued_at" SET NOT NULL;--> statement-breakpoint
 ALTER TABLE "runs" ALTER COLUMN "root" SET NOT NULL;--> statement-breakpoint
 ALTER TABLE "runs" ALTER COLUMN "root_name" SET NOT NULL;--> statement-breakpoint
-UPDATE "steps" SET "body_attempts" = attempts, "iteration" = least(attempts, 1);--> statement-breakpoint
+UPDATE "steps" SET "body_attempts" = attempts;--> statement-breakpoint
 ALTER TABLE "steps" ALTER COLUMN "body_attempts" SET NOT NULL;--> statement-breakpoint
-ALTER TABLE "steps" ALTER COLUMN "iteration" SET NOT NULL;--> statement-breakpoint
 ALTER TABLE "log_chunks" ADD CONSTRAINT "log_chunks_run_id_step_item_attempt_position_pk" PRIMARY KEY("run_id","step","item","attempt","position");--> statement-breakpoint
 ALTER TABLE "attempts" ADD CONSTRAINT "attempts_run_id_step_item_number_pk" PRIMARY KEY("run_id","step","item","number");--> statement-breakpoint
 ALTER TABLE "steps" ADD CONSTRAINT "steps_run_id_step_item_pk" PRIMARY KEY("run_id","step","item");--> statement-breakpoint

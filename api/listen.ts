@@ -3,6 +3,8 @@ import type { AddressInfo } from 'node:net';
 import { serve } from '@hono/node-server';
 import type { Hono } from 'hono';
 
+const longestBodyMs = 3_600_000;
+
 /** A server that answers until it is closed. */
 export interface Listening {
   /** With the port that was taken, also when 0 was asked for. */
@@ -32,6 +34,8 @@ export function listen(app: Hono, address: { host: string; port: number }): Prom
           }),
       });
     });
+    // A large artifact of a Pod may take longer than Node's five minutes; heads have a limit of their own.
+    if ('requestTimeout' in server) server.requestTimeout = longestBodyMs;
     let closing = false;
     const endIdle = () => {
       if (closing && 'closeIdleConnections' in server) server.closeIdleConnections();

@@ -69,7 +69,8 @@ const runQuery = only({
     Type.String({
       minLength: 1,
       maxLength: 64,
-      description: 'Id of a run: the child runs that its steps have started. Without it, runs that no step started.',
+      description:
+        'Id of a run: the child runs that its steps have started. Without it and `name`, runs that no step started.',
     }),
   ),
   ...pageQuery,

@@ -30,7 +30,7 @@ export function redriveCommand(cli: Cli): Command {
     .option('--per-second <number>', 'start at most so many each second (default 10)', readRate)
     .action(async (ids: number[], _: unknown, command: Command) => {
       const options = command.optsWithGlobals<RedriveOptions>();
-      if (options.all === ids.length > 0) throw usageError('say which, by their numbers, or --all');
+      if ((options.all ?? false) === ids.length > 0) throw usageError('say which, by their numbers, or --all');
       if (!options.all && (options.workflow ?? options.namespace) !== undefined) {
         throw usageError('--workflow and --namespace go with --all');
       }

@@ -3,11 +3,11 @@ import type { JsonObject } from '../../crds/json.ts';
 import type { ArtifactRef } from '../core/run/types.ts';
 import type { Clock } from '../seams/clock.ts';
 import { createBatch } from './batch.ts';
+import type { CacheAnswer, CacheEntry, CacheFill, LookUp, StepCache } from './cache-types.ts';
 import type { Changes } from './changes.ts';
 import type { Database } from './database.ts';
 import { stepCache } from './schema/cache.ts';
 import { storable } from './storable.ts';
-import type { CacheAnswer, CacheEntry, CacheFill, LookUp, StepCache } from './types.ts';
 
 const topic = 'cache';
 

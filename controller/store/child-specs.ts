@@ -71,32 +71,33 @@ export function createChildSpecs(
     },
     onSpecs(fn) {
       let told = new Map<string, number>();
-      let looking = false;
+      let looking: Promise<void> | null = null;
       let again = false;
       let stopped = false;
 
+      /** Once, and once more when something came in meanwhile. */
       async function look(): Promise<void> {
-        looking = true;
         try {
-          do {
-            again = false;
-            const now = await changed();
-            const news = [...now].filter(([id, generation]) => told.get(id) !== generation).map(([id]) => id);
-            told = now;
-            if (news.length > 0 && !stopped) fn(news);
-          } while (again && !stopped);
+          again = false;
+          const now = await changed();
+          const news = [...now].filter(([id, generation]) => told.get(id) !== generation).map(([id]) => id);
+          told = now;
+          if (news.length > 0 && !stopped) fn(news);
         } catch (error) {
           // The next poll makes up for it.
-          report(error);
+          if (!stopped) report(error);
         } finally {
-          looking = false;
+          looking = null;
+          if (again) wake();
         }
       }
 
-      const stop = changes.on(topic, () => {
-        again = true;
-        if (!looking) void look();
-      });
+      function wake(): void {
+        again = !stopped;
+        if (again) looking ??= look();
+      }
+
+      const stop = changes.on(topic, wake);
       return () => {
         stopped = true;
         stop();

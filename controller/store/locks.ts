@@ -132,8 +132,10 @@ export function createLockTable(database: Database, home: string, changes: Chang
     await tx.execute(sql`
       delete from lock_claims c using json_to_recordset(${named}::text::json) as e(run_id text, step text, item int)
       where ${mine} and c.run_id = e.run_id and (e.step = '' or (c.step = e.step and c.item = e.item)) and ${over}`);
-    await tx.execute(sql`
-      delete from lock_claims c where ${mine} and ${over} and (not c.only_slot or c.state <> 'Waiting')`);
+    // Two statements, as an index serves each.
+    for (const some of [sql`not c.only_slot`, sql`c.only_slot and c.state in ('Held', 'Refused')`]) {
+      await tx.execute(sql`delete from lock_claims c where ${mine} and ${some} and ${over}`);
+    }
     for (let found = 1; found > 0; ) {
       const next = sql`
         select n.run_id, n.step, n.item from lock_claims n

@@ -152,11 +152,15 @@ function conditions(filter: RunFilter) {
     filter.environment === undefined ? undefined : eq(runs.environment, filter.environment),
     filter.name === undefined ? undefined : eq(runs.name, filter.name),
     filter.phases === undefined ? undefined : inArray(runs.phase, filter.phases),
-    filter.parent === undefined
-      ? eq(runs.depth, 0)
-      : and(gt(runs.depth, 0), sql`${runs.parent} ->> 'runId' = ${filter.parent}`),
+    relation(filter),
     filter.since === undefined ? undefined : gte(runs.createdAt, filter.since),
   ];
+}
+
+/** People list what somebody has started; who names a run, or its parent, means a child run as well. */
+function relation({ parent, name }: RunFilter) {
+  if (parent !== undefined) return and(gt(runs.depth, 0), sql`${runs.parent} ->> 'runId' = ${parent}`);
+  return name === undefined ? eq(runs.depth, 0) : undefined;
 }
 
 interface CreatedRun {

@@ -80,7 +80,7 @@ export interface RunFilter {
   /** Created at or after. */
   since?: Instant;
   name?: string;
-  /** Id of a run: the runs that its steps started. Without it, only runs that no step started. */
+  /** Id of a run: the runs that its steps started. Without it and without `name`, only runs that no step started. */
   parent?: string;
 }
 

@@ -27,6 +27,7 @@ function runToEnd(plan: Plan): { startMs: number; stepsMs: number } {
       const seen: RunObservation = {
         type: 'AttemptEnded',
         step: next.key.step,
+        item: next.key.item,
         attempt: next.key.attempt,
         at: now,
         result: { outcome: 'Succeeded', outputs: { values: { text: 'x' } } },

@@ -3,7 +3,8 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { systemClock } from '../../controller/runtime/clock.ts';
 import { openStore } from '../../controller/store/open.ts';
-import type { LookUp, Store } from '../../controller/store/types.ts';
+import type { LookUp } from '../../controller/store/cache-types.ts';
+import type { Store } from '../../controller/store/types.ts';
 import { attemptRow, runRow, stepRow } from '../fixtures/history.ts';
 import { type Figure, median, quantile } from './figures.ts';
 
@@ -68,7 +69,8 @@ export async function cacheLookUp(databaseUrl: string | null): Promise<Figure> {
         const { runId, step, item, namespace, workflow, ttlMs } = request(n);
         const [outputs, key] = [{ text: 'x'.repeat(200) }, `sha256:${n}`];
         const none = { artifacts: {}, image: null, imageId: null };
-        await store.cache.fill({ runId, step, item, namespace, workflow, key, ttlMs, outputs, ...none });
+        const entry = { runId, step, item, namespace, workflow, key, ttlMs, outputs, ...none };
+        await store.cache.fill(entry);
       }),
     );
     const samples: number[] = [];

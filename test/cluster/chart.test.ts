@@ -56,6 +56,8 @@ describe.skipIf(!server)('the chart', () => {
     'affinity.nodeAffinity.requiredDuringSchedulingIgnoredDuringExecution.nodeSelectorTerms[0].matchFields[0].values={n}',
     'imagePullSecrets[0].name=login',
     'postgres.storageClassName=standard',
+    'artifacts.bucket=s3://team/prefix?region=eu-central-1',
+    'artifacts.existingSecret=bucket',
   ];
   test.each([
     ['default values', []],

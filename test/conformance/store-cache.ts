@@ -1,6 +1,7 @@
 import { describe, expect, test, vi } from 'vitest';
 import type { RunRow } from '../../controller/core/run/types.ts';
-import type { CacheFill, LookUp, Store } from '../../controller/store/types.ts';
+import type { CacheFill, LookUp } from '../../controller/store/cache-types.ts';
+import type { Store } from '../../controller/store/types.ts';
 import { runRow, stepRow, transition } from '../fixtures/history.ts';
 
 let names = 0;

@@ -291,7 +291,7 @@ export function describeRuns(driver: string, opened: () => Store): void {
       expect(await letter(refused)).toMatchObject({ state: 'Waiting', error: failed });
       const run = runRow(fresh('run'));
       const fence = await claimed(run);
-      await expect(opened().runs.commit(transition({ ...run, stoodMs: Number.NaN }), fence)).rejects.toThrow();
+      await expect(opened().runs.commit(transition({ ...run, stoodMs: Number.NaN }), fence)).rejects.toThrow(run.id);
       expect(await letter(run)).toMatchObject({ state: 'Waiting', error: { type: 'infrastructure/unstorable' } });
     });
 

@@ -1,6 +1,7 @@
 /** Runs that share a namespace: groups, locks, child runs, retries, replays and the cache, on a controller of this machine. */
 import { execFile } from 'node:child_process';
-import { appendFile, readFile, writeFile } from 'node:fs/promises';
+import { appendFile, mkdtemp, readFile, rm, writeFile } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { promisify } from 'node:util';
 import { afterAll, beforeAll, describe, expect, test, vi } from 'vitest';
@@ -8,7 +9,9 @@ import type { WorkflowSpec } from '../../crds/workflow.ts';
 import type { WorkflowRun, WorkflowRunSpec } from '../../crds/workflow-run.ts';
 import { childId } from '../../controller/reconcilers/child-runs.ts';
 import { wholeStep } from '../../controller/core/run/types.ts';
-import { type ControllerWorld, startWorld } from '../fixtures/controller.ts';
+import { openLaptop } from '../../controller/start-laptop.ts';
+import type { Store } from '../../controller/store/types.ts';
+import { controllerOptions, type ControllerWorld, startWorld } from '../fixtures/controller.ts';
 
 vi.setConfig({ testTimeout: 60_000 });
 
@@ -373,3 +376,46 @@ describe('a namespace with a limit of running steps', () => {
     }
   });
 });
+
+test('after a restart runs are superseded, and children found, as if there had been none', async () => {
+  const directory = await mkdtemp(join(tmpdir(), 'windlass-again-'));
+  const data = join(directory, 'data');
+  const first = await openLaptop(controllerOptions(data));
+  const path = join(directory, 'gate');
+  await promisify(execFile)('mkfifo', [path]);
+  const work = { run: 'read -r _ < "$GATE"', env: { GATE: path } };
+  const put = async (name: string, spec: WorkflowSpec) => {
+    await first.controller.store.objects.apply({ kind: 'Workflow', metadata: { name, namespace }, spec });
+  };
+  await put('grouped', {
+    concurrency: { group: 'g', policy: 'CancelRunning' },
+    steps: [{ name: 'work', run: 'sleep 600' }],
+  });
+  await put('child', { steps: [{ name: 'work', ...work }] });
+  await put('parent', { steps: [{ name: 'call', workflow: { name: 'child' } }] });
+  const { store } = first.controller;
+  const run = (of: Store, name: string, workflow: string) =>
+    of.objects.create({ kind: 'WorkflowRun', metadata: { name, namespace }, spec: { workflow } });
+  const [held, calls] = [await run(store, 'held', 'grouped'), await run(store, 'calls', 'parent')];
+  const child = childId({ runId: calls.metadata.uid, step: 'call', item: wholeStep, attempt: 1 });
+  const phaseOf = async (of: Store, id: string, step: string) => (await of.runs.step(id, step, wholeStep))?.phase;
+  await expect.poll(() => phaseOf(store, held.metadata.uid, 'work'), { timeout: 20_000 }).toBe('Running');
+  await expect.poll(() => phaseOf(store, child, 'work'), { timeout: 20_000 }).toBe('Running');
+  await first.controller.stop(0);
+
+  const second = await openLaptop(controllerOptions(data));
+  try {
+    const again = second.controller.store;
+    const phase = (id: string) => async () => (await again.runs.get(id))?.phase;
+    const taker = await run(again, 'taker', 'grouped');
+    await expect.poll(phase(held.metadata.uid), { timeout: 20_000 }).toBe('Cancelled');
+    await expect.poll(() => phaseOf(again, taker.metadata.uid, 'work'), { timeout: 20_000 }).toBe('Running');
+    await appendFile(path, 'go\n');
+    await expect.poll(phase(calls.metadata.uid), { timeout: 20_000 }).toBe('Succeeded');
+    await again.objects.delete('WorkflowRun', namespace, 'taker');
+    await expect.poll(phase(taker.metadata.uid), { timeout: 20_000 }).toBe('Cancelled');
+  } finally {
+    await second.controller.stop(0);
+    await rm(directory, { recursive: true, force: true });
+  }
+}, 120_000);

@@ -30,6 +30,15 @@ app.kubernetes.io/instance: {{ .Release.Name }}
 {{ .Values.serviceAccount.name | default (include "windlass.name" .) }}
 {{- end }}
 
+{{- define "windlass.image" -}}
+{{ printf "%s:%s" .Values.image.repository (.Values.image.tag | default .Chart.AppVersion) }}
+{{- end }}
+
+{{/* Where artifacts are kept; empty: nowhere. */}}
+{{- define "windlass.artifacts" -}}
+{{- if .Values.artifacts.bucket }}{{ .Values.artifacts.bucket }}{{ else if .Values.artifacts.existingClaim }}/var/lib/windlass-artifacts{{ end }}
+{{- end }}
+
 {{- define "windlass.databaseSecret" -}}
 {{ if .Values.postgres.enabled }}{{ include "windlass.name" . }}-postgres{{ else }}{{ .Values.database.existingSecret }}{{ end }}
 {{- end }}

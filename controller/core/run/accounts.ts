@@ -21,8 +21,8 @@ export function count(state: RunState, unit: Unit, sign: 1 | -1): void {
     if (phase === 'Waiting' || phase === 'Running' || phase === 'Retrying') state.counts[phase] += sign;
     if (isCompensable(unit)) state.compensation.left += sign;
     if (row.reason === reasons.compensationFailed) state.compensation.failed += sign;
-    keepIn(state.awaitingApproval, unit, sign === 1 && phase === 'Waiting' && row.reason === reasons.approval);
-    keepIn(state.awaitingCircuit, unit, sign === 1 && row.reason === reasons.circuit);
+    if (row.reason === reasons.approval) keepIn(state.awaitingApproval, unit, sign === 1);
+    if (row.reason === reasons.circuit) keepIn(state.awaitingCircuit, unit, sign === 1);
   }
   if (unit.item !== wholeStep) {
     countItem(stepOf(state, unit), unit, sign);

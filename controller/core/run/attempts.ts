@@ -12,7 +12,7 @@ import { storableError, storableText } from './storable.ts';
 import { isCompensationOver } from './timers.ts';
 import type { AttemptResult, AttemptRow, ResolvedBody, RunObservation, StepError, StepRow } from './types.ts';
 import { wholeStep } from './types.ts';
-import { bodyOf, hasEnded, phaseOf, reasons, takesSlot, type Unit, unitName } from './units.ts';
+import { bodyOf, hasEnded, noArtifacts, phaseOf, reasons, takesSlot, type Unit, unitName } from './units.ts';
 
 /**
  * Begins the next attempt of a unit. It waits when the run's parallelism is used up or the circuit of its host is open; a
@@ -173,7 +173,7 @@ function judge(
     return { phase: 'TimedOut', error: { type: 'timeout', message, retryable: true } };
   }
   if (result.outcome === 'Succeeded') {
-    const more = { error: null, artifacts: result.artifacts ?? {}, imageId: result.imageId ?? null };
+    const more = { error: null, artifacts: result.artifacts ?? noArtifacts, imageId: result.imageId ?? null };
     // Nobody reads what a compensation yields.
     if (live.via === 'compensate') return { phase: 'Succeeded', outputs: {}, ...more };
     const read = readOutputs(body, result.outputs, usedBytes);

@@ -30,11 +30,10 @@ export function dispatch(draft: Draft): void {
 
 /** What follows from ends, before anything else begins. */
 function lookAtEnded(draft: Draft): void {
-  while (draft.halt !== null || draft.itemsEnded.size > 0) {
-    for (const step of draft.itemsEnded) {
-      draft.itemsEnded.delete(step);
-      lookAtItems(draft, step);
-    }
+  while (draft.halt !== null || draft.itemsEnded.length > 0) {
+    const { itemsEnded } = draft;
+    draft.itemsEnded = [];
+    for (const step of itemsEnded) lookAtItems(draft, step);
     const { halt } = draft;
     draft.halt = null;
     if (halt !== null) haltFor(draft, halt);

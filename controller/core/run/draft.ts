@@ -18,7 +18,7 @@ export interface Draft {
   events: RunEvent[];
   actions: RunAction[];
   /** Steps of which an item has ended: their accounts are looked at next. */
-  itemsEnded: Set<StepState>;
+  itemsEnded: StepState[];
   /** The first critical step, by place, that failed: the rest is stopped next. */
   halt: StepState | null;
 }
@@ -33,7 +33,7 @@ export function newDraft(plan: Plan, state: RunState, now: Instant): Draft {
     attempts: new Set(),
     events: [],
     actions: [],
-    itemsEnded: new Set(),
+    itemsEnded: [],
     halt: null,
   };
 }
@@ -114,7 +114,7 @@ export function endUnit(
   const whole = stepOf(state, unit);
   if (item !== wholeStep) {
     if (whole.items !== null) whole.items.handedOut--;
-    draft.itemsEnded.add(whole);
+    draft.itemsEnded.push(whole);
     return;
   }
   if (isFailure(phase)) {

@@ -1,4 +1,5 @@
 import { describe, expect, test } from 'vitest';
+import { exit1, fates, good } from '../../../test/fixtures/lives.ts';
 import { createdAt, planOf, queuedRun } from '../../../test/fixtures/plans.ts';
 import { runWorld, type WorldOptions } from '../../../test/fixtures/world.ts';
 import { hydrate } from './hydrate.ts';
@@ -84,6 +85,38 @@ describe('the status of a run', () => {
     const status = projectRunStatus(hydrate(plan, { run: ended, steps: [], attempts: [] }), 1, undefined, createdAt);
     expect(status.conditions?.at(-1)).toMatchObject(condition);
     expect(conditions(status)).toMatchObject({ Succeeded: 'True', Finished: 'True' });
+  });
+
+  test('when it is degraded: a success that says why', () => {
+    const fate = () => ({
+      afterMs: 1,
+      result: { outcome: 'Failed' as const, error: { type: 'exit', message: 'exit code 1', retryable: false } },
+    });
+    const status = statusOf({ steps: [{ name: 'a', criticality: 'low' }] }, { fate });
+    expect(status).toMatchObject({ phase: 'Degraded', failedSteps: ['a'], execution: 1 });
+    expect(conditions(status)).toEqual({ Succeeded: 'True', Finished: 'True' });
+    expect(status.conditions?.[0]).toMatchObject({ reason: 'Degraded', message: 'not as it should be: a' });
+  });
+
+  test.each([
+    [good, 'True', 'all that succeeded was undone'],
+    [exit1, 'False', '1 of what succeeded could not be undone'],
+  ])('when it was undone', (undoing, holds, message) => {
+    const spec = {
+      steps: [
+        { name: 'a', compensate: { run: 'undo' } },
+        { name: 'b', needs: ['a'] },
+      ],
+    };
+    const status = statusOf(spec, { fate: fates({ b: [exit1], 'a compensate': [undoing] }) });
+    expect(status.conditions?.find(({ type }) => type === 'Compensated')).toMatchObject({ status: holds, message });
+  });
+
+  test('counts steps, however many items they have', () => {
+    const spec = { steps: [{ name: 'a', forEach: { range: { to: 10_000 }, failFast: false } }, { name: 'b' }] };
+    const status = statusOf(spec, { fate: fates({ a: [exit1] }) });
+    expect(status).toMatchObject({ progress: '2/2', failedSteps: ['a'] });
+    expect(JSON.stringify(status).length).toBeLessThan(2000);
   });
 
   test('stays below 10 KB whatever the run holds', () => {

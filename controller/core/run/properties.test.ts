@@ -1,6 +1,7 @@
 import fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
 import type { StepSpec } from '../../../crds/workflow.ts';
+import { liveThrough } from '../../../test/simulate/history.ts';
 import { planOf, queuedRun, createdAt } from '../../../test/fixtures/plans.ts';
 import { canonicalView } from '../../../test/fixtures/run-view.ts';
 import { type Fate, runWorld, type WorldOptions } from '../../../test/fixtures/world.ts';
@@ -137,6 +138,16 @@ describe('a run, whatever happens to it', () => {
         expect([...world.steps.values()].filter((row) => !hasEnded(row.phase))).toEqual([]);
         expect(world.steps.size).toBe(plan.steps.length);
         expect([...world.attempts.values()].filter((row) => row.finishedAt === null)).toEqual([]);
+      }),
+      runs,
+    );
+  });
+
+  test('has nothing wrong with it, with everything that the engine has and all faults; by seed', () => {
+    fc.assert(
+      fc.property(fc.nat(), (seed) => {
+        // Live through it again: npm run test:simulate -- --seed SEED
+        expect(liveThrough(seed)).toEqual([]);
       }),
       runs,
     );

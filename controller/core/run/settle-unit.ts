@@ -8,7 +8,7 @@ import { makeReady, stepOf } from './state.ts';
 import { storableError } from './storable.ts';
 import { isFinallyOver } from './timers.ts';
 import { type ArtifactRef, type RunAction, type StepError, wholeStep } from './types.ts';
-import { fallbackAfter, phaseOf, reasons, type Unit, unitName } from './units.ts';
+import { fallbackAfter, noArtifacts, phaseOf, reasons, type Unit, unitName } from './units.ts';
 
 /** What a body has yielded. */
 export interface Yield {
@@ -22,7 +22,7 @@ export interface Yield {
 /** A body has done what it should: the unit ends well, or begins its next repetition. */
 export function succeedUnit(draft: Draft, unit: Unit, yielded: Yield): void {
   const { state, now } = draft;
-  const { outputs, artifacts = {}, at = now } = yielded;
+  const { outputs, artifacts = noArtifacts, at = now } = yielded;
   const row = unit.row;
   if (row?.via === 'compensate') {
     moveUnit(draft, unit, { phase: 'Compensated', reason: null, until: null, error: null });

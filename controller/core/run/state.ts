@@ -5,7 +5,7 @@ import { heapPop, heapPush } from './heap.ts';
 import type { Timer } from './timers.ts';
 import type { RunRow, StepApprovalEntry, StepError } from './types.ts';
 import { wholeStep } from './types.ts';
-import { hasItems, isEarlier, type Items, type StepState, type Unit } from './units.ts';
+import { hasItems, isEarlier, type Items, newUnit, type StepState, type Unit } from './units.ts';
 
 /**
  * What a replica keeps of a run while it owns it: the rows that matter, and what follows from them, kept up to date step
@@ -74,10 +74,7 @@ export const failuresKept = 10;
 export function emptyState(plan: Plan, run: RunRow, limitedSlots: boolean): RunState {
   const steps = plan.steps.map(
     (step): StepState => ({
-      step,
-      item: wholeStep,
-      row: null,
-      live: null,
+      ...newUnit(step, wholeStep),
       unmet: step.needs.length,
       blocked: false,
       upstreamFailed: false,
@@ -164,7 +161,7 @@ export function itemsOf(step: StepState): Items {
 /** The item's unit, made when first asked for. */
 export function itemAt(step: StepState, item: number): Unit {
   const { units } = itemsOf(step);
-  units[item] ??= { step: step.step, item, row: null, live: null };
+  units[item] ??= newUnit(step.step, item);
   return units[item];
 }
 

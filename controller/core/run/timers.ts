@@ -4,7 +4,7 @@ import { heapPop, heapPush } from './heap.ts';
 import type { RunState } from './state.ts';
 import type { RunRow } from './types.ts';
 import { wholeStep } from './types.ts';
-import { bodyOf, isEarlier, reasons, type Unit } from './units.ts';
+import { bodyOf, reasons, type Unit } from './units.ts';
 
 /** Longest time of all `finally` steps together. */
 export const finallyLimitMs = 30 * 60_000;
@@ -40,13 +40,18 @@ export interface Timer {
   kind: TimerKind;
   /** Null: of the run itself. */
   unit: Unit | null;
+  /** Place among those of one instant. */
+  order: number;
 }
 
 /** Sets every timer that the rows of a unit imply. A timer twice in the heap does no harm. */
 export function armTimers(state: RunState, unit: Unit): void {
+  const { row } = unit;
+  // Most moves of a unit are its end.
+  if (row !== null && row.finishedAt !== null && row.reason !== reasons.compensating) return;
   for (const kind of unitKinds) {
     const at = unitInstant(kind, unit);
-    if (at !== null) heapPush(state.timers, { at, kind, unit }, isBefore);
+    if (at !== null) heapPush(state.timers, timerOf(at, kind, unit), isBefore);
   }
 }
 
@@ -54,8 +59,12 @@ export function armTimers(state: RunState, unit: Unit): void {
 export function armRunTimers(plan: Plan, state: RunState): void {
   for (const kind of runKinds) {
     const at = runInstant(plan, state.run, kind);
-    if (at !== null) heapPush(state.timers, { at, kind, unit: null }, isBefore);
+    if (at !== null) heapPush(state.timers, timerOf(at, kind, null), isBefore);
   }
+}
+
+function timerOf(at: Instant, kind: TimerKind, unit: Unit | null): Timer {
+  return { at, kind, unit, order: order.indexOf(kind) * 2 ** 40 + (unit?.order ?? 0) };
 }
 
 /** When a timer of a kind is due, read from the rows; null when there is none now. This alone says whether a timer stands. */
@@ -129,7 +138,5 @@ export function takeDueTimer(plan: Plan, state: RunState, now: Instant): Timer |
 
 /** A total order, so that a hydrated run serves simultaneous timers as the folded one would. */
 function isBefore(a: Timer, b: Timer): boolean {
-  if (a.at !== b.at) return a.at < b.at;
-  if (a.kind !== b.kind) return order.indexOf(a.kind) < order.indexOf(b.kind);
-  return a.unit !== null && b.unit !== null && isEarlier(a.unit, b.unit);
+  return a.at === b.at ? a.order < b.order : a.at < b.at;
 }

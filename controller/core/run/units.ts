@@ -4,11 +4,16 @@ import type { Body, PlanStep, StepBody } from '../plan/types.ts';
 import type { ListedItem } from './items.ts';
 import { type AttemptRow, type StepPhase, type StepRow, type Via, wholeStep } from './types.ts';
 
+/** Of most units: one for all, as a run may have ten thousand of them. */
+export const noArtifacts: StepRow['artifacts'] = Object.freeze({});
+
 /** What begins, makes attempts and ends: a step, or one item of its forEach. */
 export interface Unit {
   step: PlanStep;
   /** Place in the forEach; `wholeStep` for the step itself. */
   item: number;
+  /** Place among all units of the run: those of one instant are served in this order, whatever became of the run before. */
+  order: number;
   /** Null while Pending, unless a retry of the run made it so. */
   row: StepRow | null;
   /** The attempt that has not ended. */
@@ -134,9 +139,14 @@ export function takesSlot(kind: StepBody['kind']): boolean {
   return kind === 'run' || kind === 'container' || kind === 'http' || kind === 'template';
 }
 
-/** The order in which units of one instant are served, whatever became of the run before. */
+/** A unit of which nothing is known yet. */
+export function newUnit(step: PlanStep, item: number): Unit {
+  // More than the items of a step can be.
+  return { step, item, order: step.index * 2 ** 14 + item + 1, row: null, live: null };
+}
+
 export function isEarlier(a: Unit, b: Unit): boolean {
-  return a.step.index !== b.step.index ? a.step.index < b.step.index : a.item < b.item;
+  return a.order < b.order;
 }
 
 /** What people call a unit. */
@@ -164,7 +174,7 @@ export function newStepRow(runId: string, { step, item }: Unit, label: string | 
     until: null,
     outputs: null,
     error: null,
-    artifacts: {},
+    artifacts: noArtifacts,
     cache: null,
   };
 }

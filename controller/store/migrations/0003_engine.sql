@@ -106,7 +106,7 @@ ALTER TABLE "steps" ADD COLUMN "label" text;--> statement-breakpoint
 ALTER TABLE "steps" ADD COLUMN "items" integer;--> statement-breakpoint
 ALTER TABLE "steps" ADD COLUMN "via" text DEFAULT 'main' NOT NULL;--> statement-breakpoint
 ALTER TABLE "steps" ADD COLUMN "body_attempts" integer;--> statement-breakpoint
-ALTER TABLE "steps" ADD COLUMN "iteration" integer NOT NULL;--> statement-breakpoint
+ALTER TABLE "steps" ADD COLUMN "iteration" integer DEFAULT 0 NOT NULL;--> statement-breakpoint
 ALTER TABLE "steps" ADD COLUMN "artifacts" jsonb DEFAULT '{}'::jsonb NOT NULL;--> statement-breakpoint
 ALTER TABLE "steps" ADD COLUMN "cache" jsonb;--> statement-breakpoint
 -- What runs and steps of before would have had.

@@ -97,7 +97,7 @@ export const steps = pgTable(
     attempts: integer('attempts').notNull(),
     bodyAttempts: integer('body_attempts').notNull(),
     infrastructureFailures: integer('infrastructure_failures').notNull(),
-    iteration: integer('iteration').notNull(),
+    iteration: integer('iteration').notNull().default(0),
     until: instant('until'),
     outputs: jsonb('outputs').$type<JsonObject>(),
     error: jsonb('error').$type<StepError>(),

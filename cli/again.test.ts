@@ -1,0 +1,234 @@
+/** What is done again and what failed for good: retry, replay, dead letters, items, child runs, the cache, circuits. */
+import { mkdtemp, rm, writeFile } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import pino from 'pino';
+import { afterAll, beforeAll, describe, expect, test, vi } from 'vitest';
+import type { Item, Page, Run, RunSummary, Step } from '../api/client.ts';
+import { systemClock } from '../controller/runtime/clock.ts';
+import { type Laptop, startLaptop } from '../controller/start-laptop.ts';
+import { invoke, type InvocationOptions, windlass } from '../test/fixtures/cli.ts';
+import { createRepository, type ScratchRepository } from '../test/fixtures/repository.ts';
+import { version } from './version.ts';
+
+vi.setConfig({ testTimeout: 60_000, hookTimeout: 60_000 });
+
+const workflow = (name: string, spec: object) =>
+  JSON.stringify({ apiVersion: 'windlass.dev/v1alpha1', kind: 'Workflow', metadata: { name }, spec });
+
+let root = '';
+let repository: ScratchRepository;
+let laptop: Laptop;
+let options: InvocationOptions;
+
+const files = () => ({
+  // Works once there is a file, so that a retry ends well.
+  'workflows/shops.yaml': workflow('shops', {
+    inputs: { region: { type: 'string', default: 'eu' } },
+    steps: [
+      { name: 'list', run: 'echo "list of $REGION"', env: { REGION: '${{ inputs.region }}' } },
+      {
+        name: 'each',
+        needs: ['list'],
+        forEach: { items: ['north', 'south'], as: 'shop', failFast: false },
+        run: `echo "shop $SHOP"; [ "$SHOP" = north ] || [ -e "${join(root, 'mended')}" ]`,
+        env: { SHOP: '${{ shop }}' },
+      },
+    ],
+  }),
+  'workflows/parent.yaml': workflow('parent', { steps: [{ name: 'call', workflow: { name: 'child' } }] }),
+  'workflows/child.yaml': workflow('child', { steps: [{ name: 'ask', approval: {} }] }),
+  'workflows/kept.yaml': workflow('kept', {
+    inputs: { region: { type: 'string', default: 'eu' } },
+    steps: [{ name: 'work', run: 'echo worked', env: { REGION: '${{ inputs.region }}' }, cache: {} }],
+  }),
+  'workflows/weak.yaml': workflow('weak', {
+    steps: [{ name: 'try', run: 'exit 1', criticality: 'low' }],
+  }),
+  'workflows/slow.yaml': workflow('slow', {
+    steps: [{ name: 'wait', run: 'sleep 1000' }],
+    finally: [{ name: 'end', run: 'sleep 1000' }],
+  }),
+});
+
+const cli = (...argv: string[]) => windlass(argv, options);
+const json = async <T>(...argv: string[]) => JSON.parse((await cli(...argv, '-o', 'json')).stdout) as T;
+const runNamed = (name: string) => json<Run>('get', 'run', name);
+
+async function eventually<T>(look: () => Promise<T>, wanted: (value: T) => boolean): Promise<T> {
+  for (;;) {
+    const value = await look();
+    if (wanted(value)) return value;
+    await new Promise((resolve) => setTimeout(resolve, 50));
+  }
+}
+const ended = (name: string, execution = 1) =>
+  eventually(
+    () => runNamed(name),
+    (run) => run.finishedAt !== null && run.execution === execution,
+  );
+
+beforeAll(async () => {
+  root = await mkdtemp(join(tmpdir(), 'windlass-again-'));
+  repository = await createRepository(root);
+  await repository.commit(files(), 'first');
+  options = { cwd: repository.work, env: { HOME: root } };
+  laptop = await startLaptop({
+    repo: repository.url,
+    branch: null,
+    path: null,
+    cwd: root,
+    dataDir: join(root, '.windlass'),
+    databaseUrl: null,
+    listen: { host: '127.0.0.1', port: 0 },
+    env: { PATH: process.env['PATH'], HOME: root },
+    clock: systemClock,
+    log: pino({ level: 'silent' }),
+    version,
+  });
+  await eventually(
+    () => json<Page<unknown>>('get', 'workflows'),
+    ({ items }) => items.length === Object.keys(files()).length,
+  );
+});
+
+afterAll(async () => {
+  await laptop?.controller.stop(0);
+  await rm(root, { recursive: true, force: true });
+});
+
+describe('a run that failed in part', () => {
+  const name = 'shops-1';
+
+  test('shows its items, which failed, and what each has printed', async () => {
+    expect((await cli('run', 'shops', '--name', name, '--wait')).code).toBe(1);
+    const { items: steps } = await json<Page<Step>>('get', 'steps', name);
+    expect(steps[1]?.items).toEqual({ total: 2, phases: { Succeeded: 1, Failed: 1 } });
+    expect((await cli('get', 'steps', name)).stdout).toContain('1/2 items, 1 failed');
+    const table = (await cli('get', 'items', name, 'each')).stdout;
+    expect(table).toMatch(/^ITEM +LABEL +PHASE/);
+    expect(table).toMatch(/^0 +north +Succeeded/m);
+    expect(table).toMatch(/^1 +south +Failed .*exit code 1/m);
+    const bad = await json<Page<Item>>('get', 'items', name, 'each', '--failed');
+    expect(bad.items.map(({ item }) => item)).toEqual([1]);
+    expect((await cli('logs', name)).stdout).toContain('each[1]');
+    expect((await cli('logs', name, 'each', '--item', '1')).stdout).toBe('shop south\n');
+    expect((await cli('logs', name, 'each', '-f')).stdout.split('\n').sort()).toEqual(['', 'shop north', 'shop south']);
+    expect((await cli('get', 'items', name)).code).toBe(2);
+    expect((await cli('get', 'runs', name, 'each')).code).toBe(2);
+    expect((await cli('logs', name, '--item', '1')).code).toBe(2);
+  });
+
+  test('is a dead letter, and goes on where it failed once that is mended', async () => {
+    const letters = (await cli('get', 'dead-letters')).stdout;
+    expect(letters).toMatch(/^ID +NAMESPACE +RUN +WORKFLOW +STATE/);
+    const id = /^(\d+) +dev +shops-1 +shops +Waiting/m.exec(letters)?.[1] ?? '';
+    expect(JSON.parse((await cli('get', 'dead-letter', id, '-o', 'json')).stdout)).toMatchObject({ name });
+
+    const plan = (await cli('retry', name, '--only-failed', '--dry-run')).stdout;
+    expect(plan).toMatch(/^list +reuse/m);
+    expect(plan).toMatch(/^each\[north\] +reuse/m);
+    expect(plan).toMatch(/^each\[south\] +run/m);
+    expect((await runNamed(name)).execution).toBe(1);
+
+    await writeFile(join(root, 'mended'), '');
+    expect((await cli('retry', name, '--only-failed')).stdout).toBe(`run ${name} in dev goes on\n`);
+    expect((await ended(name, 2)).phase).toBe('Succeeded');
+    const { items } = await json<Page<Item>>('get', 'items', name, 'each');
+    expect(items.map(({ attempts }) => attempts.length)).toEqual([1, 2]);
+    expect((await cli('describe', 'run', name)).stdout).toMatch(/^Execution: +2$/m);
+    expect((await cli('get', 'dead-letters')).stdout).not.toContain('shops-1');
+    expect((await cli('redrive', id)).code).toBe(4);
+    expect((await cli('retry', name)).stderr).toContain('nothing of run shops-1 failed');
+    await rm(join(root, 'mended'));
+  });
+
+  test('is replayed from a step with another input', async () => {
+    const plan = (await cli('replay', name, '--from', 'each', '--dry-run')).stdout;
+    expect(plan).toMatch(/^list +reuse +succeeded there$/m);
+    expect(plan).toMatch(/^each +run/m);
+    const made = await cli('replay', name, '--from', 'each', '-i', 'region=us', '--name', 'shops-again');
+    expect(made.stdout).toBe('run shops-again created in dev\n');
+    const run = await ended('shops-again');
+    expect(run).toMatchObject({ phase: 'Failed', inputs: { region: 'us' }, replayOf: (await runNamed(name)).id });
+    expect(run.steps[0]).toMatchObject({ phase: 'Succeeded', reason: 'Reused', attempts: [] });
+    expect((await cli('replay', name, '--use-version', 'v9')).code).toBe(3);
+    expect((await cli('replay', name, '--from', 'nowhere')).code).toBe(4);
+  });
+
+  test('is started again, or put aside with a reason', async () => {
+    const again = await cli('redrive', '--all', '--workflow', 'shops');
+    expect(again.stdout).toMatch(/^dead letter \d+: run shops-again in dev started again$/m);
+    expect((await ended('shops-again', 2)).phase).toBe('Failed');
+    const id = /^(\d+) .*shops-again/m.exec((await cli('get', 'dead-letters')).stdout)?.[1] ?? '';
+    expect((await cli('discard', id)).code).toBe(2);
+    const put = await cli('discard', id, '--reason', 'the shop was closed');
+    expect(put.stdout).toBe(`dead letter ${id} (run shops-again in dev) discarded\n`);
+    expect((await cli('get', 'dead-letters')).stdout).not.toContain('shops-again');
+    expect((await cli('redrive', '--all')).stderr).toContain('none waits');
+    expect((await cli('redrive')).code).toBe(2);
+    expect((await cli('redrive', '1', '--workflow', 'shops')).code).toBe(2);
+  });
+});
+
+test('child runs are listed by their parent, approved by their own name, and end it', async () => {
+  await cli('run', 'parent', '--name', 'parent-1');
+  const children = () => json<Page<RunSummary>>('get', 'runs', '--parent', 'parent-1');
+  const { items } = await eventually(children, (page) => page.items.length === 1);
+  const child = items[0]?.name ?? '';
+  await eventually(
+    () => runNamed(child),
+    (run) => run.steps[0]?.reason === 'WaitingForApproval',
+  );
+  expect((await cli('get', 'runs')).stdout).not.toContain(child);
+  expect((await cli('describe', 'run', child)).stdout).toMatch(/^Child of: +step call of run /m);
+  expect((await cli('approve', child, 'ask', '-n', 'dev')).code).toBe(0);
+  expect((await ended('parent-1')).phase).toBe('Succeeded');
+});
+
+test('the cache says what a key is made of, and which part has changed', async () => {
+  for (const name of ['kept-1', 'kept-2']) await cli('run', 'kept', '--name', name, '--wait');
+  expect((await runNamed('kept-2')).steps[0]?.phase).toBe('Cached');
+  expect((await cli('cache', 'explain', 'kept-2', 'work')).stdout).toContain('an entry of this key was taken');
+  await cli('run', 'kept', '--name', 'kept-3', '-i', 'region=us', '--wait');
+  const explained = await eventually(
+    () => cli('cache', 'explain', 'kept-3', 'work', '-o', 'json'),
+    ({ stdout }) => stdout.includes('"entries"') && JSON.parse(stdout).entries.length === 2,
+  );
+  const { entries } = JSON.parse(explained.stdout) as { entries: { changed: { part: string }[] }[] };
+  expect(entries.map(({ changed }) => changed.map(({ part }) => part))).toEqual([[], ['env REGION']]);
+  expect((await cli('cache', 'explain', 'kept-3', 'nowhere')).code).toBe(3);
+});
+
+test('a run that is Degraded has ended well', async () => {
+  const { code, stdout } = await cli('run', 'weak', '--name', 'weak-1', '--wait');
+  expect(code).toBe(0);
+  expect(stdout).toContain('Degraded');
+});
+
+test('cancel --force runs no finally, also when it runs already', async () => {
+  await cli('run', 'slow', '--name', 'slow-1');
+  await eventually(
+    () => runNamed('slow-1'),
+    (run) => run.steps[0]?.phase === 'Running',
+  );
+  await cli('cancel', 'slow-1');
+  await eventually(
+    () => runNamed('slow-1'),
+    (run) => run.phase === 'Finalizing',
+  );
+  expect((await cli('cancel', 'slow-1', '--force')).code).toBe(0);
+  expect((await ended('slow-1')).phase).toBe('Cancelled');
+});
+
+test('there are no circuits while every host answers', async () => {
+  const { code, stderr } = await cli('get', 'circuits');
+  expect([code, stderr]).toEqual([0, 'nothing found\n']);
+});
+
+test('--priority is recorded', async () => {
+  const invocation = invoke(['run', 'kept', '--name', 'kept-4', '--priority', '7'], options);
+  expect(await invocation.exitCode).toBe(0);
+  expect((await ended('kept-4')).priority).toBe(7);
+  expect((await cli('run', 'kept', '--priority', 'high')).code).toBe(2);
+});

@@ -325,7 +325,7 @@ describe.skipIf(nodes !== 'kubelet')('steps as Pods (on a kubelet)', () => {
       ],
       [
         'with something left behind that writes on',
-        `(while :; do echo noise; done) & head -c 30000 /dev/zero | tr "\\0" x > "$WINDLASS_OUTPUT"; sleep 0.2`,
+        `yes noise & head -c 30000 /dev/zero | tr "\\0" x > "$WINDLASS_OUTPUT"; sleep 0.2`,
         'x'.repeat(30000),
       ],
     ])('%s', async (_, script, text) => {

@@ -69,11 +69,6 @@ async function fresh() {
 
 type Condition = NonNullable<NonNullable<RunObject['status']>['conditions']>[number];
 
-test.skipIf(started)('needs an API server and a Postgres of its own: set KUBEBUILDER_ASSETS', ({ skip }) => {
-  expect(started).toBeNull();
-  skip();
-});
-
 describe.skipIf(!started)('objects that the schema lets through', () => {
   test('a Workflow that lint refuses is Stalled with the diagnostics; its runs wait, and go on when it is corrected', async () => {
     const { apply, run, condition, event, pods, finished } = await fresh();

@@ -105,11 +105,6 @@ async function killed(controller: ControllerProcess): Promise<void> {
   await controller.exited;
 }
 
-test.skipIf(started)('needs an API server and a Postgres of its own: set KUBEBUILDER_ASSETS', ({ skip }) => {
-  expect(started).toBeNull();
-  skip();
-});
-
 describe.skipIf(!started)('a controller that is killed', () => {
   test('between the commit and the Pod: the next one begins the same attempt, once', async () => {
     const { namespace, database, pods, create, finished } = await ready('a', 'b');

@@ -9,7 +9,7 @@ import { projectRunStatus } from '../core/run/project.ts';
 import { isFinished, type RunRow } from '../core/run/types.ts';
 import type { Clock } from '../seams/clock.ts';
 import type { Store } from '../store/types.ts';
-import { judgeWorkflow } from './judge-workflow.ts';
+import type { AppliedVersions } from './applied-versions.ts';
 import type { PlanCache } from './plans.ts';
 
 /** What became of a WorkflowRun object that this replica does not own yet. */
@@ -24,6 +24,7 @@ export interface Admission {
 export interface AdmissionDependencies {
   store: Store;
   plans: PlanCache;
+  applied: AppliedVersions;
   clock: Clock;
 }
 
@@ -87,7 +88,7 @@ type Pin =
     }
   | { waits: { reason: string; message: string } };
 
-async function pinVersion({ store, clock }: AdmissionDependencies, object: WorkflowRun): Promise<Pin> {
+async function pinVersion({ store, applied }: AdmissionDependencies, object: WorkflowRun): Promise<Pin> {
   const { namespace } = object.metadata;
   const { workflow } = object.spec;
   const active = await store.promotions.activeIn(namespace, workflow);
@@ -101,15 +102,14 @@ async function pinVersion({ store, clock }: AdmissionDependencies, object: Workf
     const { digest, ref: version, uid: environmentUid } = active;
     return { digest, version, environment: active.environment, environmentUid, values };
   }
-  const applied = await store.objects.get('Workflow', namespace, workflow);
-  if (!applied) {
+  const found = await store.objects.get('Workflow', namespace, workflow);
+  if (!found) {
     const message = `there is no workflow ${workflow} in namespace ${namespace}; apply it, or correct spec.workflow`;
     return { waits: { reason: 'WorkflowNotFound', message } };
   }
-  const judged = judgeWorkflow(applied);
-  if (!judged.ok) return { waits: { reason: 'WorkflowInvalid', message: judged.message } };
-  await store.versions.put([judged.snapshot], new Map(), clock.now());
-  return { digest: judged.snapshot.digest, version: null, environment: null, environmentUid: null, values: {} };
+  const pinned = await applied.of(found);
+  if ('message' in pinned) return { waits: { reason: 'WorkflowInvalid', message: pinned.message } };
+  return { digest: pinned.digest, version: null, environment: null, environmentUid: null, values: {} };
 }
 
 async function environmentOf(

@@ -24,6 +24,7 @@ import { AttemptHeld, type Executor } from '../seams/executor.ts';
 import { FenceLost, type Lease } from '../seams/lease.ts';
 import type { Governance } from '../seams/governance.ts';
 import type { Store } from '../store/types.ts';
+import { createAppliedVersions } from './applied-versions.ts';
 import type { Metrics } from './metrics.ts';
 import type { PlanCache } from './plans.ts';
 import { admitRun, lostStatus } from './run-admission.ts';
@@ -66,6 +67,8 @@ interface Entry {
   /** Set while this replica owns the run, which it does no longer than the lease it was claimed under. */
   claim: { fence: number; lease: Lease } | null;
   loaded: Loaded | null;
+  /** As they were when it was claimed, until they are looked at. */
+  rows: RunRows | null;
   failedDecisions: number;
 }
 
@@ -73,6 +76,8 @@ interface Entry {
 const leaseMarginMs = 2000;
 const claimIntervalMs = 500;
 const claimLimit = 200;
+/** Of claimed runs, read together: few, as each may have ten thousand steps. */
+const loadLimit = 20;
 /** Memory is right while the fence is ours; this only bounds how long a bug could hide. */
 const rehydrateMs = 600_000;
 /** Approvals that are not believed are looked at again. */
@@ -98,6 +103,7 @@ export interface RunReconciler {
 export function createRunReconciler(deps: RunReconcilerDependencies): RunReconciler {
   const { store, executor, plans, statuses, mailbox, clock, log, metrics } = deps;
   const entries = new Map<string, Entry>();
+  const applied = createAppliedVersions(store.versions, clock);
   const loop = createLoop({
     name: 'workflowrun',
     clock,
@@ -155,7 +161,7 @@ export function createRunReconciler(deps: RunReconcilerDependencies): RunReconci
       entries.delete(id);
       return nothing;
     }
-    const admission = await admitRun({ store, plans, clock }, entry.object);
+    const admission = await admitRun({ store, plans, applied, clock }, entry.object);
     if (admission.status) statuses.offer(entry.object.metadata, admission.status, admission.finished);
     if (admission.finished) forget(id);
     else if (admission.recorded) claimSoon();
@@ -166,7 +172,8 @@ export function createRunReconciler(deps: RunReconcilerDependencies): RunReconci
     const now = clock.now();
     if (entry.loaded && now - entry.loaded.at >= rehydrateMs) entry.loaded = null;
     if (!entry.loaded) {
-      const [rows] = await store.runs.load([id]);
+      const rows = entry.rows ?? (await store.runs.load([id]))[0];
+      entry.rows = null;
       if (!rows) throw new TerminalError(`the recorded run ${id} is gone`);
       if (!entry.watched) await findObject(entry, rows.run);
       if (await isLost(id, entry, rows)) return null;
@@ -276,6 +283,7 @@ export function createRunReconciler(deps: RunReconcilerDependencies): RunReconci
   function disown(id: string, entry: Entry): void {
     entry.claim = null;
     entry.loaded = null;
+    entry.rows = null;
     // Claimed anew meanwhile.
     if (entries.get(id) !== entry) return;
     mailbox.forget(id);
@@ -303,6 +311,16 @@ export function createRunReconciler(deps: RunReconcilerDependencies): RunReconci
     });
   }
 
+  /** Many runs by one query each; what cannot be read now is read by each of them. */
+  async function loadTogether(ids: string[]): Promise<Map<string, RunRows>> {
+    const found = new Map<string, RunRows>();
+    for (let i = 0; i < ids.length; i += loadLimit) {
+      const some = await store.runs.load(ids.slice(i, i + loadLimit)).catch(() => []);
+      for (const rows of some) found.set(rows.run.id, rows);
+    }
+    return found;
+  }
+
   async function claim(): Promise<void> {
     while (claimAgain) {
       claimAgain = false;
@@ -311,6 +329,7 @@ export function createRunReconciler(deps: RunReconcilerDependencies): RunReconci
         disownLost();
         const claimed = await store.runs.claim(claimLimit);
         canClaim = true;
+        const rows = await loadTogether(claimed.map(({ id }) => id));
         for (const { id, fence } of claimed) {
           const entry = entries.get(id);
           // A new entry: a reconcile that is still under way with the old one must not commit by the new fence.
@@ -319,6 +338,7 @@ export function createRunReconciler(deps: RunReconcilerDependencies): RunReconci
             watched: entry?.watched ?? false,
             claim: { fence, lease },
             loaded: null,
+            rows: rows.get(id) ?? null,
             failedDecisions: entry?.failedDecisions ?? 0,
           });
           loop.enqueue(id);
@@ -353,7 +373,7 @@ export function createRunReconciler(deps: RunReconcilerDependencies): RunReconci
           if (type === 'Deleted') statuses.forgetId(id);
           return;
         } else if (entry) entry.object = object;
-        else entries.set(id, { object, watched: true, claim: null, loaded: null, failedDecisions: 0 });
+        else entries.set(id, { object, watched: true, claim: null, loaded: null, rows: null, failedDecisions: 0 });
         loop.enqueue(id);
       });
       const stopWorkflows = await store.objects.watch('Workflow', ({ object }) => {

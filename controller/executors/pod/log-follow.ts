@@ -109,7 +109,7 @@ export class LogFollow {
     try {
       await this.#take(AbortSignal.any([released, reading.signal]), heard);
     } finally {
-      reading.abort();
+      reading.abort('read');
     }
   }
 

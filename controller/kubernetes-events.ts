@@ -3,6 +3,7 @@ import { type Kind, kinds, type ObjectByKind } from '../crds/kinds.ts';
 import { apiVersion } from '../crds/metadata.ts';
 import type { KubernetesClient } from './kubernetes/client.ts';
 import { createEventPublisher, type EventPublisher } from './kubernetes/events.ts';
+import { createPace } from './kubernetes/pace.ts';
 import type { Clock } from './seams/clock.ts';
 import type { ObjectStore } from './seams/objects.ts';
 import type { EventRow, Store } from './store/types.ts';
@@ -18,15 +19,20 @@ export interface KubernetesEventsOptions {
 const overlapMs = 60_000;
 const overlapRows = 200;
 const pageSize = 200;
+/** A thousand runs that begin and end at once leave the API server to their Pods. */
+const pace = { burst: 100, perSecond: 20 };
+/** When Events come later than this, those of what went well are left out. */
+const lateMs = 60_000;
 
 /**
  * Tells of what is recorded by Events, which `kubectl describe` shows: transitions of runs and promotions as the journal
- * has them, told by the leader alone. Best effort, and after the fact: no commit waits for it.
+ * has them, told by the leader alone. Best effort, and after the fact: no commit waits for it, and when many happen at once they take their time.
  */
 export function publishJournal({ store, client, clock, log }: KubernetesEventsOptions): { stop(): Promise<void> } {
   const publisher = publisherOf({ store, client, clock, log });
   const stopping = new AbortController();
   const stopped = stopping.signal;
+  const turn = createPace(clock, pace);
   let cursor: number | null = null;
   let running: Promise<void> | null = null;
   let again = false;
@@ -52,8 +58,11 @@ export function publishJournal({ store, client, clock, log }: KubernetesEventsOp
 
   async function tell(row: EventRow): Promise<void> {
     if (!(row.kind in kinds)) return;
+    if (row.type === 'Normal' && row.at < clock.now() - lateMs) return;
     const object = await store.objects.get(row.kind as Kind, row.namespace, row.name);
     if (!object || Date.parse(object.metadata.creationTimestamp) > row.at + 1000) return;
+    await turn(stopped);
+    if (stopped.aborted) return;
     const { uid } = object.metadata;
     await publisher.publish({ ...row, apiVersion, uid, id: String(row.id) });
   }
@@ -99,8 +108,9 @@ export function tellStalled(objects: ObjectStore, options: KubernetesEventsOptio
 function troubleOf<K extends Kind>(kind: K, status: NonNullable<ObjectByKind[K]['status']>) {
   const stalled = status.conditions?.find(({ type }) => type === 'Stalled');
   const progress = status.conditions?.find(({ type }) => type === 'Reconciling');
-  // It goes on by its phase, unless something keeps it.
-  const kept = kind === 'WorkflowRun' && 'phase' in status && progress?.reason !== status.phase;
+  // A run goes on by its phase, unless something keeps it; a source is Reconciling only while it cannot be fetched.
+  const run = kind === 'WorkflowRun' && 'phase' in status ? status.phase : undefined;
+  const kept = kind === 'WorkflowSource' || (run !== undefined && progress?.reason !== run);
   const condition = stalled ?? (kept ? progress : undefined);
   if (condition?.status !== 'True' || condition.reason === 'Failed' || condition.reason === 'TimedOut') return null;
   return condition;

@@ -1,6 +1,7 @@
 import type { Logger } from 'pino';
 import type { RunObservation } from './core/run/types.ts';
 import type { Home } from './home.ts';
+import { createAppliedVersions } from './reconcilers/applied-versions.ts';
 import { createChildRuns, withChildRuns } from './reconcilers/child-runs.ts';
 import { type Circuits, createCircuits } from './reconcilers/circuits.ts';
 import type { Metrics } from './reconcilers/metrics.ts';
@@ -39,6 +40,7 @@ export function createRuns(home: Home, options: RunsOptions): Runs {
   const mailbox = createMailbox<RunObservation>();
   const circuits = createCircuits(clock);
   const plans = createPlanCache(store.versions);
+  const applied = createAppliedVersions(store.versions, clock);
   const sink: ExecutorSink = {
     ended(key, result, at) {
       circuits.ended(key, result);
@@ -48,7 +50,15 @@ export function createRuns(home: Home, options: RunsOptions): Runs {
     unmasked: ({ runId, step }, secrets) => mailbox.post(runId, { type: 'LogUnmasked', step, secrets }),
     log: store.logs,
   };
-  const children = createChildRuns({ store, plans, sink, clock, log, onRecorded: () => reconciler.claimSoon() });
+  const children = createChildRuns({
+    store,
+    plans,
+    applied,
+    sink,
+    clock,
+    log,
+    onRecorded: () => reconciler.claimSoon(),
+  });
   const executor = withChildRuns(
     home.createExecutor(sink, () => store.lease.lost),
     children,
@@ -65,6 +75,7 @@ export function createRuns(home: Home, options: RunsOptions): Runs {
   const reconciler = createRunReconciler({
     store,
     executor,
+    applied,
     children,
     locks,
     cache,

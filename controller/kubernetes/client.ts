@@ -51,21 +51,24 @@ export class KubernetesClient {
    * @throws KubernetesError when the server refuses; anything else, with `cause`, when it does not answer in time.
    */
   async request<T>(method: Method, path: string, options: RequestOptions = {}): Promise<T> {
-    const signal = AbortSignal.any([
-      AbortSignal.timeout(options.timeoutMs ?? requestMs),
-      this.#closed.signal,
-      ...(options.signal ? [options.signal] : []),
-    ]);
-    for (;;) {
-      try {
-        return await this.#once<T>(method, path, options, signal);
-      } catch (error) {
-        const wait = patience(error, method);
-        if (wait === null) throw error;
-        await pause(wait, undefined, { signal }).catch(() => {
-          throw error;
-        });
+    const late = new AbortController();
+    // Not AbortSignal.timeout, which fires for every request, long after most have been answered.
+    const timer = setTimeout(() => late.abort(new Error('the time for it is over')), options.timeoutMs ?? requestMs);
+    const signal = AbortSignal.any([late.signal, this.#closed.signal, ...(options.signal ? [options.signal] : [])]);
+    try {
+      for (;;) {
+        try {
+          return await this.#once<T>(method, path, options, signal);
+        } catch (error) {
+          const wait = patience(error, method);
+          if (wait === null) throw error;
+          await pause(wait, undefined, { signal }).catch(() => {
+            throw error;
+          });
+        }
       }
+    } finally {
+      clearTimeout(timer);
     }
   }
 

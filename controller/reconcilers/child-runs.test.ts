@@ -1,3 +1,4 @@
+import { createAppliedVersions } from './applied-versions.ts';
 import { mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -47,7 +48,15 @@ function controller(clock = createVirtualClock(10_000)): { children: ChildRuns; 
   const sink = { ended: (_: AttemptKey, result: AttemptResult) => void told.push(result) };
   const plans = createPlanCache(store.versions);
   const log = pino({ level: 'silent' });
-  const children = createChildRuns({ store, plans, sink, clock, log, onRecorded: () => {} });
+  const children = createChildRuns({
+    store,
+    plans,
+    applied: createAppliedVersions(store.versions, clock),
+    sink,
+    clock,
+    log,
+    onRecorded: () => {},
+  });
   return { children, clock };
 }
 

@@ -12,12 +12,14 @@ import {
 import type { Clock } from '../seams/clock.ts';
 import type { Executor, ExecutorSink, StartAction } from '../seams/executor.ts';
 import type { RunResult, Store } from '../store/types.ts';
+import type { AppliedVersions } from './applied-versions.ts';
 import { pinVersion } from './pin.ts';
 import type { PlanCache } from './plans.ts';
 
 export interface ChildRunsDependencies {
   store: Store;
   plans: PlanCache;
+  applied: AppliedVersions;
   sink: Pick<ExecutorSink, 'ended'>;
   clock: Clock;
   log: Logger;

@@ -1,11 +1,10 @@
 import type { JsonObject } from '../../crds/json.ts';
-import type { Clock } from '../seams/clock.ts';
 import type { Store } from '../store/types.ts';
-import { judgeWorkflow } from './judge-workflow.ts';
+import type { AppliedVersions } from './applied-versions.ts';
 
 export interface PinDependencies {
-  store: Pick<Store, 'objects' | 'promotions' | 'versions'>;
-  clock: Clock;
+  store: Pick<Store, 'objects' | 'promotions'>;
+  applied: AppliedVersions;
 }
 
 /** The version that a run executes, or why there is none yet. */
@@ -23,7 +22,11 @@ export type Pin =
  * In a namespace that an environment owns that is the active version; elsewhere the Workflow as it stands now, stored as a
  * version.
  */
-export async function pinVersion({ store, clock }: PinDependencies, namespace: string, workflow: string): Promise<Pin> {
+export async function pinVersion(
+  { store, applied }: PinDependencies,
+  namespace: string,
+  workflow: string,
+): Promise<Pin> {
   const active = await store.promotions.activeIn(namespace, workflow);
   if (active) {
     if (active.digest === null) {
@@ -35,13 +38,12 @@ export async function pinVersion({ store, clock }: PinDependencies, namespace: s
     const { digest, ref: version, uid: environmentUid } = active;
     return { digest, version, environment: active.environment, environmentUid, values };
   }
-  const applied = await store.objects.get('Workflow', namespace, workflow);
-  if (!applied) {
+  const found = await store.objects.get('Workflow', namespace, workflow);
+  if (!found) {
     const message = `there is no workflow ${workflow} in namespace ${namespace}; apply it, or correct its name`;
     return { waits: { reason: 'WorkflowNotFound', message } };
   }
-  const judged = judgeWorkflow(applied);
-  if (!judged.ok) return { waits: { reason: 'WorkflowInvalid', message: judged.message } };
-  await store.versions.put([judged.snapshot], new Map(), clock.now());
-  return { digest: judged.snapshot.digest, version: null, environment: null, environmentUid: null, values: {} };
+  const pinned = await applied.of(found);
+  if ('message' in pinned) return { waits: { reason: 'WorkflowInvalid', message: pinned.message } };
+  return { digest: pinned.digest, version: null, environment: null, environmentUid: null, values: {} };
 }

@@ -3,6 +3,7 @@ import { readdir, rm } from 'node:fs/promises';
 import { join } from 'node:path';
 import type { WorkflowSource } from '../../crds/workflow-source.ts';
 import type { Credentials } from '../git/credentials.ts';
+import { AuthenticationFailed } from '../git/errors.ts';
 import { openRepository, type Repository } from '../git/repository.ts';
 import { canonicalUrl } from '../git/url.ts';
 import type { SecretReader } from '../seams/executor.ts';
@@ -51,7 +52,11 @@ export function createRepositories(options: RepositoriesOptions): Repositories {
       const value = await options.secrets.read(source.metadata.namespace, secret, key);
       if (value !== null) credentials[key] = value;
     }
-    return credentials;
+    if (Object.keys(credentials).length > 0) return credentials;
+    const where = `Secret ${secret} in namespace ${source.metadata.namespace}`;
+    throw new AuthenticationFailed(
+      `There is no ${where}, or it has none of the keys ${credentialKeys.join(', ')}; create it, labelled windlass.dev/use=allowed.`,
+    );
   }
 
   async function close(key: string): Promise<void> {

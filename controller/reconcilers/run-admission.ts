@@ -10,6 +10,7 @@ import { isFinished, type RunEvent, type RunRow, type RunRows, type StepRow } fr
 import type { Instant } from '../core/time.ts';
 import type { Clock } from '../seams/clock.ts';
 import type { Store } from '../store/types.ts';
+import type { AppliedVersions } from './applied-versions.ts';
 import { pinVersion } from './pin.ts';
 import type { PlanCache } from './plans.ts';
 import { goOn, refuseExecution, wantsExecution } from './run-execution.ts';
@@ -26,6 +27,7 @@ export interface Admission {
 export interface AdmissionDependencies {
   store: Store;
   plans: PlanCache;
+  applied: AppliedVersions;
   clock: Clock;
 }
 

@@ -1,7 +1,7 @@
 import type { Logger } from 'pino';
 import type { Clock } from '../seams/clock.ts';
 import type { Lease } from '../seams/lease.ts';
-import type { Store } from '../store/types.ts';
+import type { LoadedRun, Store } from '../store/types.ts';
 
 export interface RunClaims {
   /** Begins to look for runs without an owner twice a second. */
@@ -18,11 +18,14 @@ export interface RunClaimsDependencies {
   log: Logger;
   /** Before each look: what was claimed under a lease that is lost now has to be dropped. */
   before(): void;
-  claimed(id: string, claim: { fence: number; lease: Lease }): void;
+  /** `rows`: as they are now; null when they could not be read. */
+  claimed(id: string, claim: { fence: number; lease: Lease }, rows: LoadedRun | null): void;
 }
 
 const intervalMs = 500;
 const limit = 200;
+/** Of claimed runs, read together: few, as each may have ten thousand steps. */
+const loadLimit = 20;
 
 /** Takes runs that nobody owns. One claim at a time; a request during one makes one more. */
 export function createRunClaims({ store, clock, log, before, claimed }: RunClaimsDependencies): RunClaims {
@@ -30,6 +33,16 @@ export function createRunClaims({ store, clock, log, before, claimed }: RunClaim
   let again = false;
   let healthy = true;
   let cancel = () => {};
+
+  /** Many runs by one query each; what cannot be read now is read by each of them. */
+  async function loadTogether(ids: string[]): Promise<Map<string, LoadedRun>> {
+    const loaded = new Map<string, LoadedRun>();
+    for (let i = 0; i < ids.length; i += loadLimit) {
+      const some = await store.runs.load(ids.slice(i, i + loadLimit)).catch(() => []);
+      for (const rows of some) loaded.set(rows.run.id, rows);
+    }
+    return loaded;
+  }
 
   async function claim(): Promise<void> {
     while (again) {
@@ -39,7 +52,8 @@ export function createRunClaims({ store, clock, log, before, claimed }: RunClaim
         before();
         const found = await store.runs.claim(limit);
         healthy = true;
-        for (const { id, fence } of found) claimed(id, { fence, lease });
+        const rows = await loadTogether(found.map(({ id }) => id));
+        for (const { id, fence } of found) claimed(id, { fence, lease }, rows.get(id) ?? null);
         if (found.length === limit) again = true;
       } catch (error) {
         // Said once: it is tried twice a second for as long as the database is away.

@@ -4,7 +4,7 @@ import type { RunState } from '../core/run/state.ts';
 import type { RunRow } from '../core/run/types.ts';
 import type { Instant } from '../core/time.ts';
 import type { Lease } from '../seams/lease.ts';
-import type { ChildSpec } from '../store/types.ts';
+import type { ChildSpec, LoadedRun } from '../store/types.ts';
 
 /** What is derived from the rows of a run. */
 export interface Loaded {
@@ -36,6 +36,8 @@ export interface Entry {
   /** Set while this replica owns the run, which it does no longer than the lease it was claimed under. */
   claim: { fence: number; lease: Lease } | null;
   loaded: Loaded | null;
+  /** As they were when it was claimed, until they are looked at. */
+  rows: LoadedRun | null;
   failedDecisions: number;
 }
 
@@ -48,5 +50,6 @@ export const unknownRun: Entry = {
   superseded: null,
   claim: null,
   loaded: null,
+  rows: null,
   failedDecisions: 0,
 };

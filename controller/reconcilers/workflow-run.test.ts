@@ -1,3 +1,4 @@
+import { createAppliedVersions } from './applied-versions.ts';
 import { mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -78,7 +79,9 @@ async function startRuns({ clock = systemClock, ...changes }: Changes = {}): Pro
   };
   const plans = changes.plans ?? createPlanCache(store.versions);
   const metrics = createMetrics(new Registry());
+  const applied = createAppliedVersions(store.versions, clock);
   const children = createChildRuns({
+    applied,
     store: changed,
     plans,
     sink: { ended },
@@ -92,6 +95,7 @@ async function startRuns({ clock = systemClock, ...changes }: Changes = {}): Pro
   const locks = createRunLocks({ store: changed, slots, post, supersede, log });
   const cache = createRunCache({ store: changed, post, clock, log, metrics });
   const reconciler = createRunReconciler({
+    applied,
     store: changed,
     executor: withChildRuns(scripts, children),
     children,

@@ -22,7 +22,8 @@ import type { Clock } from '../seams/clock.ts';
 import { AttemptHeld, type Executor } from '../seams/executor.ts';
 import { FenceLost, type Lease } from '../seams/lease.ts';
 import type { Governance } from '../seams/governance.ts';
-import type { Store } from '../store/types.ts';
+import type { LoadedRun, Store } from '../store/types.ts';
+import type { AppliedVersions } from './applied-versions.ts';
 import type { Metrics } from './metrics.ts';
 import type { ChildRuns } from './child-runs.ts';
 import type { Circuits } from './circuits.ts';
@@ -46,6 +47,7 @@ export interface RunReconcilerDependencies {
   circuits: Pick<Circuits, 'held' | 'sending'>;
   governance: Governance;
   plans: PlanCache;
+  applied: AppliedVersions;
   statuses: RunStatusWriter;
   /** Where executors post how attempts ended. */
   mailbox: Mailbox<RunObservation>;
@@ -91,7 +93,7 @@ export interface RunReconciler {
 }
 
 export function createRunReconciler(deps: RunReconcilerDependencies): RunReconciler {
-  const { store, executor, plans, statuses, mailbox, clock, log, metrics, locks, cache, circuits } = deps;
+  const { store, executor, plans, applied, statuses, mailbox, clock, log, metrics, locks, cache, circuits } = deps;
   const entries = new Map<string, Entry>();
   const loop = createLoop({
     name: 'workflowrun',
@@ -149,7 +151,7 @@ export function createRunReconciler(deps: RunReconcilerDependencies): RunReconci
       entries.delete(id);
       return nothing;
     }
-    const admission = await admitRun({ store, plans, clock }, entry.object);
+    const admission = await admitRun({ store, plans, applied, clock }, entry.object);
     if (admission.status) statuses.offer(entry.object.metadata, admission.status, admission.finished);
     if (admission.finished) forget(id);
     else if (admission.recorded) claims.soon();
@@ -187,7 +189,8 @@ export function createRunReconciler(deps: RunReconcilerDependencies): RunReconci
 
   /** Null: nothing is done until a person decides, or its end was recorded just now. */
   async function load(id: string, entry: Entry, at: Instant): Promise<Loaded | null> {
-    const [rows] = await store.runs.load([id]);
+    const rows = entry.rows ?? (await store.runs.load([id]))[0];
+    entry.rows = null;
     if (!rows) throw new TerminalError(`the recorded run ${id} is gone`);
     const { run } = rows;
     entry.child = rows.spec;
@@ -315,6 +318,7 @@ export function createRunReconciler(deps: RunReconcilerDependencies): RunReconci
   function disown(id: string, entry: Entry): void {
     entry.claim = null;
     entry.loaded = null;
+    entry.rows = null;
     // Claimed anew meanwhile.
     if (entries.get(id) !== entry) return;
     letGo(id);
@@ -340,7 +344,7 @@ export function createRunReconciler(deps: RunReconcilerDependencies): RunReconci
     cache.forget(id);
   }
 
-  function claimed(id: string, claim: { fence: number; lease: Lease }): void {
+  function claimed(id: string, claim: { fence: number; lease: Lease }, rows: LoadedRun | null): void {
     const entry = entries.get(id);
     // A new entry: a reconcile that is still under way with the old one must not commit by the new fence.
     entries.set(id, {
@@ -348,6 +352,7 @@ export function createRunReconciler(deps: RunReconcilerDependencies): RunReconci
       object: entry?.object ?? null,
       watched: entry?.watched ?? false,
       claim,
+      rows,
       failedDecisions: entry?.failedDecisions ?? 0,
     });
     loop.enqueue(id);

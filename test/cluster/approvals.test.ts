@@ -116,8 +116,6 @@ beforeAll(async () => {
 afterAll(() => server?.stop());
 
 // oxlint-disable-next-line vitest/expect-expect
-test.skipIf(server)('needs an API server of its own: set KUBEBUILDER_ASSETS', ({ skip }) => skip());
-
 describe.skipIf(!server)('the approvals of a promotion', () => {
   const asAnn = as('ann', 'ops', 'dev');
   const asBob = as('bob', 'ops');

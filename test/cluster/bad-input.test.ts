@@ -69,11 +69,6 @@ async function fresh() {
 
 type Condition = NonNullable<NonNullable<RunObject['status']>['conditions']>[number];
 
-test.skipIf(started)('needs an API server and a Postgres of its own: set KUBEBUILDER_ASSETS', ({ skip }) => {
-  expect(started).toBeNull();
-  skip();
-});
-
 describe.skipIf(!started)('objects that the schema lets through', () => {
   test('a Workflow that lint refuses is Stalled with the diagnostics; its runs wait, and go on when it is corrected', async () => {
     const { apply, run, condition, event, pods, finished } = await fresh();
@@ -118,6 +113,18 @@ describe.skipIf(!started)('objects that the schema lets through', () => {
     expect(stalled?.message).toContain(says);
     expect(await world().event(namespace, 'x', stalled?.reason ?? '')).toBe(stalled?.message);
   });
+
+  test.each(['ssh://git@192.0.2.1/team.git', 'https://192.0.2.1/team.git'])(
+    'a source whose Secret is missing: %s',
+    async (url) => {
+      const { namespace, apply, condition, event } = await fresh();
+      await apply('WorkflowSource', 'x', { url, branch: 'main', secretRef: { name: 'git' } });
+      const waits = await condition('wsrc/x', 'Reconciling', 'AuthenticationFailed');
+      expect(waits.message).toContain(`There is no Secret git in namespace ${namespace}`);
+      expect(waits.message).toContain('create it, labelled windlass.dev/use=allowed');
+      expect(await event('x', 'AuthenticationFailed')).toBe(waits.message);
+    },
+  );
 
   test('a run of a Workflow that is not there waits for it, and says so', async () => {
     const { namespace, apply, run, condition, event, finished } = await fresh();

@@ -47,11 +47,6 @@ const run = (name: string) => ({
   spec: { workflow: 'w' },
 });
 
-test.skipIf(started)('needs an API server and a Postgres of its own: set KUBEBUILDER_ASSETS', ({ skip }) => {
-  expect(started).toBeNull();
-  skip();
-});
-
 describe.skipIf(!started)('windlass controller', () => {
   test('serves until it is told to stop; a run of its API is a WorkflowRun like any other', async () => {
     const namespace = await world().namespace();

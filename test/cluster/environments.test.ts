@@ -68,8 +68,6 @@ afterAll(async () => {
 });
 
 // oxlint-disable-next-line vitest/expect-expect
-test.skipIf(server)('needs an API server of its own: set KUBEBUILDER_ASSETS', ({ skip }) => skip());
-
 describe.skipIf(!server)('the namespace of an environment', () => {
   test('must be there and agree; nothing is put there before', async () => {
     await install(cluster(), [environment('later')]);

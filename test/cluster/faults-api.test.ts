@@ -48,11 +48,6 @@ async function ready(steps: object[] = two) {
   };
 }
 
-test.skipIf(started)('needs an API server and a Postgres of its own: set KUBEBUILDER_ASSETS', ({ skip }) => {
-  expect(started).toBeNull();
-  skip();
-});
-
 describe.skipIf(!started)('a run goes on, each Pod made once', () => {
   test('when the API server is restarted while a step ends', async () => {
     const { namespace, pods, run, finished, reasons } = await ready();

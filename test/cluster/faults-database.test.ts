@@ -50,11 +50,6 @@ const finished = async (namespace: string, name: string) => {
   return (await world().run(namespace, name))?.status;
 };
 
-test.skipIf(started)('needs an API server and a Postgres of its own: set KUBEBUILDER_ASSETS', ({ skip }) => {
-  expect(started).toBeNull();
-  skip();
-});
-
 describe.skipIf(!started)('a database that is away while runs run', () => {
   const title = 'for longer than a lease: not ready, and it says why; afterwards all goes on, nothing lost or doubled';
   test(title, { timeout: 120_000 }, async () => {

@@ -66,11 +66,6 @@ async function told({ project, namespace }: ClusterEnvironment): Promise<Map<str
 const twice = (events: Map<string, number>) => [...events].filter(([, count]) => count > 1);
 const drifts = (events: Map<string, number>) => [...events.keys()].filter((event) => event.startsWith('Drifted'));
 
-test.skipIf(started)('needs an API server and a Postgres of its own: set KUBEBUILDER_ASSETS', ({ skip }) => {
-  expect(started).toBeNull();
-  skip();
-});
-
 describe.skipIf(!started)('the replica that leads the config kinds', () => {
   test('is killed: another reverts an edit once, promotes what is merged once, and repeats no Event', async () => {
     const { environment, leader } = await ready();

@@ -18,10 +18,8 @@ import { type PostgresServer, startPostgres } from '../fixtures/postgres.ts';
 const cluster = process.env['KUBECONFIG'] ? await findCluster() : null;
 const nodes = await nodesOf(cluster);
 
-test.skipIf(nodes === 'kwok')('needs a cluster with nodes of kwok: set KUBECONFIG', ({ skip }) => skip());
-
 /** What takes a scheduler, nodes and a namespace controller, by the whole stack; nodes only pretend. */
-describe.skipIf(nodes !== 'kwok')('a whole controller on nodes that come and go', () => {
+describe.skipIf(nodes !== 'kwok')('a whole controller on nodes that come and go (on kwok)', () => {
   const here = cluster as Cluster;
   const k = (...args: string[]) => kubectlOrThrow(here, args);
   const unique = `${process.pid}-${Date.now().toString(36)}`;

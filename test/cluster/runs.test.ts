@@ -44,11 +44,6 @@ const asks = workflow('asks', [
   { name: 'after', needs: ['ok'], wait: { for: '1ms' } },
 ]);
 
-test.skipIf(started)('needs an API server and a Postgres of its own: set KUBEBUILDER_ASSETS', ({ skip }) => {
-  expect(started).toBeNull();
-  skip();
-});
-
 describe.skipIf(!started)('runs as resources', () => {
   let controller: RunningController;
   let namespace: string;

@@ -137,12 +137,12 @@ export class LivePod {
   /** Lets go of it: the Pod runs on, nothing is reported. */
   release(): void {
     this.#released.abort();
-    this.#judgement.abort();
+    this.#judgement.abort('judged anew');
     this.#ended.resolve();
   }
 
   #judge(pod: Pod): void {
-    this.#judgement.abort();
+    this.#judgement.abort('judged anew');
     const progress = podProgress(pod, this.#options.clock.now(), this.#waitingSince);
     this.#act(progress, pod);
     const judgeAt = 'judgeAt' in progress ? progress.judgeAt : null;
@@ -239,7 +239,7 @@ export class LivePod {
     if (this.isReleased || this.#reported) return;
     this.#reported = true;
     this.#finishing = true;
-    this.#judgement.abort();
+    this.#judgement.abort('judged anew');
     this.#ended.resolve();
     const imageId = imageOf(this.#pod);
     this.#options.onEnd(imageId === null ? result : { ...result, imageId }, at);

@@ -109,7 +109,7 @@ export class LogFollow {
     try {
       await this.#take(AbortSignal.any([released, reading.signal]), heard);
     } finally {
-      reading.abort();
+      reading.abort('read');
     }
   }
 
@@ -175,7 +175,7 @@ export class LogFollow {
     if (left > 0) waits.push(pause(clock, left, signal));
     if (endedAt() === null) waits.push(ended);
     await Promise.race(waits);
-    known.abort();
+    known.abort('known');
   }
 
   /** A pause that the end of the container cuts short, as its log is whole then; after that end it is only a pause. */
@@ -184,7 +184,7 @@ export class LogFollow {
     if (endedAt() !== null) return pause(clock, ms, released);
     const known = new AbortController();
     await Promise.race([ended, pause(clock, ms, AbortSignal.any([known.signal, released]))]);
-    known.abort();
+    known.abort('known');
   }
 }
 

@@ -1,7 +1,7 @@
 /** Longest base64 that a frame may hold: 16 MiB and its line ends. */
 const longest = 24 * 1024 * 1024;
 
-/** Takes the framed outputs out of a log; everything else passes. See wrapper.ts. */
+/** Takes the framed outputs out of a log, and what comes after them; everything else passes. See wrapper.ts. */
 export class OutputFrame {
   readonly #begin: Buffer;
   readonly #end: Buffer;
@@ -22,7 +22,7 @@ export class OutputFrame {
 
   /** What of the log is to be shown. */
   push(chunk: Buffer): Buffer {
-    if (this.#state === 'after') return chunk;
+    if (this.#state === 'after') return Buffer.alloc(0);
     const bytes = this.#held.length === 0 ? chunk : Buffer.concat([this.#held, chunk]);
     const mark = this.#state === 'before' ? this.#begin : this.#end;
     const at = bytes.indexOf(mark);

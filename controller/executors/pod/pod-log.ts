@@ -67,7 +67,7 @@ export class PodLog {
     const signal = AbortSignal.any([known.signal, this.#options.released]);
     const over = pause(this.#options.clock, waitMs, signal).then(() => null);
     const lastLine = await Promise.race([this.stored, over, ...(patient ? [] : [this.#troubled])]);
-    known.abort();
+    known.abort('known');
     return { lastLine, framed: this.#follow.framed };
   }
 }

@@ -35,7 +35,7 @@ export class Removals {
 
   /** It went with its run, or by another's hand: nothing is left to remove. */
   gone(uid: string): void {
-    this.#waiting.get(uid)?.abort();
+    this.#waiting.get(uid)?.abort('gone');
   }
 
   close(): void {

@@ -52,7 +52,7 @@ export class SilentNodes {
   }
 
   answered(node: string): void {
-    this.#silent.get(node)?.over.abort();
+    this.#silent.get(node)?.over.abort('it answers');
     this.#silent.delete(node);
   }
 

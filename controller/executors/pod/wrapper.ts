@@ -12,6 +12,8 @@ export const paths = {
 export const messageBytes = 4096;
 /** Of $WINDLASS_OUTPUT, all outputs of a step together; as on a laptop. */
 export const outputBytes = 16 * 1024 * 1024;
+/** Two pipes of 64 KiB and the buffers of those who copy between them, twice over; base64 makes a third more of it. */
+const paddingBytes = 300_000;
 /** Exit code of the wrapper itself when the work directory could not be prepared. */
 export const notPrepared = 120;
 
@@ -27,6 +29,8 @@ export function frameMarks(hash: string): { begin: string; end: string } {
  * - Outputs go into the termination message: `t` and plain text, `b` and base64, or `l`, size and SHA-256 of what the log
  *   holds between two marks; `e` and a reason when they cannot be handed over. Without outputs there is no message, and no
  *   program is started, as each fork costs the step time.
+ * - What the container runtime has not read when the container ends may be lost (containerd 1.6 drops what is in its pipes).
+ *   So more than all pipes on the way hold follows the outputs: once that is written, they have arrived.
  * - Standard error joins standard output, as two pipes would be told apart but lose their order.
  */
 export const wrapper = `
@@ -69,5 +73,6 @@ sum=$(sha256sum <"$out")
 printf '\\001windlass-output %s\\n' "$WINDLASS_ATTEMPT"
 base64 -w 3000 <"$out" 2>/dev/null || base64 <"$out"
 printf '\\001windlass-end %s\\n' "$WINDLASS_ATTEMPT"
+{ head -c ${paddingBytes} /dev/zero | base64 -w 3000; } 2>/dev/null
 say "l $size \${sum%% *}"
 `;

@@ -24,7 +24,11 @@ export async function listAll(
         const page: ListPage = await client.request('GET', path, {
           query: { ...query, limit: pageSize, continue: next },
         });
-        items.push(...(page.items ?? []));
+        for (const item of page.items ?? []) {
+          // Nobody reads them in a list, and they are half of an object.
+          delete item.metadata.managedFields;
+          items.push(item);
+        }
         next = page.metadata.continue || undefined;
         if (next === undefined) return { items, version: page.metadata.resourceVersion };
       }

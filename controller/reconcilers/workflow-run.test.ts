@@ -19,6 +19,7 @@ import { createCircuits } from './circuits.ts';
 import { createMetrics } from './metrics.ts';
 import { createPlanCache, type PlanCache } from './plans.ts';
 import { createRunCache } from './run-cache.ts';
+import { createRunDeletion } from './run-deletion.ts';
 import { createRunLocks } from './run-locks.ts';
 import { createRunStatusWriter } from './statuses.ts';
 import { createRunReconciler, type RunReconciler } from './workflow-run.ts';
@@ -99,6 +100,7 @@ async function startRuns({ clock = systemClock, ...changes }: Changes = {}): Pro
     cache,
     circuits: createCircuits(clock),
     limitedSlots: slots !== null,
+    deletion: createRunDeletion(null, clock),
     governance: laptopGovernance,
     plans,
     statuses,

@@ -435,6 +435,19 @@ test('a run whose object has seen more than is recorded stands still until it is
   expect(condition(run, 'Stalled')).toBeUndefined();
 });
 
+test('a run that went on after the end that is recorded stands still', async () => {
+  await apply('passes', passes);
+  const first = await startRuns();
+  await create('one', { workflow: 'passes' });
+  const { metadata } = await until('one', isFinished);
+  await first.stop();
+  await seeAhead('one', { phase: 'Running', execution: 2, conditions: [] });
+  const recorded = await store.runs.get(metadata.uid);
+  await startRuns();
+  await until('one', (seen) => condition(seen, 'Stalled')?.reason === 'HistoryLost');
+  expect(await store.runs.get(metadata.uid)).toEqual(recorded);
+});
+
 test('an end that the object has seen and history has not is recorded, and nothing is done again', async () => {
   await apply('asks', asks);
   const first = await startRuns();

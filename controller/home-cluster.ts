@@ -12,6 +12,7 @@ import { KubernetesClient } from './kubernetes/client.ts';
 import { isRefusal } from './kubernetes/errors.ts';
 import { createKubernetesGovernance } from './kubernetes/governance.ts';
 import { publishJournal, tellStalled } from './kubernetes-events.ts';
+import { createDeletionGuard } from './objects/kubernetes/deletion-guard.ts';
 import { createKubernetesObjects } from './objects/kubernetes/objects.ts';
 import { findOldSchemas } from './objects/kubernetes/served-schemas.ts';
 import type { ControllerOptions } from './start.ts';
@@ -115,6 +116,7 @@ export async function openClusterHome(options: ClusterHomeOptions): Promise<Home
         createKubernetesObjects({ client: client.as(token), fieldManager: apiFieldManager, namespaces, clock, log }),
       clock,
     }),
+    deletionGuard: createDeletionGuard(client, fieldManager),
     retention: options.retention,
     createExecutor: (sink, lost) =>
       createClusterExecutors({

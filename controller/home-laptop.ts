@@ -64,6 +64,7 @@ export async function openLaptopHome(options: LaptopHomeOptions): Promise<Home &
       objects: store.objects,
       allowedHosts: ['127.0.0.1', 'localhost', '[::1]'],
     }),
+    deletionGuard: null,
     retention: null,
     createExecutor: (sink, lost) =>
       createExecutors({

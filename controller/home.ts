@@ -2,6 +2,7 @@ import type { Access } from '../api/access.ts';
 import type { PodArtifacts } from '../api/pod-artifacts.ts';
 import type { ArtifactStore } from './seams/artifacts.ts';
 import type { Executor, ExecutorSink, SecretReader } from './seams/executor.ts';
+import type { DeletionGuard } from './seams/deletion.ts';
 import type { Governance } from './seams/governance.ts';
 import type { Store } from './store/types.ts';
 
@@ -41,6 +42,8 @@ export interface Home {
   readonly governance: Governance;
   /** Who may call the API, and what they may do. */
   readonly access: Access;
+  /** Keeps the objects of runs that have something to do at their end; null: nothing belongs to objects. */
+  readonly deletionGuard: DeletionGuard | null;
   /** When objects of finished runs are removed; null: never. */
   readonly retention: RunRetention | null;
   /** Runs the attempts of every step kind of this home. `lost`: aborted when the lease of the moment is lost. */

@@ -1,5 +1,5 @@
 import type { Logger } from 'pino';
-import type { RunObservation } from './core/run/types.ts';
+import type { RunObservation, RunRow } from './core/run/types.ts';
 import type { Home } from './home.ts';
 import { createAppliedVersions } from './reconcilers/applied-versions.ts';
 import { createChildRuns, withChildRuns } from './reconcilers/child-runs.ts';
@@ -7,6 +7,7 @@ import { type Circuits, createCircuits } from './reconcilers/circuits.ts';
 import type { Metrics } from './reconcilers/metrics.ts';
 import { createPlanCache } from './reconcilers/plans.ts';
 import { createRunCache } from './reconcilers/run-cache.ts';
+import { createRunDeletion } from './reconcilers/run-deletion.ts';
 import { createRunLocks } from './reconcilers/run-locks.ts';
 import type { RunStatusWriter } from './reconcilers/statuses.ts';
 import { createRunReconciler, type RunReconciler } from './reconcilers/workflow-run.ts';
@@ -21,8 +22,8 @@ export interface RunsOptions {
   statuses: RunStatusWriter;
   /** Most steps of each namespace that run at once; null: any number. */
   maxStepsPerNamespace: number | null;
-  /** A run of this environment has ended; null: of none. */
-  onFinished(environment: string | null): void;
+  /** A run has ended: gates that count runs may open. */
+  onFinished(run: RunRow): void;
 }
 
 /** Everything that runs are driven by. */
@@ -34,7 +35,10 @@ export interface Runs {
 }
 
 /** Wires the reconciler of runs with what it acts by: executors, child runs, locks, the step cache and circuits. */
-export function createRuns(home: Home, options: RunsOptions): Runs {
+export function createRuns(
+  home: Pick<Home, 'kind' | 'store' | 'governance' | 'deletionGuard' | 'createExecutor'>,
+  options: RunsOptions,
+): Runs {
   const { clock, log, metrics, maxStepsPerNamespace } = options;
   const { store } = home;
   const mailbox = createMailbox<RunObservation>();
@@ -80,6 +84,7 @@ export function createRuns(home: Home, options: RunsOptions): Runs {
     locks,
     cache,
     circuits,
+    deletion: createRunDeletion(home.deletionGuard, clock),
     governance: home.governance,
     plans,
     statuses: options.statuses,
@@ -90,7 +95,7 @@ export function createRuns(home: Home, options: RunsOptions): Runs {
     limitedSlots: maxStepsPerNamespace !== null,
     // Pods and child runs go on without a controller, and waiting for them would only keep others from their runs.
     drains: (kind) => kind !== 'workflow' && (home.kind === 'laptop' || (kind !== 'run' && kind !== 'container')),
-    onFinished: (run) => options.onFinished(run.environment),
+    onFinished: options.onFinished,
   });
   metrics.watchStore(store);
   metrics.watchCircuits(circuits);

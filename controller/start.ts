@@ -85,7 +85,7 @@ export async function startController(home: Home, options: ControllerOptions): P
     metrics,
     statuses: statuses.runs,
     maxStepsPerNamespace: options.maxStepsPerNamespace ?? null,
-    onFinished: (environment) => environments.runFinished(environment),
+    onFinished: (run) => environments.runFinished(run.environment),
   });
   const retention = home.retention === null ? null : createRunRetention({ store, clock, log, ...home.retention });
   const artifactRetention =

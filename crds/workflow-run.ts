@@ -93,7 +93,7 @@ export const WorkflowRunStatus = Strict({
   conditions: Type.Optional(
     Type.Array(Condition, {
       maxItems: 16,
-      description: 'Succeeded, Finished, Reconciling, Stalled, WaitingForApproval, Paused, Compensated.',
+      description: 'Succeeded, Finished, Reconciling, Stalled, WaitingForApproval, Paused, Compensated, ExecutionRefused.',
     }),
   ),
 });

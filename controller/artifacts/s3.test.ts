@@ -134,15 +134,18 @@ describe.skipIf(server === null)('a bucket that is not always well', () => {
 
   test('an answer that is lost at the end of an upload is no failure: the object is there', async () => {
     let lost = 0;
+    const completes = ({ method, url = '' }: IncomingMessage) => method === 'POST' && url.includes('uploadId');
+    // Some servers know an upload for a while after its end, others forget it at once.
+    const forgotten = { status: 404, body: '<Error><Code>NoSuchUpload</Code></Error>' };
     const { endpoint, server: made } = await proxy(
-      () => null,
-      ({ method, url = '' }) => method === 'POST' && url.includes('uploadId') && lost++ === 0,
+      (message) => (completes(message) && lost > 0 ? forgotten : null),
+      (message) => completes(message) && lost++ === 0,
     );
     cleanups.push(made);
     const store = createS3Artifacts(options({ endpoint }));
     const bytes = randomBytes(6 * mebibyte);
     const { digest } = await store.put(Readable.from([bytes]), bytes.byteLength);
-    expect(lost).toBe(2);
+    expect(lost).toBe(1);
     expect((await store.get(digest))?.bytes).toBe(bytes.byteLength);
   });
 

@@ -36,8 +36,10 @@ export function createS3Artifacts(options: S3Options): ArtifactStore {
     if (await exists(key)) return;
     const file = await open(path, 'r');
     try {
+      // One buffer for all parts: each has been sent when the next is read.
+      const buffer = new Uint8Array(Math.min(partBytes, bytes));
       const read = async (at: number): Promise<Uint8Array> => {
-        const part = new Uint8Array(Math.min(partBytes, bytes - at));
+        const part = buffer.subarray(0, Math.min(partBytes, bytes - at));
         for (let done = 0; done < part.byteLength; ) {
           const { bytesRead } = await file.read(part, done, part.byteLength - done, at + done);
           if (bytesRead === 0) throw new Error(`${path} ended after ${at + done} of ${bytes} bytes`);

@@ -40,6 +40,10 @@ export async function admitRun(deps: AdmissionDependencies, object: WorkflowRun)
   const recorded = await store.runs.get(object.metadata.uid);
   if (recorded) {
     if (!isFinished(recorded.phase)) return { recorded: true, finished: false, status: null };
+    // It went on after what is recorded: its object has seen more than that end.
+    if (object.spec.desired !== 'Cancelled' && judgeHistory(object.status, recorded) === 'Lost') {
+      return { recorded: false, finished: false, status: lostStatus(object, recorded, clock.now()) };
+    }
     if (!wantsExecution(object)) return { recorded: false, finished: true, status: await statusOf(deps, object) };
     const problem = await goOn(deps, object, recorded);
     if (problem === null) return { recorded: true, finished: false, status: null };

@@ -19,8 +19,9 @@ export interface Wanted {
 
 /** Names what is wanted as it is now: what was given to a decision once is not given again. */
 export function versionOf({ object, child, superseded }: Wanted): string {
-  const spec = child === null ? (object?.metadata.generation ?? 'gone') : JSON.stringify(child);
-  return superseded === null ? `${spec}` : `${spec} superseded`;
+  const going = object?.metadata.deletionTimestamp === undefined ? '' : ' going';
+  const spec = child === null ? `${object?.metadata.generation ?? 'gone'}${going}` : JSON.stringify(child);
+  return superseded === null ? spec : `${spec} superseded`;
 }
 
 /**
@@ -39,9 +40,10 @@ function specOf({ object, child }: Wanted): ChildSpec {
   if (child !== null) return child;
   if (object === null) return { desired: 'Cancelled', reason: 'the run was deleted', force: false, approvals: [] };
   const { desired, reason, force, approvals } = object.spec;
+  const going = object.metadata.deletionTimestamp !== undefined && desired !== 'Cancelled';
   return {
-    desired: desired ?? 'Running',
-    reason: reason ?? null,
+    desired: going ? 'Cancelled' : (desired ?? 'Running'),
+    reason: going ? 'the run was deleted' : (reason ?? null),
     force: force ?? false,
     approvals: (approvals ?? []).map((entry) => ({
       step: entry.step,

@@ -20,6 +20,7 @@ import { createCircuits } from './circuits.ts';
 import { createMetrics } from './metrics.ts';
 import { createPlanCache, type PlanCache } from './plans.ts';
 import { createRunCache } from './run-cache.ts';
+import { createRunDeletion } from './run-deletion.ts';
 import { createRunLocks } from './run-locks.ts';
 import { createRunStatusWriter } from './statuses.ts';
 import { createRunReconciler, type RunReconciler } from './workflow-run.ts';
@@ -103,6 +104,7 @@ async function startRuns({ clock = systemClock, ...changes }: Changes = {}): Pro
     cache,
     circuits: createCircuits(clock),
     limitedSlots: slots !== null,
+    deletion: createRunDeletion(null, clock),
     governance: laptopGovernance,
     plans,
     statuses,
@@ -435,6 +437,19 @@ test('a run whose object has seen more than is recorded stands still until it is
   const run = await until('one', isFinished);
   expect(run.status?.phase).toBe('Cancelled');
   expect(condition(run, 'Stalled')).toBeUndefined();
+});
+
+test('a run that went on after the end that is recorded stands still', async () => {
+  await apply('passes', passes);
+  const first = await startRuns();
+  await create('one', { workflow: 'passes' });
+  const { metadata } = await until('one', isFinished);
+  await first.stop();
+  await seeAhead('one', { phase: 'Running', execution: 2, conditions: [] });
+  const recorded = await store.runs.get(metadata.uid);
+  await startRuns();
+  await until('one', (seen) => condition(seen, 'Stalled')?.reason === 'HistoryLost');
+  expect(await store.runs.get(metadata.uid)).toEqual(recorded);
 });
 
 test('an end that the object has seen and history has not is recorded, and nothing is done again', async () => {

@@ -32,6 +32,7 @@ import { admitRun, lostStatus } from './run-admission.ts';
 import type { RunCache } from './run-cache.ts';
 import { createRunClaims } from './run-claims.ts';
 import type { RunLocks } from './run-locks.ts';
+import { isHeld, type RunDeletion } from './run-deletion.ts';
 import { type Entry, type Loaded, unknownRun } from './run-entries.ts';
 import { wantsExecution } from './run-execution.ts';
 import { observeCircuits, observeSpec, versionOf } from './run-observations.ts';
@@ -45,6 +46,7 @@ export interface RunReconcilerDependencies {
   locks: RunLocks;
   cache: RunCache;
   circuits: Pick<Circuits, 'held' | 'sending'>;
+  deletion: RunDeletion;
   governance: Governance;
   plans: PlanCache;
   applied: AppliedVersions;
@@ -119,8 +121,9 @@ export function createRunReconciler(deps: RunReconcilerDependencies): RunReconci
     if (entry.claim?.lease.lost.aborted) disown(id, entry);
     const { claim } = entry;
     if (claim === null) return await admit(id, entry);
+    const letGoAt = entry.object ? await deps.deletion.check(entry.object) : null;
     const facts = await gather(id, entry);
-    if (!facts) return nothing;
+    if (!facts) return { requeueAt: letGoAt };
     try {
       const decision = decide(entry, facts);
       circuits.sending(decision.actions);
@@ -131,10 +134,13 @@ export function createRunReconciler(deps: RunReconcilerDependencies): RunReconci
       });
       await tellChildren(facts.loaded);
       if (decision.transition || facts.spec) writeStatus(entry, facts.loaded);
-      if (isFinished(decision.state.run.phase)) return finish(id, entry, decision.state.run);
+      if (isFinished(decision.state.run.phase)) {
+        if (entry.object) await deps.deletion.ended(entry.object);
+        return finish(id, entry, decision.state.run);
+      }
       const { at, approvalsHeld } = facts.loaded;
       const again = approvalsHeld === null ? at + rehydrateMs : clock.now() + heldIntervalMs;
-      return { requeueAt: Math.min(decision.wakeAt ?? Number.POSITIVE_INFINITY, again) };
+      return { requeueAt: Math.min(...[decision.wakeAt, letGoAt, again].filter((at) => at !== null)) };
     } catch (error) {
       // What was decided may not be what is recorded: drop it, keep the observations, and hydrate at the next turn.
       entry.loaded = null;
@@ -153,8 +159,10 @@ export function createRunReconciler(deps: RunReconcilerDependencies): RunReconci
     }
     const admission = await admitRun({ store, plans, applied, clock }, entry.object);
     if (admission.status) statuses.offer(entry.object.metadata, admission.status, admission.finished);
-    if (admission.finished) forget(id);
-    else if (admission.recorded) claims.soon();
+    if (admission.finished) {
+      await deps.deletion.ended(entry.object);
+      forget(id);
+    } else if (admission.recorded) claims.soon();
     return nothing;
   }
 
@@ -203,6 +211,7 @@ export function createRunReconciler(deps: RunReconcilerDependencies): RunReconci
       if (await isLost(id, entry, rows)) return null;
     }
     const plan = await plans.get(run.digest);
+    await deps.deletion.hold(run, plan, entry.object);
     const state = hydrate(plan, rows, { limitedSlots: deps.limitedSlots });
     // While it is queued it asks, and is told then.
     if (plan.concurrency !== null && run.phase !== 'Queued' && !isFinished(run.phase)) await locks.follow(id);
@@ -230,7 +239,7 @@ export function createRunReconciler(deps: RunReconcilerDependencies): RunReconci
       return true;
     }
     // Cancelling is a decision, and does no harm.
-    if (object.spec.desired === 'Cancelled') return false;
+    if (object.spec.desired === 'Cancelled' || object.metadata.deletionTimestamp !== undefined) return false;
     statuses.offer(object.metadata, lostStatus(object, run, now));
     return true;
   }
@@ -392,7 +401,7 @@ export function createRunReconciler(deps: RunReconcilerDependencies): RunReconci
         if (entry?.claim) {
           entry.object = type === 'Deleted' ? null : object;
           entry.watched = true;
-        } else if (type === 'Deleted' || (isFinishedObject(object) && !wantsExecution(object))) {
+        } else if (type === 'Deleted' || (isFinishedObject(object) && !wantsExecution(object) && !isHeld(object))) {
           // Nothing is left to do for it here, whoever had it.
           if (entry) forget(id);
           if (type === 'Deleted') statuses.forgetId(id);

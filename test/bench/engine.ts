@@ -3,18 +3,16 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import pino from 'pino';
 import { Registry } from 'prom-client';
-import type { RunObservation, RunRow } from '../../controller/core/run/types.ts';
+import type { RunRow } from '../../controller/core/run/types.ts';
 import type { WorkflowSpec } from '../../crds/workflow.ts';
 import { createArtifactDirectory } from '../../controller/artifacts/directory.ts';
 import { createExecutors } from '../../controller/executors/index.ts';
 import { createSecretDirectory } from '../../controller/executors/secrets.ts';
 import { createMetrics } from '../../controller/reconcilers/metrics.ts';
-import { createPlanCache } from '../../controller/reconcilers/plans.ts';
 import { createRunStatusWriter } from '../../controller/reconcilers/statuses.ts';
-import { createRunReconciler } from '../../controller/reconcilers/workflow-run.ts';
 import { systemClock } from '../../controller/runtime/clock.ts';
-import { createMailbox } from '../../controller/runtime/mailbox.ts';
-import type { AttemptKey } from '../../controller/core/run/types.ts';
+import type { Executor, ExecutorSink } from '../../controller/seams/executor.ts';
+import { createRuns } from '../../controller/start-runs.ts';
 import { openStore } from '../../controller/store/open.ts';
 import type { Store } from '../../controller/store/types.ts';
 import { laptopGovernance } from '../../controller/home-laptop.ts';
@@ -38,51 +36,50 @@ export async function startEngine(databaseUrl: string | null): Promise<Engine> {
   const log = pino({ level: 'warn' }, pino.destination(2));
   const clock = systemClock;
   const store = await openStore(databaseUrl ? { databaseUrl } : { dataDir: directory }, { clock, home: 'bench' });
-  const mailbox = createMailbox<RunObservation>();
   const handOffs: number[] = [];
   const ended = new Map<string, number>();
   const reported = new Map<string, number>();
-  const executor = createExecutors({
-    root: join(directory, 'attempts'),
-    files: store.versions,
-    artifacts: { store: createArtifactDirectory(join(directory, 'artifacts'), clock), maxBytes: 1024 ** 3 },
-    secrets: createSecretDirectory(join(directory, 'secrets')),
-    sink: {
-      ended(key: AttemptKey, result, at) {
-        ended.set(key.runId, performance.now());
-        reported.set(key.runId, clock.now());
-        mailbox.post(key.runId, { type: 'AttemptEnded', step: key.step, attempt: key.attempt, at, result });
+  function createExecutor(sink: ExecutorSink, lost: () => AbortSignal): Executor {
+    const executor = createExecutors({
+      root: join(directory, 'attempts'),
+      files: store.versions,
+      artifacts: { store: createArtifactDirectory(join(directory, 'artifacts'), clock), maxBytes: 1024 ** 3 },
+      secrets: createSecretDirectory(join(directory, 'secrets')),
+      sink: {
+        ended(key, result, at) {
+          ended.set(key.runId, performance.now());
+          reported.set(key.runId, clock.now());
+          sink.ended(key, result, at);
+        },
+        unmasked: (key, secrets) => sink.unmasked(key, secrets),
+        log: sink.log,
       },
-      unmasked: () => {},
-      log: store.logs,
-    },
-    clock,
-    lost: () => store.lease.lost,
-    env: process.env,
-    troubled: () => {},
-    allowLoopback: true,
-    allowPrivate: true,
-  });
-  const begin = executor.start.bind(executor);
-  executor.start = (action) => {
-    const since = ended.get(action.key.runId);
-    if (since !== undefined) handOffs.push(performance.now() - since);
-    return begin(action);
-  };
+      clock,
+      lost,
+      env: process.env,
+      troubled: () => {},
+      allowLoopback: true,
+      allowPrivate: true,
+    });
+    return {
+      ...executor,
+      start(action) {
+        const since = ended.get(action.key.runId);
+        if (since !== undefined) handOffs.push(performance.now() - since);
+        return executor.start(action);
+      },
+    };
+  }
   const finished = new Map<string, (run: RunRow) => void>();
   const early = new Map<string, RunRow>();
   const statuses = createRunStatusWriter({ objects: store.objects, clock, log });
-  const reconciler = createRunReconciler({
-    store,
-    executor,
-    governance: laptopGovernance,
-    plans: createPlanCache(store.versions),
+  const home = { kind: 'laptop' as const, store, governance: laptopGovernance, deletionGuard: null, createExecutor };
+  const runs = createRuns(home, {
     statuses,
-    mailbox,
     clock,
     log,
     metrics: createMetrics(new Registry()),
-    drains: () => true,
+    maxStepsPerNamespace: null,
     onFinished(run) {
       ended.delete(run.id);
       const resolve = finished.get(run.id);
@@ -90,7 +87,7 @@ export async function startEngine(databaseUrl: string | null): Promise<Engine> {
       else early.set(run.id, run);
     },
   });
-  await reconciler.start();
+  await runs.reconciler.start();
   let next = 0;
 
   return {
@@ -115,8 +112,7 @@ export async function startEngine(databaseUrl: string | null): Promise<Engine> {
       );
     },
     async stop() {
-      await reconciler.stop();
-      await executor.close();
+      await runs.stop(0);
       await statuses.close();
       await store.close();
       await rm(directory, { recursive: true, force: true });

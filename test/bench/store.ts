@@ -3,7 +3,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { systemClock } from '../../controller/runtime/clock.ts';
 import { openStore } from '../../controller/store/open.ts';
-import type { LookUp } from '../../controller/store/cache-types.ts';
+import type { CacheFill, LookUp } from '../../controller/store/cache-types.ts';
 import type { Store } from '../../controller/store/types.ts';
 import { attemptRow, runRow, stepRow } from '../fixtures/history.ts';
 import { type Figure, median, quantile } from './figures.ts';
@@ -50,6 +50,11 @@ export async function stateCommit(databaseUrl: string | null): Promise<Figure> {
   });
 }
 
+function entryOf({ runId, step, item, namespace, workflow, cache, ttlMs }: LookUp): CacheFill {
+  const unit = { runId, step, item, namespace, workflow, key: cache.key, ttlMs };
+  return { ...unit, outputs: { text: 'x'.repeat(200) }, artifacts: {}, image: null, imageId: null };
+}
+
 /** A look-up in the step cache among 10,000 entries that finds one; alone, one after the other. */
 export async function cacheLookUp(databaseUrl: string | null): Promise<Figure> {
   return await withStore(databaseUrl, async (store) => {
@@ -64,15 +69,7 @@ export async function cacheLookUp(databaseUrl: string | null): Promise<Figure> {
       image: null,
     });
     const entries = Array.from({ length: 10_000 }, (_, n) => n);
-    await Promise.all(
-      entries.map(async (n) => {
-        const { runId, step, item, namespace, workflow, ttlMs } = request(n);
-        const [outputs, key] = [{ text: 'x'.repeat(200) }, `sha256:${n}`];
-        const none = { artifacts: {}, image: null, imageId: null };
-        const entry = { runId, step, item, namespace, workflow, key, ttlMs, outputs, ...none };
-        await store.cache.fill(entry);
-      }),
-    );
+    await Promise.all(entries.map((n) => store.cache.fill(entryOf(request(n)))));
     const samples: number[] = [];
     for (let i = 0; i < rounds; i++) {
       const begun = performance.now();

@@ -60,10 +60,10 @@ app.kubernetes.io/instance: {{ .Release.Name }}
 - apiGroups: [windlass.dev]
   resources: [promotions]
   verbs: [create]
-# By age and number, once they have ended.
+# Removed by age and number, once they have ended; kept by a finalizer until then when something is to be done at the end.
 - apiGroups: [windlass.dev]
   resources: [workflowruns]
-  verbs: [delete]
+  verbs: [patch, delete]
 - apiGroups: [windlass.dev]
   resources: [workflows/status, workflowruns/status, promotions/status, environments/status, workflowsources/status]
   verbs: [patch]

@@ -116,6 +116,13 @@ describe('the row of a run that has ended, from its object', () => {
     });
   });
 
+  test('the execution is the last that either knows of', () => {
+    expect(endedRow(run, null, 0).execution).toBe(1);
+    const second = { ...run, status: { ...run.status, execution: 2 } };
+    expect(endedRow(second, null, 0).execution).toBe(2);
+    expect(endedRow(second, { ...endedRow(run, null, 0), execution: 3 }, 0).execution).toBe(3);
+  });
+
   test.each(['Failed', 'TimedOut', 'Cancelled'])('%s has an error that says why, as far as it is known', (phase) => {
     const conditions = [
       {

@@ -59,6 +59,7 @@ export function endedRow(
     startedAt: row.startedAt ?? instantOf(status?.startedAt),
     finishedAt: instantOf(status?.finishedAt) ?? now,
     standsSince: null,
+    execution: Math.max(row.execution, status?.execution ?? 1),
     outcome: phase,
     error:
       phase === 'Succeeded' || phase === 'Degraded' ? null : { type: 'historyLost', message: why, retryable: false },

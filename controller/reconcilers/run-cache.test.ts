@@ -62,6 +62,21 @@ const ask = (item: number, key = 'k') =>
     run.workflow,
   );
 
+const entryOfFirst = (): Extract<RunAction, { type: 'Fill' }> => ({
+  type: 'Fill',
+  runId: run.id,
+  step: 's',
+  item: 0,
+  namespace: run.namespace,
+  workflow: run.workflow,
+  key: 'k',
+  ttlMs: 60_000,
+  outputs: { x: 1 },
+  artifacts: {},
+  image: null,
+  imageId: null,
+});
+
 const endItem = (item: number) =>
   store.runs.commit(
     transition(run, { steps: [stepRow(run.id, 's', { item, phase: 'Failed', finishedAt: 5 })] }),
@@ -71,21 +86,7 @@ const endItem = (item: number) =>
 test('of those that ask for the same, one makes the entry, and the others get it', async () => {
   await Promise.all([0, 1, 2].map((item) => ask(item)));
   expect(told).toEqual(['CacheMiss 0']);
-  const entry: Extract<RunAction, { type: 'Fill' }> = {
-    type: 'Fill',
-    runId: run.id,
-    step: 's',
-    item: 0,
-    namespace: run.namespace,
-    workflow: run.workflow,
-    key: 'k',
-    ttlMs: 60_000,
-    outputs: { x: 1 },
-    artifacts: {},
-    image: null,
-    imageId: null,
-  };
-  await cache.fill(entry);
+  await cache.fill(entryOfFirst());
   await cache.stop();
   expect(told.toSorted()).toEqual(['CacheHit 1', 'CacheHit 2', 'CacheMiss 0']);
   expect(hits).toEqual([false, true, true]);

@@ -9,6 +9,7 @@ import type { RunAction, RunObservation, RunRow } from '../core/run/types.ts';
 import { systemClock } from '../runtime/clock.ts';
 import { openStore } from '../store/open.ts';
 import type { Store } from '../store/types.ts';
+import { createCacheRetention } from './cache-retention.ts';
 import { createRunCache, type RunCache } from './run-cache.ts';
 
 let directory: string;
@@ -62,7 +63,9 @@ const ask = (item: number, key = 'k') =>
     run.workflow,
   );
 
-const entryOfFirst = (): Extract<RunAction, { type: 'Fill' }> => ({
+const entryOfFirst = (
+  more: Partial<Extract<RunAction, { type: 'Fill' }>> = {},
+): Extract<RunAction, { type: 'Fill' }> => ({
   type: 'Fill',
   runId: run.id,
   step: 's',
@@ -75,6 +78,7 @@ const entryOfFirst = (): Extract<RunAction, { type: 'Fill' }> => ({
   artifacts: {},
   image: null,
   imageId: null,
+  ...more,
 });
 
 const endItem = (item: number) =>
@@ -108,4 +112,19 @@ test('a run that is let go of hears nothing more; another key is another entry',
   clock.advance(2000);
   await cache.stop();
   expect(told).toHaveLength(2);
+});
+
+test('entries that have expired are removed, once in a while; the others stay', async () => {
+  const { entries } = store.cache;
+  const keys = async () => (await entries(run.namespace, run.workflow, 's', 10)).map(({ key }) => key).toSorted();
+  await cache.fill(entryOfFirst({ key: 'old', ttlMs: 0 }));
+  await cache.fill(entryOfFirst());
+  await cache.stop();
+  expect(await keys()).toEqual(['k', 'old']);
+  const log = pino({ level: 'silent' });
+  const retention = createCacheRetention({ store, clock, log });
+  retention.start();
+  clock.advance(60_000);
+  await retention.stop();
+  expect(await keys()).toEqual(['k']);
 });

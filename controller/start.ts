@@ -6,6 +6,7 @@ import { checkObject } from './core/lint/index.ts';
 import { formatPath } from './core/parse/position.ts';
 import type { Home } from './home.ts';
 import { createArtifactRetention } from './reconcilers/artifact-retention.ts';
+import { createCacheRetention } from './reconcilers/cache-retention.ts';
 import { createEnvironmentReconciler } from './reconcilers/environment.ts';
 import { createMetrics } from './reconcilers/metrics.ts';
 import { createRepositories, sourceKey } from './reconcilers/repositories.ts';
@@ -88,6 +89,7 @@ export async function startController(home: Home, options: ControllerOptions): P
     onFinished: (run) => environments.runFinished(run.environment),
   });
   const retention = home.retention === null ? null : createRunRetention({ store, clock, log, ...home.retention });
+  const cacheRetention = createCacheRetention({ store, clock, log });
   const artifactRetention =
     home.artifacts === null || home.artifacts.keptMs === null
       ? null
@@ -135,6 +137,7 @@ export async function startController(home: Home, options: ControllerOptions): P
   for (const reconciler of Object.values(reconcilers)) await reconciler.start();
   await retention?.start();
   artifactRetention?.start();
+  cacheRetention.start();
   await home.announce(server.url);
 
   return {
@@ -148,6 +151,7 @@ export async function startController(home: Home, options: ControllerOptions): P
         workflows.stop(),
         retention?.stop(),
         artifactRetention?.stop(),
+        cacheRetention.stop(),
       ]);
       await runs.stop(graceMs);
       await Promise.all(Object.values(statuses).map((status) => status.close()));

@@ -184,8 +184,16 @@ test.each<[string, (work: string) => string, RegExp]>([
     (work) => (symlinkSync('.', join(work, 'd/me')), 'd'),
     /leads to a folder that it lies in|leads out/,
   ],
-  ['it is a pipe', (work) => (execFileSync('mkfifo', [join(work, 'p')]), 'p'), /neither a file nor a folder/],
-  ['a pipe is in the folder', (work) => (execFileSync('mkfifo', [join(work, 'd/p')]), 'd'), /p in it is neither/],
+  [
+    'it is a pipe',
+    (work) => (execFileSync('sh', ['-c', 'mkfifo "$0"', join(work, 'p')]), 'p'),
+    /neither a file nor a folder/,
+  ],
+  [
+    'a pipe is in the folder',
+    (work) => (execFileSync('sh', ['-c', 'mkfifo "$0"', join(work, 'd/p')]), 'd'),
+    /p in it is neither/,
+  ],
 ])('what cannot be kept: %s', async (_, path, message) => {
   const work = freshDirectory({ file: 'x', 'd/x': 'x' });
   const asked = path(work);

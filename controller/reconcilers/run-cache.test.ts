@@ -1,0 +1,130 @@
+import { mkdtemp, rm } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import pino from 'pino';
+import { afterAll, beforeAll, beforeEach, expect, test } from 'vitest';
+import { createVirtualClock } from '../../test/fixtures/clock.ts';
+import { runRow, stepRow, transition } from '../../test/fixtures/history.ts';
+import type { RunAction, RunObservation, RunRow } from '../core/run/types.ts';
+import { systemClock } from '../runtime/clock.ts';
+import { openStore } from '../store/open.ts';
+import type { Store } from '../store/types.ts';
+import { createCacheRetention } from './cache-retention.ts';
+import { createRunCache, type RunCache } from './run-cache.ts';
+
+let directory: string;
+let store: Store;
+let names = 0;
+
+beforeAll(async () => {
+  directory = await mkdtemp(join(tmpdir(), 'windlass-run-cache-'));
+  store = await openStore({ dataDir: directory }, { clock: systemClock, home: 'test' });
+}, 60_000);
+afterAll(async () => {
+  await store.close();
+  await rm(directory, { recursive: true, force: true });
+});
+
+let run: RunRow;
+let fence: number;
+let told: string[];
+let hits: boolean[];
+let clock: ReturnType<typeof createVirtualClock>;
+let cache: RunCache;
+
+beforeEach(async () => {
+  run = runRow(`cached-${++names}`, { namespace: `ns-${names}` });
+  await store.runs.create(run);
+  fence = new Map((await store.runs.claim(200)).map((claim) => [claim.id, claim.fence])).get(run.id) ?? 0;
+  told = [];
+  hits = [];
+  clock = createVirtualClock(systemClock.now());
+  const post = (_: string, observation: RunObservation) => {
+    if ('item' in observation) told.push(`${observation.type} ${observation.item}`);
+  };
+  const log = pino({ level: 'silent' });
+  const metrics = { cached: (_: string, __: string, hit: boolean) => void hits.push(hit) };
+  cache = createRunCache({ store, post, clock, log, metrics });
+  cache.start();
+});
+
+const ask = (item: number, key = 'k') =>
+  cache.lookUp(
+    {
+      type: 'LookUp',
+      runId: run.id,
+      step: 's',
+      item,
+      namespace: run.namespace,
+      cache: { key, parts: {} },
+      ttlMs: 60_000,
+      image: null,
+    },
+    run.workflow,
+  );
+
+const entryOfFirst = (
+  more: Partial<Extract<RunAction, { type: 'Fill' }>> = {},
+): Extract<RunAction, { type: 'Fill' }> => ({
+  type: 'Fill',
+  runId: run.id,
+  step: 's',
+  item: 0,
+  namespace: run.namespace,
+  workflow: run.workflow,
+  key: 'k',
+  ttlMs: 60_000,
+  outputs: { x: 1 },
+  artifacts: {},
+  image: null,
+  imageId: null,
+  ...more,
+});
+
+const endItem = (item: number) =>
+  store.runs.commit(
+    transition(run, { steps: [stepRow(run.id, 's', { item, phase: 'Failed', finishedAt: 5 })] }),
+    fence,
+  );
+
+test('of those that ask for the same, one makes the entry, and the others get it', async () => {
+  await Promise.all([0, 1, 2].map((item) => ask(item)));
+  expect(told).toEqual(['CacheMiss 0']);
+  await cache.fill(entryOfFirst());
+  await cache.stop();
+  expect(told.toSorted()).toEqual(['CacheHit 1', 'CacheHit 2', 'CacheMiss 0']);
+  expect(hits).toEqual([false, true, true]);
+});
+
+test('one that ends without making it leaves that to the next, within two seconds', async () => {
+  await Promise.all([0, 1, 2].map((item) => ask(item)));
+  await endItem(0);
+  clock.advance(2000);
+  await cache.stop();
+  expect(told).toEqual(['CacheMiss 0', 'CacheMiss 1']);
+});
+
+test('a run that is let go of hears nothing more; another key is another entry', async () => {
+  await Promise.all([ask(0), ask(1), ask(2, 'other')]);
+  expect(told.toSorted()).toEqual(['CacheMiss 0', 'CacheMiss 2']);
+  cache.forget(run.id);
+  await endItem(0);
+  clock.advance(2000);
+  await cache.stop();
+  expect(told).toHaveLength(2);
+});
+
+test('entries that have expired are removed, once in a while; the others stay', async () => {
+  const { entries } = store.cache;
+  const keys = async () => (await entries(run.namespace, run.workflow, 's', 10)).map(({ key }) => key).toSorted();
+  await cache.fill(entryOfFirst({ key: 'old', ttlMs: 0 }));
+  await cache.fill(entryOfFirst());
+  await cache.stop();
+  expect(await keys()).toEqual(['k', 'old']);
+  const log = pino({ level: 'silent' });
+  const retention = createCacheRetention({ store, clock, log });
+  retention.start();
+  clock.advance(60_000);
+  await retention.stop();
+  expect(await keys()).toEqual(['k']);
+});

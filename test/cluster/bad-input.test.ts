@@ -10,13 +10,19 @@ import { type KubernetesProxy, startKubernetesProxy } from '../fixtures/kubernet
 
 /*
  * Bad input, and a world that refuses: each has a condition and an Event that say what to do, nothing crashes and nothing
- * is lost. Here, but for
- *   a namespace being deleted with its objects        faults-nodes.test.ts (it takes a namespace controller)
- *   a Secret that a kubelet misses                    pod.test.ts, too
- *   a database away while runs run, or restored       faults-database.test.ts
- *   CRDs that are missing                             faults.test.ts
- *   approvals that cannot be believed                 approvals.test.ts
- *   namespaces that do not agree, taken names, drift  environments.test.ts
+ * is lost. Here: what lint refuses, an unknown Workflow, a quota, Pod Security, missing Secrets, a namespace on its way out,
+ * permissions taken away, a database that is down at start, older CRDs. Elsewhere:
+ *   a namespace deleted with all that is in it           faults-nodes.test.ts (it takes a namespace controller)
+ *   a Secret that a real kubelet misses                  pod.test.ts
+ *   a database away while runs run, or restored          faults-database.test.ts
+ *   CRDs that are missing                                faults.test.ts
+ *   approvals that cannot be believed                    approvals.test.ts
+ *   namespaces that do not agree, taken names, drift     environments.test.ts
+ * and of the faults
+ *   the API server restarted, watches cut, 429s, a Pod deleted by hand   faults-api.test.ts (the store alone: faults.test.ts)
+ *   a controller killed, stalled or replaced             faults-controller.test.ts
+ *   the leader killed or stalled                         faults-leader.test.ts
+ *   a node lost                                          faults-nodes.test.ts (the executor alone: pod.nodes.test.ts)
  */
 
 const started = await startClusterWorld();

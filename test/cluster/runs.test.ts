@@ -1,8 +1,10 @@
+import { tmpdir } from 'node:os';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { crdManifest } from '../../crds/manifest.ts';
 import { kinds } from '../../crds/kinds.ts';
 import type { RunningController } from '../../controller/start.ts';
 import { startCluster } from '../../controller/start-cluster.ts';
+import { invoke } from '../fixtures/cli.ts';
 import { type ClusterWorld, startClusterWorld } from '../fixtures/cluster-world.ts';
 import { freePort } from '../fixtures/kubernetes.ts';
 
@@ -89,6 +91,31 @@ describe.skipIf(!started)('runs as resources', () => {
     await patch('unwanted', { desired: 'Cancelled', reason: 'unwanted' });
     await finished('unwanted');
     expect((await world().run(namespace, 'unwanted'))?.status?.phase).toBe('Cancelled');
+  });
+
+  test('a step whose Secret may not be read: the run says that its log may show it; and which image ran', async () => {
+    const secrets = { TOKEN: { name: 'kept', key: 'token' } };
+    const uses = workflow('uses', [{ name: 'a', image: 'example.org/tools:1', run: 'echo "$TOKEN"', secrets }]);
+    await world().kubectl(`create secret generic kept -n ${namespace} --from-literal=token=hunter2`);
+    await world().kubectl(`apply -n ${namespace} -f -`, uses);
+    const pods = await world().pods(namespace);
+    await create('shown', 'uses');
+    const pod = await pods.pod('shown', 'a');
+    await pods.running(pod);
+    const message = '.status.conditions[?(@.type=="LogsUnmasked")].status';
+    await world().waitFor(namespace, 'shown', message, 'True');
+    await pods.ended(pod);
+    await finished('shown');
+    const run = await world().run(namespace, 'shown');
+    expect(run?.status?.conditions).toContainEqual(
+      expect.objectContaining({ type: 'LogsUnmasked', message: expect.stringMatching(/log of step a .*: kept$/) }),
+    );
+    const token = world().server.kubeConfig.getCurrentUser()?.token ?? '';
+    const argv = ['describe', 'run', 'shown', '-n', namespace, '--server', controller.url];
+    const described = invoke(argv, { cwd: tmpdir(), env: { WINDLASS_TOKEN: token } });
+    expect(await described.exitCode).toBe(0);
+    expect(described.stdout()).toMatch(/Images:\n +STEP +ATTEMPT +IMAGE\n +a +1 +x\n/);
+    expect(described.stdout()).toMatch(/LogsUnmasked +True/);
   });
 
   test('deleting a run cancels it; its history stays', async () => {

@@ -58,8 +58,8 @@ export async function chain(cluster: BenchCluster): Promise<Figure[]> {
     name: "the first word of a Pod's end to the next Pod, by the audit log",
     values: known,
     unit: 'ms',
-    bar: '25 / 100 ms',
-    met: known.p50 <= 25 && known.p99 <= 100,
+    bar: 'none',
+    met: null,
   });
   return figures;
 }

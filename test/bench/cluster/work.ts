@@ -27,8 +27,8 @@ export interface Work {
   bareAtOnce(namespace: string, count: number): Promise<Round>;
   /** Resolves when so many Pods have ended by their phase. */
   podsEnded(namespace: string, count: number): Promise<void>;
-  /** Resolves when the namespace has no Pod any more; removes them first where they are `ours` to remove. */
-  podsGone(namespace: string, ours: boolean): Promise<void>;
+  /** Resolves when the namespace has no Pod any more: when they were removed (`false`: runs and all, now; `true`: by the controller). */
+  podsGone(namespace: string, byController: boolean): Promise<void>;
 }
 
 export function workIn({ client }: BenchCluster): Work {
@@ -96,8 +96,12 @@ export function workIn({ client }: BenchCluster): Work {
     async podsEnded(namespace, count) {
       await timed(pods(namespace), endOfPod, count, async () => {});
     },
-    async podsGone(namespace, ours) {
-      if (!ours) await client.request('DELETE', pods(namespace), { body: { gracePeriodSeconds: 0 } });
+    async podsGone(namespace, byController) {
+      if (!byController) {
+        // Runs first, or the controller would remove what is too many of them during the next round.
+        await client.request('DELETE', runs(namespace));
+        await client.request('DELETE', pods(namespace), { body: { gracePeriodSeconds: 0 } });
+      }
       const followed = await follow(client, pods(namespace), endOfPod);
       try {
         await followed.until(() => followed.there.size === 0, `the Pods of ${namespace} gone`, roundMs);

@@ -53,7 +53,8 @@ describe.skipIf(!postgres)('artifacts on a whole controller in a cluster', { tim
         namespaces: [namespace],
         allowPrivilegedSteps: new Set(),
         allowPrivateHttp: new Set(),
-        stepImage: 'busybox:1',
+        pod: null,
+      stepImage: 'busybox:1',
         artifacts: s3
           ? { ...settings, location: { kind: 's3', prefix: 'kept/', ...s3.bucket }, credentials: s3.bucket.credentials }
           : { ...settings, location: { kind: 'directory', path: join(directory, 'kept') }, credentials: null },

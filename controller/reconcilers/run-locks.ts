@@ -61,19 +61,21 @@ export function createRunLocks({ store, slots, post, supersede, log }: RunLocksD
   /** One look at a time, and another when something came in meanwhile. */
   function look(): void {
     again = true;
-    looking ??= (async () => {
-      try {
-        while (again) {
-          again = false;
-          const waiting = [...asked].filter(([, { grouped, unanswered }]) => grouped || unanswered.size > 0);
-          if (waiting.length > 0) tell(await store.locks.answers(waiting.map(([id]) => id)));
-        }
-      } catch (error) {
-        log.warn({ err: error }, 'answers about locks could not be read; it is tried again');
-      } finally {
-        looking = null;
+    looking ??= lookAll().finally(() => {
+      looking = null;
+    });
+  }
+
+  async function lookAll(): Promise<void> {
+    try {
+      while (again) {
+        again = false;
+        const waiting = [...asked].filter(([, { grouped, unanswered }]) => grouped || unanswered.size > 0);
+        if (waiting.length > 0) tell(await store.locks.answers(waiting.map(([id]) => id)));
       }
-    })();
+    } catch (error) {
+      log.warn({ err: error }, 'answers about locks could not be read; it is tried again');
+    }
   }
 
   return {

@@ -9,6 +9,7 @@ import { migrate as migratePglite } from 'drizzle-orm/pglite/migrator';
 import { drizzle as drizzlePostgres } from 'drizzle-orm/postgres-js';
 import { migrate as migratePostgres } from 'drizzle-orm/postgres-js/migrator';
 import postgres from 'postgres';
+import { PostgresPool } from './postgres-pool.ts';
 
 export type Drizzle = PgDatabase<PgQueryResultHKT>;
 
@@ -48,19 +49,29 @@ const abandoned = { idle_in_transaction_session_timeout: 10_000 };
 export async function openPostgres(url: string): Promise<Database> {
   const options = { onnotice: () => {}, connect_timeout: 10 } as const;
   await migrateOnce(url, options);
-  const pool = postgres(url, { ...options, max: 6, connection: { application_name: 'windlass', ...abandoned } });
-  const hot = postgres(url, { ...options, max: 2, connection: { application_name: 'windlass hot', ...hotSettings } });
+  const pool = new PostgresPool(url, {
+    ...options,
+    max: 6,
+    connection: { application_name: 'windlass', ...abandoned },
+  });
+  const hot = new PostgresPool(url, {
+    ...options,
+    max: 2,
+    connection: { application_name: 'windlass hot', ...hotSettings },
+  });
+  // Listens again by itself when its connection is lost.
+  const ears = postgres(url, { ...options, max: 1, connection: { application_name: 'windlass listens' } });
   return {
     driver: 'postgres',
-    drizzle: drizzlePostgres(pool) as unknown as Drizzle,
+    drizzle: drizzlePostgres(pool as unknown as postgres.Sql) as unknown as Drizzle,
     async run<Row>(statement: string, parameters: (string | number | boolean | null)[]) {
       return (await hot.unsafe(statement, parameters, { prepare: true })) as unknown as Row[];
     },
     async listen(channel, fn) {
-      await pool.listen(channel, fn);
+      await ears.listen(channel, fn);
     },
     async close() {
-      await Promise.all([pool.end({ timeout: 5 }), hot.end({ timeout: 5 })]);
+      await Promise.all([pool.end(), hot.end(), ears.end({ timeout: 5 })]);
     },
   };
 }

@@ -65,6 +65,23 @@ export class History {
   locks = (): Promise<{ runId: string; step: string; state: string }[]> =>
     this.#ask((sql) => sql<{ runId: string; step: string; state: string }[]>`select * from lock_claims`);
 
+  /** What is known of runs that never end, and what the database is about. */
+  async stuck(): Promise<unknown> {
+    const runs = await this.#ask(
+      (sql) => sql`
+      select id, name, owner, fence, r.phase, r.revision, s.step, s.item, s.phase as step_phase, s.reason, s.until
+      from runs r left join steps s on s.run_id = r.id and s.finished_at is null
+      where r.finished_at is null order by name`,
+    );
+    const sessions = await this.#ask(
+      (sql) => sql`
+      select pid, state, wait_event_type, wait_event, now() - xact_start as transaction, left(query, 200) as query
+      from pg_stat_activity where datname = current_database()`,
+    );
+    const replicas = await this.#ask((sql) => sql`select * from replicas`);
+    return { runs, sessions, replicas, locks: await this.locks() };
+  }
+
   /** Looks until it is so. */
   async until(isSo: () => Promise<boolean>, everyMs = 1000): Promise<void> {
     while (!(await isSo())) await sleep(everyMs);

@@ -109,6 +109,11 @@ async function main(): Promise<number> {
     await history.until(async () => (await livingProcesses(dataDir)).length === 0 || Date.now() > settled);
     for (const one of await livingProcesses(dataDir)) problems.push(`process ${one} is left`);
 
+    if ((await history.counts()).open > 0) {
+      await writeFile(join(directory, 'stuck.json'), JSON.stringify(await history.stuck(), null, 1));
+      problems.push(`what is stuck: ${join(directory, 'stuck.json')}`);
+    }
+
     const verdict = judge({
       scenarios,
       asked: people.asked,

@@ -256,7 +256,7 @@ export function scenarios({ ledger, rooms }: Traces): Record<string, Scenario> {
     late: {
       weight: 1,
       phases: ['Failed'],
-      steps: { slow: ['TimedOut'], after: ['Skipped'] },
+      steps: { slow: ['Failed'], after: ['Skipped'] },
       spec: workflow([
         hold([]),
         run('slow', 'sleep 900', {

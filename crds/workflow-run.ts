@@ -93,7 +93,8 @@ export const WorkflowRunStatus = Strict({
   conditions: Type.Optional(
     Type.Array(Condition, {
       maxItems: 16,
-      description: 'Succeeded, Finished, Reconciling, Stalled, WaitingForApproval, Paused, Compensated, ExecutionRefused.',
+      description:
+        'Succeeded, Finished, Reconciling, Stalled, WaitingForApproval, Paused, Compensated, ExecutionRefused.',
     }),
   ),
 });

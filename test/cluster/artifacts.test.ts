@@ -54,7 +54,7 @@ describe.skipIf(!postgres)('artifacts on a whole controller in a cluster', { tim
         allowPrivilegedSteps: new Set(),
         allowPrivateHttp: new Set(),
         pod: null,
-      stepImage: 'busybox:1',
+        stepImage: 'busybox:1',
         artifacts: s3
           ? { ...settings, location: { kind: 's3', prefix: 'kept/', ...s3.bucket }, credentials: s3.bucket.credentials }
           : { ...settings, location: { kind: 'directory', path: join(directory, 'kept') }, credentials: null },

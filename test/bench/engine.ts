@@ -3,7 +3,8 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import pino from 'pino';
 import { Registry } from 'prom-client';
-import type { RunRow } from '../../controller/core/run/types.ts';
+import type { RunRow, RunTransition } from '../../controller/core/run/types.ts';
+import type { JsonObject } from '../../crds/json.ts';
 import type { WorkflowSpec } from '../../crds/workflow.ts';
 import { createArtifactDirectory } from '../../controller/artifacts/directory.ts';
 import { createExecutors } from '../../controller/executors/index.ts';
@@ -23,7 +24,9 @@ export interface Engine {
   /** Applies a workflow to namespace `bench`. */
   apply(name: string, spec: WorkflowSpec): Promise<void>;
   /** Creates runs of a workflow and resolves with them when all have ended. */
-  run(workflow: string, count: number): Promise<RunRow[]>;
+  run(workflow: string, count: number, inputs?: JsonObject): Promise<RunRow[]>;
+  /** Is told of every decision that is durable. */
+  onCommitted: ((transition: RunTransition) => void) | null;
   /** Milliseconds from every end of an attempt to the next start in the same run, since `reset`. */
   handOffs: number[];
   /** When the executor last reported the end of an attempt of a run, ms since the epoch. */
@@ -73,7 +76,18 @@ export async function startEngine(databaseUrl: string | null): Promise<Engine> {
   const finished = new Map<string, (run: RunRow) => void>();
   const early = new Map<string, RunRow>();
   const statuses = createRunStatusWriter({ objects: store.objects, clock, log });
-  const home = { kind: 'laptop' as const, store, governance: laptopGovernance, deletionGuard: null, createExecutor };
+  const watched: Store = Object.create(store, { runs: { value: { ...store.runs, commit } } });
+  async function commit(transition: RunTransition, fence: number): Promise<void> {
+    await store.runs.commit(transition, fence);
+    engine.onCommitted?.(transition);
+  }
+  const home = {
+    kind: 'laptop' as const,
+    store: watched,
+    governance: laptopGovernance,
+    deletionGuard: null,
+    createExecutor,
+  };
   const runs = createRuns(home, {
     statuses,
     clock,
@@ -90,20 +104,21 @@ export async function startEngine(databaseUrl: string | null): Promise<Engine> {
   await runs.reconciler.start();
   let next = 0;
 
-  return {
+  const engine: Engine = {
     store,
+    onCommitted: null,
     handOffs,
     reported,
     async apply(name, spec) {
       await store.objects.apply({ kind: 'Workflow', metadata: { name, namespace: 'bench' }, spec });
     },
-    async run(workflow, count) {
+    async run(workflow, count, inputs = {}) {
       return await Promise.all(
         Array.from({ length: count }, async () => {
           const object = await store.objects.create({
             kind: 'WorkflowRun',
-            metadata: { name: `${workflow}-${next++}`, namespace: 'bench' },
-            spec: { workflow },
+            metadata: { name: `${workflow}-${process.pid}-${next++}`, namespace: 'bench' },
+            spec: { workflow, inputs },
           });
           const id = object.metadata.uid;
           const done = early.get(id);
@@ -118,6 +133,7 @@ export async function startEngine(databaseUrl: string | null): Promise<Engine> {
       await rm(directory, { recursive: true, force: true });
     },
   };
+  return engine;
 }
 
 /** A chain of template steps: in-controller work that is over at once, so that what is left is the engine. */

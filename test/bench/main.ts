@@ -5,7 +5,10 @@ import { conditions, growth, substitutions } from './core.ts';
 import { type Figure, machine, table } from './figures.ts';
 import { pushToActive, upToReady } from './laptop.ts';
 import { handOff, processStep, throughput } from './runs.ts';
+import { parallelProcesses, processOutput } from './processes.ts';
 import { cacheLookUp, stateCommit } from './store.ts';
+import { takeover } from './takeover.ts';
+import { waitingRuns } from './waits.ts';
 
 /**
  * `npm run bench [-- WORD…]`: every figure the project promises, or those whose name holds one of the words. Prints a
@@ -31,6 +34,12 @@ const benches: [name: string, needsPostgres: boolean, measure: () => Figure | Pr
   ['process pglite', false, () => processStep(null)],
   ['throughput postgres', true, async () => throughput(await database())],
   ['throughput pglite', false, () => throughput(null)],
+  ['waits postgres', true, async () => waitingRuns(await database())],
+  ['parallel postgres', true, async () => parallelProcesses(await database())],
+  ['parallel pglite', false, () => parallelProcesses(null)],
+  ['output postgres', true, async () => processOutput(await database())],
+  ['output pglite', false, () => processOutput(null)],
+  ['takeover', true, () => takeover(database)],
   ['up', false, upToReady],
   ['push', false, pushToActive],
 ];

@@ -33,6 +33,11 @@ const UpstreamGate = Strict(
     successRate: Type.Optional(
       Type.Number({ minimum: 0, maximum: 1, description: 'Smallest share of them that succeeded. Default 1.' }),
     ),
+    degraded: Type.Optional(
+      Type.Union([Type.Literal('Allow'), Type.Literal('Deny')], {
+        description: 'Whether a run that ended Degraded counts as one that succeeded. Default Deny.',
+      }),
+    ),
   },
   { description: 'The same content did well upstream.' },
 );

@@ -377,6 +377,7 @@ function figuresOf(db: Drizzle, home: string, project: string, environment: stri
       digest: runs.digest,
       finished: sql<number>`count(*)::int`,
       succeeded: sql<number>`(count(*) filter (where ${runs.phase} = 'Succeeded'))::int`,
+      degraded: sql<number>`(count(*) filter (where ${runs.phase} = 'Degraded'))::int`,
     })
     .from(runs)
     .innerJoin(environments, eq(environments.uid, runs.environmentUid))

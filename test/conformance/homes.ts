@@ -68,7 +68,7 @@ export function describeHomes(driver: string, open: (home: string) => Promise<St
       expect({ history, gone, runs }).toEqual({
         history: [{ workflow: 'report', digest: version.digest }],
         gone: [],
-        runs: [{ workflow: 'report', digest: version.digest, finished: 1, succeeded: 1 }],
+        runs: [{ workflow: 'report', digest: version.digest, finished: 1, succeeded: 1, degraded: 0 }],
       });
       expect((await here.promotions.get('home-a-promotion'))?.phase).toBe('Gating');
       expect(await here.versions.namesOf('default', [version.digest])).toEqual([

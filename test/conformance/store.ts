@@ -445,6 +445,7 @@ export function describeHistory(driver: string, opened: () => Store): void {
       const runs = [
         run({ phase: 'Succeeded' }),
         run({ phase: 'Succeeded', digest: 'd2' }),
+        run({ phase: 'Degraded', digest: 'd2' }),
         run({ phase: 'Failed', error: failure('exit') }),
         run({ phase: 'TimedOut', error: failure('timeout') }),
         run({ phase: 'Failed', error: failure('infrastructure/lost') }),
@@ -460,9 +461,9 @@ export function describeHistory(driver: string, opened: () => Store): void {
       ];
       await Promise.all(runs.map((r) => opened().runs.create(r)));
       expect((await opened().promotions.upstream(project, name)).runs).toEqual([
-        { workflow: 'report', digest: 'd1', finished: 3, succeeded: 1 },
-        { workflow: 'report', digest: 'd2', finished: 1, succeeded: 1 },
-        { workflow: 'report', digest: 'd3', finished: 1, succeeded: 1 },
+        { workflow: 'report', digest: 'd1', finished: 3, succeeded: 1, degraded: 0 },
+        { workflow: 'report', digest: 'd2', finished: 2, succeeded: 1, degraded: 1 },
+        { workflow: 'report', digest: 'd3', finished: 1, succeeded: 1, degraded: 0 },
       ]);
 
       await opened().promotions.own({ project: fresh('p'), name, uid: fresh('uid') }, fresh('ns'), 1);

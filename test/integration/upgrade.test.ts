@@ -185,7 +185,7 @@ function describeUpgrade(driver: string, options: () => Promise<StoreOptions>): 
       expect(await store.logs.read(key, 0, 100)).toEqual([{ position: 6, text: 'oh no\n' }]);
       expect(await store.promotions.get('p1')).toMatchObject({ phase: 'Gating', ref: 'v1.0.0' });
       expect((await store.promotions.upstream('default', 'dev')).runs).toEqual([
-        { workflow: 'report', digest, finished: 1, succeeded: 0 },
+        { workflow: 'report', digest, finished: 1, succeeded: 0, degraded: 0 },
       ]);
       const again = { ...over, phase: 'Queued' as const, outcome: null, error: null, finishedAt: null, execution: 2 };
       expect(await store.runs.reopen({ run: again, steps: [], attempts: [], events: [] })).toBe(true);

@@ -50,7 +50,7 @@ export interface UpstreamFact {
   /** Workflows that were retired there and are not active now, with the ref that retired them. */
   retired: { workflow: string; ref: string; commit: string; since: Instant }[];
   /** Finished runs there by digest, without cancelled and infrastructure failures. */
-  runs: { workflow: string; digest: string; finished: number; succeeded: number }[];
+  runs: { workflow: string; digest: string; finished: number; succeeded: number; degraded: number }[];
 }
 
 /** A Promotion: its row, and the parts of its object's spec that people may change. */

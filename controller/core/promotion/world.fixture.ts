@@ -107,7 +107,7 @@ export function run(stage: Stage, workflow: string, succeeded: boolean): void {
   const active = stage.active.get(workflow);
   if (active === undefined) return;
   const known = stage.runs.find((runs) => runs.workflow === workflow && runs.digest === active.digest);
-  const before = known ?? { workflow, digest: active.digest, finished: 0, succeeded: 0 };
+  const before = known ?? { workflow, digest: active.digest, finished: 0, succeeded: 0, degraded: 0 };
   const after = { ...before, finished: before.finished + 1, succeeded: before.succeeded + (succeeded ? 1 : 0) };
   stage.runs = [...stage.runs.filter((runs) => runs !== known), after];
 }

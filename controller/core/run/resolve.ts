@@ -79,5 +79,12 @@ export function evaluated<T>(evaluate: () => T): { ok: true; value: T } | { ok: 
 
 /** An object with the same keys and other values. A key may be `__proto__`, which assignment would not make a key. */
 export function mapValues<A, B>(object: Record<string, A>, change: (value: A) => B): Record<string, B> {
+  if (isEmpty(object)) return {};
   return Object.fromEntries(Object.entries(object).map(([key, value]) => [key, change(value)]));
+}
+
+/** Without listing the keys: most objects that are asked have none. */
+export function isEmpty(object: object): boolean {
+  for (const _ in object) return false;
+  return true;
 }

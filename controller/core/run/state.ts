@@ -14,6 +14,8 @@ import { hasItems, isEarlier, type Items, newUnit, type StepState, type Unit } f
  */
 export interface RunState {
   run: RunRow;
+  /** Of whose object all that the run begins is: one for all attempts. */
+  owner: { uid: string; name: string };
   steps: StepState[];
   /** The namespace has a limit of running steps, so that every unit that takes a slot asks for one. */
   limitedSlots: boolean;
@@ -84,6 +86,7 @@ export function emptyState(plan: Plan, run: RunRow, limitedSlots: boolean): RunS
   );
   return {
     run,
+    owner: { uid: run.root, name: run.rootName },
     steps,
     limitedSlots,
     ready: [],

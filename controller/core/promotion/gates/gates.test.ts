@@ -83,23 +83,35 @@ describe('upstream', () => {
     [4, 3, true, 'staging: report succeeded in 3 of 4 finished runs.'],
     [4, 2, false, 'staging: report succeeded in 2 of 4 finished runs, a share of 0.75 is asked.'],
   ])('%s finished, %i succeeded', (finished, succeeded, open, message) => {
-    const runs = finished === undefined ? [] : [{ workflow: 'report', digest: digest('r1'), finished, succeeded }];
+    const counts = { workflow: 'report', digest: digest('r1'), succeeded, degraded: 0 };
+    const runs = finished === undefined ? [] : [{ ...counts, finished }];
     const staging = upstream({ active: [active('report', 'r1', 'v1.0.0', commit)], runs });
     expect(decide({ gates, staging }).gate('upstream')).toEqual({ gate: 'upstream', open, message });
   });
 
   test('all runs must succeed unless the gate says otherwise', () => {
-    const runs = [{ workflow: 'report', digest: digest('r1'), finished: 100, succeeded: 99 }];
+    const runs = [{ workflow: 'report', digest: digest('r1'), finished: 100, succeeded: 99, degraded: 0 }];
     const staging = upstream({ active: [active('report', 'r1', 'v1.0.0', commit)], runs });
     expect(decide({ gates: [{ upstream: { runs: 3 } }], staging }).gate('upstream')?.open).toBe(false);
+  });
+
+  test.each([
+    ['Allow', true],
+    ['Deny', false],
+    [undefined, false],
+  ] as const)('degraded: %s', (degraded, open) => {
+    const runs = [{ workflow: 'report', digest: digest('r1'), finished: 3, succeeded: 2, degraded: 1 }];
+    const staging = upstream({ active: [active('report', 'r1', 'v1.0.0', commit)], runs });
+    const asked = [{ upstream: { runs: 3, ...(degraded ? { degraded } : {}) } }];
+    expect(decide({ gates: asked, staging }).gate('upstream')?.open).toBe(open);
   });
 
   test('runs of another digest and of other workflows do not count; each workflow that changes is judged', () => {
     const staging = upstream({
       active: [active('report', 'r1', 'v1.0.0', commit), active('mail', 'm1', 'v1.0.0', commit)],
       runs: [
-        { workflow: 'report', digest: digest('r1'), finished: 3, succeeded: 3 },
-        { workflow: 'mail', digest: digest('m0'), finished: 9, succeeded: 9 },
+        { workflow: 'report', digest: digest('r1'), finished: 3, succeeded: 3, degraded: 0 },
+        { workflow: 'mail', digest: digest('m0'), finished: 9, succeeded: 9, degraded: 0 },
       ],
     });
     const row = decide({ gates, staging, holds: { report: 'r1', mail: 'm1' } });

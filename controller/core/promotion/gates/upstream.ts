@@ -31,7 +31,7 @@ function judgeChange(gate: UpstreamGate, name: string, upstream: UpstreamFact, {
   }
   const runs = upstream.runs.find((there) => there.workflow === workflow && there.digest === to);
   const finished = runs?.finished ?? 0;
-  const succeeded = runs?.succeeded ?? 0;
+  const succeeded = (runs?.succeeded ?? 0) + (gate.degraded === 'Allow' ? (runs?.degraded ?? 0) : 0);
   if (finished < gate.runs) {
     const missing = gate.runs - finished;
     return {

@@ -1,4 +1,4 @@
-import { mkdir, mkdtemp, rm, writeFile } from 'node:fs/promises';
+import { mkdtemp, rm, writeFile } from 'node:fs/promises';
 import { loadavg, tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
@@ -9,13 +9,15 @@ import { Fleet } from './fleet.ts';
 import { History } from './history.ts';
 import { judge } from './judge.ts';
 import { People } from './people.ts';
-import { livingProcesses, processController, processEffect, readLedger } from './process-home.ts';
-import { lanes, scenarios as scenariosFor } from './scenarios.ts';
+import { openPodHome } from './pod-home.ts';
+import { openProcessHome } from './process-home.ts';
+import { lanes } from './scenarios.ts';
 
 /**
  * `npm run test:faults -- [--faults 100] [--restarts 5] [--in-flight 500] [--controllers 3] [--gap MS] [--hold MS]
- * [--seed N] [--keep]`: keeps so many runs in flight over several controllers of one home and a real Postgres, kills
- * and stalls controllers and restarts the database at random, and judges what is recorded and what has happened.
+ * [--seed N] [--keep] [--pods]`: keeps so many runs in flight over several controllers of one home and a real Postgres, kills
+ * and stalls controllers and restarts the database at random, and judges what is recorded and what has happened. With `--pods` in
+ * the cluster of KUBECONFIG, whose nodes must be of kwok.
  */
 const { values } = parseArgs({
   options: {
@@ -24,10 +26,11 @@ const { values } = parseArgs({
     'in-flight': { type: 'string', default: '500' },
     controllers: { type: 'string', default: '3' },
     gap: { type: 'string', default: '2500' },
-    hold: { type: 'string', default: '90000' },
-    drain: { type: 'string', default: '240000' },
+    hold: { type: 'string', default: '180000' },
+    drain: { type: 'string', default: '360000' },
     seed: { type: 'string', default: String(Date.now() % 1_000_000_000) },
     keep: { type: 'boolean', default: false },
+    pods: { type: 'boolean', default: false },
   },
 });
 const options = {
@@ -57,14 +60,16 @@ async function main(): Promise<number> {
     return 2;
   }
   const directory = await mkdtemp(join(tmpdir(), 'windlass-faults-'));
-  const dataDir = join(directory, '.windlass');
-  const traces = { ledger: join(directory, 'ledger'), rooms: join(directory, 'rooms') };
-  await mkdir(traces.rooms);
-  await writeFile(traces.ledger, '');
   const databaseUrl = await server.database('faults');
+  const home = await (values.pods ? openPodHome : openProcessHome)({ directory, databaseUrl, namespace });
+  if (!home) {
+    await server.stop();
+    process.stderr.write('no cluster: set KUBECONFIG to one whose nodes are of kwok\n');
+    return 2;
+  }
+  const { scenarios } = home;
   const history = new History(databaseUrl);
-  const fleet = new Fleet(processController(dataDir, databaseUrl), options.controllers, directory);
-  const scenarios = scenariosFor(traces);
+  const fleet = new Fleet(home.command, options.controllers, directory);
   const random = randomOf(options.seed);
   const people = new People({
     fleet,
@@ -72,7 +77,7 @@ async function main(): Promise<number> {
     random: randomOf(options.seed + 1),
     scenarios,
     namespace,
-    rooms: traces.rooms,
+    rooms: home.rooms,
     holdMs: options.holdMs,
   });
   const problems: string[] = [];
@@ -94,8 +99,7 @@ async function main(): Promise<number> {
     say(`${JSON.stringify({ ...fleet.counts, restarts })}; ${people.asked.length} runs asked for: the drain begins`);
     // What a lost release has left behind must keep nobody from a lock.
     for (let i = 0; i < lanes * 2; i++) {
-      await people.ask('lock', false);
-      await people.ask('group', false);
+      for (const locker of home.lockers) await people.ask(locker, false);
     }
     const late = () => Date.now() - calm > options.drainMs;
     await history.until(async () => (await history.counts()).open === 0 || late());
@@ -106,8 +110,8 @@ async function main(): Promise<number> {
       problems.push(`lock of ${runId} ${step} stays ${state}`);
     // The last attempts' processes end with their folders, just after their end was committed.
     const settled = Date.now() + 10_000;
-    await history.until(async () => (await livingProcesses(dataDir)).length === 0 || Date.now() > settled);
-    for (const one of await livingProcesses(dataDir)) problems.push(`process ${one} is left`);
+    await history.until(async () => (await home.living()).length === 0 || Date.now() > settled);
+    for (const one of await home.living()) problems.push(`${one} is left`);
 
     if ((await history.counts()).open > 0) {
       await writeFile(join(directory, 'stuck.json'), JSON.stringify(await history.stuck(), null, 1));
@@ -120,8 +124,8 @@ async function main(): Promise<number> {
       runs: await history.runs(),
       steps: await history.steps(),
       attempts: await history.attempts(),
-      effectOf: processEffect,
-      effects: await readLedger(traces.ledger),
+      effectOf: home.effectOf,
+      effects: await home.effects(),
     });
     problems.push(...people.problems, ...verdict.problems);
     if (fleet.counts.ownEnds > 0) problems.push(`${fleet.counts.ownEnds} controllers ended by themselves`);
@@ -142,7 +146,7 @@ async function main(): Promise<number> {
   } finally {
     await fleet.stop();
     await history.close();
-    for (const one of await livingProcesses(dataDir)) process.kill(Number(one.split(' ')[0]), 'SIGKILL');
+    await home.close();
     await server.stop();
     if (!values.keep && problems.length === 0) await rm(directory, { recursive: true, force: true });
   }

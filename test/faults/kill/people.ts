@@ -49,13 +49,16 @@ export class People {
     const number = this.asked.length;
     const one: Asked = { name: `${workflow}-${number}`, workflow, n: random.below(1000), lane: number % lanes };
     this.asked.push(one);
-    const until = new Date(Date.now() + (hold ? 2000 + random.below(holdMs) : 0)).toISOString();
+    const until = new Date(Date.now() + (hold ? holdMs / 3 + random.below((holdMs * 2) / 3) : 0)).toISOString();
     const inputs = { n: one.n, lane: one.lane, until };
     await this.#call(`create ${one.name}`, (client) =>
       client.createRun(namespace, { workflow, name: one.name, inputs }),
     );
     const intent = this.#options.scenarios[workflow]?.intent;
-    if (intent) this.#background(this.#meanwhile(one.name, intent, random.below(holdMs), 1000 + random.below(8000)));
+    if (intent)
+      this.#background(
+        this.#meanwhile(one.name, intent, holdMs / 6 + random.below((holdMs * 5) / 6), 1000 + random.below(8000)),
+      );
   }
 
   /** Resolves once nobody has anything left to do. */

@@ -1,27 +1,34 @@
-import { readdir, readFile } from 'node:fs/promises';
+import { mkdir, readdir, readFile, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { attemptHash } from '../../../controller/executors/process/attempt-folder.ts';
-import type { ControllerCommand } from './fleet.ts';
-import type { SeenAttempt } from './history.ts';
+import type { FaultHome, FaultHomeOptions } from './home.ts';
+import { scenarios } from './scenarios.ts';
 
-/** A controller of a home of processes. */
-export function processController(dataDir: string, databaseUrl: string): ControllerCommand {
+/** Attempts are processes, and each appends its name to a file, first of all. */
+export async function openProcessHome({ directory, databaseUrl }: FaultHomeOptions): Promise<FaultHome> {
   const script = fileURLToPath(new URL('./controller.ts', import.meta.url));
-  return { args: [script, dataDir, databaseUrl], env: process.env };
-}
-
-/** What an attempt appends to the ledger. */
-export function processEffect({ runId, step, item, number }: SeenAttempt): string {
-  return attemptHash({ runId, step, item, attempt: number });
-}
-
-export async function readLedger(ledger: string): Promise<string[]> {
-  return (await readFile(ledger, 'utf8')).split('\n').filter((line) => line !== '');
+  const dataDir = join(directory, '.windlass');
+  const ledger = join(directory, 'ledger');
+  const rooms = join(directory, 'rooms');
+  await mkdir(rooms);
+  await writeFile(ledger, '');
+  return {
+    command: { args: [script, dataDir, databaseUrl], env: process.env },
+    scenarios: scenarios({ ledger, rooms }),
+    lockers: ['lock', 'group'],
+    rooms,
+    effectOf: ({ runId, step, item, number }) => attemptHash({ runId, step, item, attempt: number }),
+    effects: async () => (await readFile(ledger, 'utf8')).split('\n').filter((line) => line !== ''),
+    living: () => livingProcesses(dataDir),
+    async close() {
+      for (const one of await livingProcesses(dataDir)) process.kill(Number(one.split(' ')[0]), 'SIGKILL');
+    },
+  };
 }
 
 /** The processes that an attempt of this home still has: pid and command. */
-export async function livingProcesses(dataDir: string): Promise<string[]> {
+async function livingProcesses(dataDir: string): Promise<string[]> {
   const found: string[] = [];
   for (const pid of await readdir('/proc')) {
     if (!/^\d+$/.test(pid)) continue;

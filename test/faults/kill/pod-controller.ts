@@ -22,6 +22,7 @@ const controller = await startCluster(
     allowPrivilegedSteps: new Set(),
     allowPrivateHttp: new Set(),
     artifacts: null,
+    pod: null,
     stepImage: 'busybox:1',
     retention: { ttlMs: null, perWorkflow: null },
     listen: { host: '127.0.0.1', port: 0 },

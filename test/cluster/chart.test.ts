@@ -122,6 +122,12 @@ describe.skipIf(!server)('the chart', () => {
     for (const { metadata } of crds) expect(metadata.annotations).toEqual({ 'helm.sh/resource-policy': 'keep' });
   });
 
+  test('keeps the approvals policy with them: nobody may forge while no release is installed', async () => {
+    const policy = (await manifests()).filter(({ kind }) => kind.startsWith('ValidatingAdmissionPolicy'));
+    expect(policy).toHaveLength(2);
+    for (const { metadata } of policy) expect(metadata.annotations).toEqual({ 'helm.sh/resource-policy': 'keep' });
+  });
+
   test('gives no rights outside of the namespaces that it is installed for', async () => {
     const rendered = await manifests(['namespaces={dev,prod}']);
     const named = ({ kind, metadata }: Rendered) => `${kind} ${metadata.namespace ?? '-'} ${metadata.name}`;

@@ -8,7 +8,7 @@ import { pause } from '../pause.ts';
 import { collectStatus, withCollected } from './artifacts.ts';
 import { describeExit } from './exit.ts';
 import { attemptHash, hashOf, plainOutputs, podsPath } from './names.ts';
-import { type OutputsMessage, readMessage, readOutputs } from './outputs.ts';
+import { type OutputsMessage, readMessage, readOutputs, readPlainMessage } from './outputs.ts';
 import { type Pod, stepStatus } from './pod.ts';
 import { PodLog } from './pod-log.ts';
 import type { SilentNodes } from './silent-nodes.ts';
@@ -310,7 +310,7 @@ export class LivePod {
 /** A container writes its outputs itself, and nothing says how. */
 function messageOf(message: string, pod: Pod | null): OutputsMessage {
   const plain = pod?.metadata.annotations?.[plainOutputs] === 'true';
-  return plain ? { in: 'message', bytes: Buffer.from(message) } : readMessage(message);
+  return plain ? readPlainMessage(message) : readMessage(message);
 }
 
 /** Its script runs or ran: without one of its Secrets the container is never made, and there is nothing to be shown. */

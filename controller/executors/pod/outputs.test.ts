@@ -1,6 +1,6 @@
 import { createHash } from 'node:crypto';
 import { describe, expect, test } from 'vitest';
-import { readMessage, readOutputs } from './outputs.ts';
+import { readMessage, readOutputs, readPlainMessage } from './outputs.ts';
 
 function framed(text: string): { message: string; base64: string } {
   const bytes = Buffer.from(text);
@@ -28,6 +28,16 @@ describe('outputs', () => {
       outcome: 'Succeeded',
       outputs: { text: `a=${'ü'.repeat(5000)}` },
     });
+  });
+
+  test('of a container are its whole message, and one that Kubernetes may have cut is refused', () => {
+    expect(readOutputs(readPlainMessage('e too large'), null, [])).toMatchObject({ outputs: { text: 'e too large' } });
+    expect(readOutputs(readPlainMessage('x'.repeat(4095)), null, [])).toMatchObject({ outcome: 'Succeeded' });
+    for (const cut of ['x'.repeat(4096), `\uFFFD${'ü'.repeat(2047)}`]) {
+      expect(readOutputs(readPlainMessage(cut), null, [])).toMatchObject({
+        error: { type: 'output', message: expect.stringContaining('4095 bytes'), retryable: false },
+      });
+    }
   });
 
   test.each([

@@ -1,5 +1,6 @@
 import { createHash } from 'node:crypto';
 import type { AttemptResult, StepError } from '../../core/run/types.ts';
+import { containerOutputBytes } from '../container-outputs.ts';
 import { containsSecret } from '../masking.ts';
 import { storableText } from '../storable.ts';
 
@@ -29,6 +30,14 @@ export function readMessage(message: string): OutputsMessage {
       return { in: 'nothing', error: notHandedOver(rest.trim()) };
   }
   return { in: 'nothing', error: lostOutput('the termination message is not what was written') };
+}
+
+/** Reads the termination message of a container, which is what it wrote and nothing else. */
+export function readPlainMessage(message: string): OutputsMessage {
+  const bytes = Buffer.from(message);
+  if (bytes.length <= containerOutputBytes) return { in: 'message', bytes };
+  const what = `more than ${containerOutputBytes} bytes were written to $WINDLASS_OUTPUT; a step that hands over more is a script (run)`;
+  return { in: 'nothing', error: { type: 'output', message: what, retryable: false } };
 }
 
 /** The result of a script that ended well. `framed`: what the log held between its marks; null when it did not come whole. */

@@ -16,8 +16,6 @@ const engineVariables =
 const engineFailed = 125;
 /** Where a container finds what every step has. */
 const inside = { files: '/windlass/files', output: '/windlass/output' } as const;
-/** As much as a Pod can hand over. */
-export const containerOutputBytes = 4096;
 const removalMs = 20_000;
 
 /** The path of the container engine's program; null when there is none on the PATH. */

@@ -41,6 +41,7 @@ export function judge(evidence: Evidence): Verdict {
   const problems: string[] = [];
   judgeRuns(evidence, problems);
   judgeOrder(evidence, problems);
+  judgeFills(evidence, problems);
   return { ...judgeEffects(evidence, problems), problems, phases: countBy(evidence.runs, ({ phase }) => phase) };
 }
 
@@ -114,6 +115,20 @@ function judgeOrder({ scenarios, runs, steps, attempts }: Evidence, problems: st
       if (step?.finishedAt && next?.finishedAt && next.finishedAt > step.finishedAt)
         problems.push(`${run.name}: ${step.step} was undone before ${next.step}, which came later`);
     }
+  }
+}
+
+/** Of what is cached, one fills and the others wait. */
+function judgeFills({ scenarios, runs, steps }: Evidence, problems: string[]): void {
+  const filled = new Map<string, string>();
+  const byId = new Map(runs.map((run) => [run.id, run]));
+  for (const { runId, step, phase } of steps) {
+    const run = byId.get(runId);
+    if (!run || phase !== 'Succeeded' || scenarios[run.workflow]?.fills !== step) continue;
+    const entry = `${run.workflow} ${JSON.stringify(run.outputs)}`;
+    const before = filled.get(entry);
+    if (before !== undefined) problems.push(`${run.name} and ${before} have both filled the cache of ${entry}`);
+    filled.set(entry, run.name);
   }
 }
 

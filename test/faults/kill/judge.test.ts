@@ -115,14 +115,17 @@ test('what was undone in the order of doing is told', () => {
   expect(problems).toContain('a was undone before b, which came later');
 });
 
-test('what was filled twice is told', () => {
+test('what is filled by two at once is told, one after the other not', () => {
   const { scenarios } = evidence();
   const two = scenarios['two'];
   if (!two) throw new Error('there is no workflow');
-  const twice = {
+  const filled = (second: number) => ({
     scenarios: { two: { ...two, fills: 'a' } },
     runs: [run(), run({ id: 's', name: 'two-1' })],
-    steps: [step('a', 1), step('b', 3), step('a', 1, { runId: 's' })],
-  };
-  expect(judge(evidence(twice)).problems.join('\n')).toContain('two-1 and two-0 have both filled the cache');
+    attempts: [attempt('a'), attempt('a', { runId: 's', startedAt: at(second), finishedAt: at(9) })],
+    effectOf: ({ runId }: SeenAttempt) => runId,
+    effects: ['r', 's'],
+  });
+  expect(judge(evidence(filled(1.5))).problems.join('\n')).toContain('two-1 and two-0 fill the cache');
+  expect(judge(evidence(filled(3))).problems).toEqual([]);
 });

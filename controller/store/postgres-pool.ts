@@ -27,6 +27,8 @@ export class PostgresPool {
       const pool: Sql = postgres(url, {
         ...options,
         ...unlimited,
+        // None is closed for its age: a closed one costs the others.
+        max_lifetime: null,
         onclose: () => this.#replace(pool),
       });
       return pool;
@@ -83,8 +85,8 @@ export class PostgresPool {
     this.#current = this.#create();
     Object.assign(this.#current.options.parsers, parsers);
     Object.assign(this.#current.options.serializers, serializers);
-    // Its other connections may be well, and in the middle of something.
-    const retiring = pool.end({ timeout: 5 }).finally(() => this.#retiring.delete(retiring));
+    // Its other connections may be well, and in the middle of something; what has not begun is tried again elsewhere.
+    const retiring = pool.end({ timeout: 0.5 }).finally(() => this.#retiring.delete(retiring));
     this.#retiring.add(retiring);
   }
 }

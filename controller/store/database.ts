@@ -65,7 +65,8 @@ export async function openPostgres(url: string): Promise<Database> {
     driver: 'postgres',
     drizzle: drizzlePostgres(pool as unknown as postgres.Sql) as unknown as Drizzle,
     async run<Row>(statement: string, parameters: (string | number | boolean | null)[]) {
-      return (await hot.unsafe(statement, parameters, { prepare: true })) as unknown as Row[];
+      const rows: unknown = await hot.unsafe(statement, parameters, { prepare: true });
+      return rows as Row[];
     },
     async listen(channel, fn) {
       await ears.listen(channel, fn);

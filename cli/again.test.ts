@@ -197,6 +197,9 @@ test('the cache says what a key is made of, and which part has changed', async (
   );
   const { entries } = JSON.parse(explained.stdout) as { entries: { changed: { part: string }[] }[] };
   expect(entries.map(({ changed }) => changed.map(({ part }) => part))).toEqual([[], ['env REGION']]);
+  const told = (await cli('cache', 'explain', 'kept-3', 'work')).stdout;
+  expect(told).toContain('an entry of this key is there');
+  expect(told).toMatch(/what differs:\nPART +THEN +NOW\nenv REGION +\S+ +us\n/);
   expect((await cli('cache', 'explain', 'kept-3', 'nowhere')).code).toBe(3);
 });
 

@@ -2,6 +2,7 @@ import type { Condition } from '../../../crds/metadata.ts';
 import type { WorkflowRunStatus } from '../../../crds/workflow-run.ts';
 import { type Assertion, nextConditions } from '../conditions.ts';
 import type { Instant } from '../time.ts';
+import { sayWaits } from './approvals.ts';
 import { failuresKept, type RunState, stepAt } from './state.ts';
 import { jsonBytes } from './storable.ts';
 import { isFinished, type RunRow } from './types.ts';
@@ -26,7 +27,7 @@ export function projectRunStatus(
 ): WorkflowRunStatus {
   const { run, failures, mainLeft, finallyLeft, awaitingApproval, degraded, compensation } = state;
   const waiting = run.outcome === null ? Array.from(awaitingApproval, (unit) => unit.step) : [];
-  const steps = new Set(waiting.sort((a, b) => a.index - b.index).map((step) => step.name));
+  const steps = new Map(waiting.sort((a, b) => a.index - b.index).map((step) => [step.name, step]));
   const weak = [...degraded.main, ...degraded.finally].sort((a, b) => a - b);
   const facts: Facts = {
     ended: state.steps.length - mainLeft - finallyLeft,
@@ -34,7 +35,10 @@ export function projectRunStatus(
     failed: [...failures.main, ...failures.finally].slice(0, failuresKept).map(({ step }) => step.name),
     approvalsHeld: held.approvals ?? null,
     stepHeld: held.step ?? null,
-    awaiting: namesOf([...steps]),
+    awaiting: {
+      ...namesOf([...steps.keys()]),
+      first: [...steps.values()].slice(0, namedSteps).map((step) => sayWaits(state, step)),
+    },
     degraded: namesOf(weak.map((index) => stepAt(state, index).step.name)),
     notCompensated: compensation.left + compensation.failed,
   };
@@ -50,8 +54,8 @@ function namesOf(names: string[]): Names {
   return { count: names.length, first: names.slice(0, namedSteps) };
 }
 
-function listed({ count, first }: Names): string {
-  return first.join(', ') + (count > first.length ? ` and ${count - first.length} more` : '');
+function listed({ count, first }: Names, separator = ', '): string {
+  return first.join(separator) + (count > first.length ? ` and ${count - first.length} more` : '');
 }
 
 interface Facts {
@@ -60,7 +64,7 @@ interface Facts {
   failed: string[];
   approvalsHeld: string | null;
   stepHeld: string | null;
-  /** Steps that wait for approval. */
+  /** Steps that wait for approval, each with what is missing. */
   awaiting: Names;
   /** Steps that ended well enough, but not as they should. */
   degraded: Names;
@@ -112,7 +116,7 @@ function phaseAssertions(run: RunRow, facts: Facts): Assertion[] {
     const { awaiting } = facts;
     if (awaiting.count > 0) {
       const held = facts.approvalsHeld === null ? '' : `. ${facts.approvalsHeld}`;
-      const waits = clip(`waits for approval of ${listed(awaiting)}${held}`);
+      const waits = clip(`${listed(awaiting, '. ')}${held}`);
       unfinished.push({ type: 'WaitingForApproval', status: 'True', reason: 'WaitingForApproval', message: waits });
     }
     if (run.desired === 'Paused') {

@@ -9,5 +9,5 @@ test('docs/metrics.md has every metric and no other', async () => {
   const rows = (await read('docs/metrics.md')).split('\n').filter((line) => line.startsWith('| `'));
   const documented = rows.flatMap((row) => [...row.matchAll(/`(windlass_\w+)`/g)].map(([, name]) => name));
   expect(metrics.length).toBeGreaterThan(10);
-  expect(documented.toSorted()).toEqual(metrics.toSorted());
+  expect(new Set(documented)).toEqual(new Set(metrics));
 });

@@ -17,8 +17,10 @@ export interface Loaded {
   circuits: string;
   /** What the children of the run were told to be; null: nothing yet. */
   childrenTold: RunRow['desired'] | null;
-  /** Why the approvals of the spec were not believed then. */
+  /** Which approvals of the spec were not believed then, and why. */
   approvalsHeld: string | null;
+  /** When that is looked at again; null: when the spec has changed. */
+  lookAt: Instant | null;
 }
 
 /** What this replica knows of a run. Only `loaded` is derived; dropping it and hydrating again is always right. */

@@ -23,6 +23,7 @@ import { AttemptHeld, type Executor } from '../seams/executor.ts';
 import { FenceLost, type Lease } from '../seams/lease.ts';
 import type { Governance } from '../seams/governance.ts';
 import type { LoadedRun, Store } from '../store/types.ts';
+import { lookAtRun } from './approval-looks.ts';
 import type { AppliedVersions } from './applied-versions.ts';
 import type { Metrics } from './metrics.ts';
 import type { ChildRuns } from './child-runs.ts';
@@ -35,7 +36,7 @@ import type { RunLocks } from './run-locks.ts';
 import { isHeld, type RunDeletion } from './run-deletion.ts';
 import { type Entry, type Loaded, unknownRun } from './run-entries.ts';
 import { wantsExecution } from './run-execution.ts';
-import { observeCircuits, observeSpec, versionOf } from './run-observations.ts';
+import { observeCircuits, observeSpec, type SpecObserved, versionOf } from './run-observations.ts';
 import type { RunStatusWriter } from './statuses.ts';
 
 export interface RunReconcilerDependencies {
@@ -68,8 +69,6 @@ export interface RunReconcilerDependencies {
 const leaseMarginMs = 2000;
 /** Memory is right while the fence is ours; this only bounds how long a bug could hide. */
 const rehydrateMs = 600_000;
-/** Approvals that are not believed are looked at again. */
-const heldIntervalMs = 10_000;
 const decisionAttempts = 3;
 /** Commits are grouped, so many runs in flight cost little; more only costs memory. */
 const concurrency = 512;
@@ -136,10 +135,11 @@ export function createRunReconciler(deps: RunReconcilerDependencies): RunReconci
       if (decision.transition || facts.spec) writeStatus(entry, facts.loaded);
       if (isFinished(decision.state.run.phase)) {
         if (entry.object) await deps.deletion.ended(entry.object);
+        if (entry.object?.spec.approvals?.length) await store.approvals.forget([id]);
         return finish(id, entry, decision.state.run);
       }
-      const { at, approvalsHeld } = facts.loaded;
-      const again = approvalsHeld === null ? at + rehydrateMs : clock.now() + heldIntervalMs;
+      const { at, lookAt } = facts.loaded;
+      const again = lookAt ?? at + rehydrateMs;
       return { requeueAt: Math.min(...[decision.wakeAt, letGoAt, again].filter((at) => at !== null)) };
     } catch (error) {
       // What was decided may not be what is recorded: drop it, keep the observations, and hydrate at the next turn.
@@ -180,19 +180,24 @@ export function createRunReconciler(deps: RunReconcilerDependencies): RunReconci
     }
     const posted = mailbox.take(id);
     const { loaded } = entry;
+    if (loaded.lookAt !== null && loaded.lookAt <= now) loaded.spec = null;
     const spec = observeSpec(entry, loaded.spec);
     if (spec) {
       loaded.spec = versionOf(entry);
-      // Approvals of a child run are written by this controller's API alone.
-      const doubtful = entry.child === null && spec.approvals.length > 0;
-      loaded.approvalsHeld = doubtful ? await deps.governance.approvalsHeld() : null;
-      if (loaded.approvalsHeld !== null) {
-        spec.approvals = [];
-        loaded.spec = null;
-      }
+      await keepBelieved(entry, loaded, spec);
     }
     const seen = observeCircuits(loaded, circuits.held());
     return { loaded, posted, spec, observations: [...posted, ...(spec ? [spec] : []), ...(seen ? [seen] : [])] };
+  }
+
+  /** Takes approvals that do not count out of the spec. Those of a child run are written by this controller's API alone. */
+  async function keepBelieved({ object }: Entry, loaded: Loaded, spec: SpecObserved): Promise<void> {
+    const { approvalsHeld, lookAt } = loaded;
+    if (object === null || (spec.approvals.length === 0 && approvalsHeld === null && lookAt === null)) return;
+    const looked = await lookAtRun(deps, object);
+    spec.approvals = looked.approvals;
+    loaded.approvalsHeld = looked.held;
+    loaded.lookAt = looked.againInMs === null ? null : clock.now() + looked.againInMs;
   }
 
   /** Null: nothing is done until a person decides, or its end was recorded just now. */
@@ -215,7 +220,7 @@ export function createRunReconciler(deps: RunReconcilerDependencies): RunReconci
     const state = hydrate(plan, rows, { limitedSlots: deps.limitedSlots });
     // While it is queued it asks, and is told then.
     if (plan.concurrency !== null && run.phase !== 'Queued' && !isFinished(run.phase)) await locks.follow(id);
-    return { plan, state, at, spec: null, circuits: '', childrenTold: null, approvalsHeld: null };
+    return { plan, state, at, spec: null, circuits: '', childrenTold: null, approvalsHeld: null, lookAt: null };
   }
 
   /** What is paused keeps its children paused. */

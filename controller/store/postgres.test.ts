@@ -4,6 +4,7 @@ import type { WatchEvent } from '../seams/objects.ts';
 import { describeObjectStore } from '../../test/conformance/objects.ts';
 import { describeHomes } from '../../test/conformance/homes.ts';
 import { describeLocks } from '../../test/conformance/locks.ts';
+import { describeApprovalLooks } from '../../test/conformance/store-approvals.ts';
 import { describeStepCache } from '../../test/conformance/store-cache.ts';
 import { describeRuns } from '../../test/conformance/store-runs.ts';
 import { describeHistory } from '../../test/conformance/store.ts';
@@ -45,6 +46,7 @@ describe.runIf(server)(`PostgreSQL${skipped}`, () => {
   describeHistory('PostgreSQL', () => store);
   describeRuns('PostgreSQL', () => store);
   describeStepCache('PostgreSQL', () => store);
+  describeApprovalLooks('PostgreSQL', () => store);
   describeLocks('PostgreSQL', () => store);
   describeHomes('PostgreSQL', (home) => open(url, home));
 

@@ -9,7 +9,7 @@ import { migrate as migratePglite } from 'drizzle-orm/pglite/migrator';
 import { drizzle as drizzlePostgres } from 'drizzle-orm/postgres-js';
 import { migrate as migratePostgres } from 'drizzle-orm/postgres-js/migrator';
 import postgres from 'postgres';
-import { PostgresPool } from './postgres-pool.ts';
+import { forgiveLostConnections, PostgresPool } from './postgres-pool.ts';
 
 export type Drizzle = PgDatabase<PgQueryResultHKT>;
 
@@ -61,6 +61,7 @@ export async function openPostgres(url: string): Promise<Database> {
   });
   // Listens again by itself when its connection is lost.
   const ears = postgres(url, { ...options, max: 1, connection: { application_name: 'windlass listens' } });
+  const stopForgiving = forgiveLostConnections();
   return {
     driver: 'postgres',
     drizzle: drizzlePostgres(pool as unknown as postgres.Sql) as unknown as Drizzle,
@@ -73,6 +74,7 @@ export async function openPostgres(url: string): Promise<Database> {
     },
     async close() {
       await Promise.all([pool.end(), hot.end(), ears.end({ timeout: 5 })]);
+      stopForgiving();
     },
   };
 }

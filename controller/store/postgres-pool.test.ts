@@ -1,3 +1,5 @@
+import { spawn } from 'node:child_process';
+import { once } from 'node:events';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { sql } from 'drizzle-orm';
 import { drizzle } from 'drizzle-orm/postgres-js';
@@ -70,4 +72,15 @@ describe.runIf(server)(`connections whose server ends${skipped}`, () => {
     await expect(failed).rejects.toThrow('no');
     expect([...(await database().execute(sql`select * from undone`))]).toEqual([]);
   });
+});
+
+test.each([
+  ['that a connection was lost', "Object.assign(new Error('lost'), { code: 'CONNECTION_DESTROYED' })", 0],
+  ['anything else', "new Error('a mistake of ours')", 1],
+])('a rejection that nobody handles and that says %s', async (_, reason, code) => {
+  const module = new URL('./postgres-pool.ts', import.meta.url).href;
+  const script = `import { forgiveLostConnections } from '${module}'; forgiveLostConnections(); void Promise.reject(${reason});`;
+  const child = spawn(process.execPath, ['--input-type=module', '-e', script], { stdio: 'ignore' });
+  const [exitCode] = (await once(child, 'exit')) as [number];
+  expect(exitCode).toBe(code);
 });

@@ -99,3 +99,17 @@ function isFatal(error: unknown): boolean {
   }
   return false;
 }
+
+const lost = new Set<unknown>(['CONNECTION_CLOSED', 'CONNECTION_DESTROYED', 'CONNECTION_ENDED']);
+
+/**
+ * The driver also rejects queries of its own that nobody waits for when a connection goes, which would end the process. Whoever asked
+ * something is told all the same; any other rejection that nobody handles ends the process as ever. Returns what takes this back.
+ */
+export function forgiveLostConnections(): () => void {
+  const judge = (reason: unknown) => {
+    if (!(reason instanceof Error && lost.has((reason as NodeJS.ErrnoException).code))) throw reason;
+  };
+  process.on('unhandledRejection', judge);
+  return () => void process.off('unhandledRejection', judge);
+}

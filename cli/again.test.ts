@@ -153,6 +153,7 @@ describe('a run that failed in part', () => {
     expect(run).toMatchObject({ phase: 'Failed', inputs: { region: 'us' }, replayOf: (await runNamed(name)).id });
     expect(run.steps[0]).toMatchObject({ phase: 'Succeeded', reason: 'Reused', attempts: [] });
     expect((await cli('replay', name, '--use-version', 'v9')).code).toBe(3);
+    expect((await cli('replay', name, '--version', 'v9')).stderr).toContain('has no version v9');
     expect((await cli('replay', name, '--from', 'nowhere')).code).toBe(4);
   });
 

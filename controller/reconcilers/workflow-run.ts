@@ -1,5 +1,4 @@
 import type { Logger } from 'pino';
-import type { WorkflowRun } from '../../crds/workflow-run.ts';
 import { decideRun } from '../core/run/decide.ts';
 import { endedRow, judgeHistory } from '../core/run/history-lost.ts';
 import { hydrate } from '../core/run/hydrate.ts';
@@ -35,8 +34,9 @@ import { createRunClaims } from './run-claims.ts';
 import type { RunLocks } from './run-locks.ts';
 import { isHeld, type RunDeletion } from './run-deletion.ts';
 import { type Entry, type Loaded, unknownRun } from './run-entries.ts';
-import { wantsExecution } from './run-execution.ts';
+import { isFinishedObject, wantsExecution } from './run-execution.ts';
 import { observeCircuits, observeSpec, type SpecObserved, versionOf } from './run-observations.ts';
+import { noteWait, sayWait } from './run-waits.ts';
 import type { RunStatusWriter } from './statuses.ts';
 
 export interface RunReconcilerDependencies {
@@ -78,6 +78,8 @@ export interface RunReconciler {
   loop: Loop;
   /** Another run takes its place. */
   supersede(id: string, reason: string): void;
+  /** An attempt has begun and is kept from running; null: it goes on. */
+  stepWaits(key: AttemptKey, reason: string | null): void;
   /** A run was recorded that nobody owns yet. */
   claimSoon(): void;
   /** How many runs of this replica are in each phase. */
@@ -132,7 +134,7 @@ export function createRunReconciler(deps: RunReconcilerDependencies): RunReconci
         throw error;
       });
       await tellChildren(facts.loaded);
-      if (decision.transition || facts.spec) writeStatus(entry, facts.loaded);
+      if (decision.transition || facts.spec || entry.waitsChanged) writeStatus(entry, facts.loaded);
       if (isFinished(decision.state.run.phase)) {
         if (entry.object) await deps.deletion.ended(entry.object);
         if (entry.object?.spec.approvals?.length) await store.approvals.forget([id]);
@@ -310,12 +312,15 @@ export function createRunReconciler(deps: RunReconcilerDependencies): RunReconci
   }
 
   /** After every transition; and when the spec was seen anew, as after hydrating, when nobody knows what was shown before. */
-  function writeStatus(entry: Entry, { state, approvalsHeld }: Loaded, step: string | null = null): void {
+  function writeStatus(entry: Entry, loaded: Loaded, step: string | null = null): void {
+    const { state, approvalsHeld } = loaded;
+    entry.waitsChanged = false;
     if (!entry.object) return;
     const { metadata, status } = entry.object;
     const next = projectRunStatus(state, metadata.generation, status?.conditions, clock.now(), {
       approvals: approvalsHeld,
       step,
+      waiting: sayWait(entry, loaded),
     });
     statuses.offer(metadata, next, isFinished(state.run.phase));
   }
@@ -368,6 +373,7 @@ export function createRunReconciler(deps: RunReconcilerDependencies): RunReconci
       claim,
       rows,
       failedDecisions: entry?.failedDecisions ?? 0,
+      waits: entry?.waits ?? null,
     });
     loop.enqueue(id);
   }
@@ -388,6 +394,10 @@ export function createRunReconciler(deps: RunReconcilerDependencies): RunReconci
       if (!entry?.claim) return;
       entry.superseded = reason;
       loop.enqueue(id);
+    },
+    stepWaits(key, reason) {
+      const entry = entries.get(key.runId);
+      if (entry && noteWait(entry, key, reason) && entry.claim) loop.enqueue(key.runId);
     },
     claimSoon: () => claims.soon(),
     count() {
@@ -444,10 +454,6 @@ export function createRunReconciler(deps: RunReconcilerDependencies): RunReconci
       await store.runs.release([...entries].filter(([, entry]) => entry.claim !== null).map(([id]) => id));
     },
   };
-}
-
-function isFinishedObject(object: WorkflowRun): boolean {
-  return object.status?.conditions?.some((c) => c.type === 'Finished' && c.status === 'True') ?? false;
 }
 
 function liveId({ runId, step, item, attempt }: AttemptKey): string {

@@ -67,6 +67,15 @@ describe('the status of a run', () => {
     ]);
   });
 
+  test('while a step that has begun does not run', () => {
+    const plan = planOf({ steps: [{ name: 'a' }] });
+    const state = hydrate(plan, { run: queuedRun(plan, { phase: 'Running' }), steps: [], attempts: [] });
+    const status = projectRunStatus(state, 3, undefined, createdAt, { waiting: 'step a waits: no image' });
+    const kept = { reason: 'StepWaiting', message: 'step a waits: no image' };
+    expect(status.conditions?.find(({ type }) => type === 'Reconciling')).toMatchObject(kept);
+    expect(status.phase).toBe('Running');
+  });
+
   test('while it waits for approval, or is paused', () => {
     const waiting = statusOf({ steps: [{ name: 'a', approval: {} }] });
     expect(conditions(waiting)).toMatchObject({ WaitingForApproval: 'True', Reconciling: 'True' });

@@ -2,10 +2,12 @@ import { type ChildProcess, spawn } from 'node:child_process';
 import { mkdir } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
 import { createInterface } from 'node:readline';
+import { setTimeout as sleep } from 'node:timers/promises';
 import { fileURLToPath } from 'node:url';
 import { kinds } from '../../../crds/kinds.ts';
 import { crdManifest } from '../../../crds/manifest.ts';
 import type { StepSpec, WorkflowSpec } from '../../../crds/workflow.ts';
+import { settleMs } from '../../../controller/core/approval-trust.ts';
 import { approvalsBinding, approvalsPolicy } from '../../../controller/kubernetes/approvals-policy.ts';
 import { attemptHash, labels } from '../../../controller/executors/pod/names.ts';
 import { install, kubectl, kubectlOrThrow } from '../../fixtures/kubectl.ts';
@@ -26,6 +28,8 @@ export async function openPodHome({ directory, databaseUrl, namespace }: FaultHo
     approvalsBinding,
     { apiVersion: 'v1', kind: 'Namespace', metadata: { name: namespace } },
   ]);
+  // Approvals of what is made before the policy is enforced everywhere are doubted.
+  await sleep(settleMs);
   const rooms = join(directory, 'rooms');
   await mkdir(rooms);
   const label = labels.attempt.replaceAll('.', '\\.');

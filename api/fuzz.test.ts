@@ -59,7 +59,9 @@ test('whatever is asked, the answer is no failure of the server and keeps to the
         const search = Object.entries(query).map(([name, value]) => `${encode(name)}=${encode(value)}`);
         // following a run that goes on would never end
         if (path.endsWith('/{name}/logs')) return;
-        const answer = await world.call(method, `${filled}?${search.join('&')}`, method === 'GET' ? undefined : body);
+        // A URL resolves `..` before it is sent: what is asked is another path then.
+        const { pathname } = new URL(filled, 'http://here');
+        const answer = await world.call(method, `${pathname}?${search.join('&')}`, method === 'GET' ? undefined : body);
         expect(answer.status).toBeLessThan(500);
       },
     ),

@@ -4,6 +4,7 @@ import { join } from 'node:path';
 import { afterAll, beforeAll, expect, test } from 'vitest';
 import { describeObjectStore } from '../../test/conformance/objects.ts';
 import { describeLocks } from '../../test/conformance/locks.ts';
+import { describeLongLogs } from '../../test/conformance/store-logs.ts';
 import { describeStepCache } from '../../test/conformance/store-cache.ts';
 import { describeRuns } from '../../test/conformance/store-runs.ts';
 import { describeHistory } from '../../test/conformance/store.ts';
@@ -34,6 +35,7 @@ afterAll(async () => {
 describeObjectStore('PGlite', () => store.objects);
 describeHistory('PGlite', () => store);
 describeRuns('PGlite', () => store);
+describeLongLogs('PGlite', () => store);
 describeStepCache('PGlite', () => store);
 describeLocks('PGlite', () => store);
 

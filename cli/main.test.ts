@@ -34,9 +34,6 @@ const files = {
       },
     ],
   }),
-  'workflows/prints.yaml': workflow('prints', {
-    steps: [{ name: 'much', run: "yes 'ä line of output' | head -n 400000; echo the end" }],
-  }),
   'workflows/flaky.yaml': workflow('flaky', {
     steps: [
       {
@@ -261,13 +258,6 @@ describe('a run that waits for approval', () => {
 });
 
 describe('logs', () => {
-  test('of a step that prints much are whole, whichever way they are read', async () => {
-    await cli('run', 'prints', '--wait', '--name', 'prints-much');
-    const whole = `${'ä line of output\n'.repeat(400_000)}the end\n`;
-    expect((await cli('logs', 'prints-much', 'much')).stdout === whole).toBe(true);
-    expect((await cli('logs', '-f', 'prints-much', 'much')).stdout === whole).toBe(true);
-  });
-
   test('of a run: each line after its step; of a step: as it is', async () => {
     await cli('run', 'greet', '--wait', '--name', 'greet-logs');
     expect((await cli('logs', 'greet-logs')).stdout).toBe('say | hello you\n');

@@ -81,7 +81,9 @@ test('the last line is told of a step that fails after much output', async () =>
 });
 
 test('the next controller keeps the same, whether the last one had stored all, some or nothing of it', async () => {
-  const action = startAction(world.script(`seq 50000; echo 1 > "$TMPDIR/ready"; until [ -e "$TMPDIR/go" ]; do sleep 0.02; done; seq 50000`));
+  const action = startAction(
+    world.script(`seq 50000; echo 1 > "$TMPDIR/ready"; until [ -e "$TMPDIR/go" ]; do sleep 0.02; done; seq 50000`),
+  );
   const first = world.executor({ log });
   await first.start(action);
   await world.fileAppears('ready');

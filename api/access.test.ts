@@ -303,7 +303,13 @@ describe('who calls', () => {
     expect((await call('POST', path, { as: 'ada' })).status).toBe(200);
     const object = await world.store.objects.get('WorkflowRun', 'dev', 'first');
     expect(object?.spec.approvals).toEqual([
-      { step: 'approve', user: 'ada', groups: ['editors', 'system:authenticated'], decision: 'Reject' },
+      {
+        step: 'approve',
+        user: 'ada',
+        groups: ['editors', 'system:authenticated'],
+        decision: 'Reject',
+        at: expect.any(String),
+      },
     ]);
   });
 

@@ -1,4 +1,4 @@
-import { afterAll, beforeAll, beforeEach, describe, expect, test } from 'vitest';
+import { afterAll, beforeAll, beforeEach, describe, expect, test, vi } from 'vitest';
 import type { WindlassObject } from '../crds/metadata.ts';
 import { kinds } from '../crds/kinds.ts';
 import {
@@ -406,7 +406,8 @@ describe('approvals of a step', () => {
   const approvals = (body: unknown) => (body as Stored).spec['approvals'];
 
   test('are entries in the spec: one a person, in every group that is asked for', async () => {
-    const local = { step: 'approve', user: 'local', groups: ['editors'], decision: 'Approve' };
+    const at = expect.stringMatching(/^20..-.*Z$/);
+    const local = { step: 'approve', user: 'local', groups: ['editors'], decision: 'Approve', at };
     expect(approvals((await world.call('POST', `${steps}/approve/approve`, {})).body)).toEqual([local]);
     const ann = { ...local, user: 'ann', comment: 'fine' };
     expect(
@@ -498,8 +499,13 @@ describe('promotions', () => {
     });
     const { body } = await world.call<Stored>('POST', `${path}/prod-v1/approve`, { as: 'ann' });
     expect(body.spec['approvals']).toEqual([
-      { user: 'ann', groups: ['release-managers', 'security'], decision: 'Approve' },
+      { user: 'ann', groups: ['release-managers', 'security'], decision: 'Approve', at: expect.any(String) },
     ]);
+    // Another entry than before, so that one which is not believed is replaced by it.
+    await vi.waitUntil(async () => {
+      const again = await world.call<Stored>('POST', `${path}/prod-v1/approve`, { as: 'ann' });
+      return JSON.stringify(again.body.spec['approvals']) !== JSON.stringify(body.spec['approvals']);
+    });
     const rejected = await world.call<Stored>('POST', `${path}/prod-v1/reject`, { as: 'ann', comment: 'wait' });
     expect(rejected.body.spec['approvals']).toMatchObject([{ user: 'ann', decision: 'Reject', comment: 'wait' }]);
     const { body: detail } = await world.call<PromotionDetail>('GET', `${path}/prod-v1`);

@@ -90,7 +90,7 @@ export function retryRun(
   });
 }
 
-/** @throws ObjectConflict when the run is over */
+/** `at`: now, by which a decision is another one than that which it takes the place of. @throws ObjectConflict when the run is over */
 export function decideStep(
   objects: ObjectStore,
   { namespace, name, step }: { namespace: string; name: string; step: string },
@@ -98,8 +98,9 @@ export function decideStep(
   verdict: Verdict,
   decision: Decision,
   askedFor: string[],
+  at: string,
 ): Promise<WorkflowRun> {
-  const entry = { step, ...approvalEntry(who, verdict, decision, askedFor) };
+  const entry = { step, ...approvalEntry(who, verdict, decision, askedFor), at };
   return objects.update('WorkflowRun', namespace, name, (run) => {
     demandUnfinished(run);
     const { spec } = run;
@@ -129,7 +130,7 @@ export function createPromotion(
   });
 }
 
-/** One decision a person; a new one takes the old one's place. */
+/** One decision a person; a new one takes the old one's place, and by `at`, which is now, is another one. */
 export function decidePromotion(
   objects: ObjectStore,
   { namespace, name }: { namespace: string; name: string },
@@ -137,8 +138,9 @@ export function decidePromotion(
   verdict: Verdict,
   decision: Decision,
   askedFor: string[],
+  at: string,
 ): Promise<Promotion> {
-  const entry = approvalEntry(who, verdict, decision, askedFor);
+  const entry = { ...approvalEntry(who, verdict, decision, askedFor), at };
   return objects.update('Promotion', namespace, name, ({ spec }) => ({
     spec: { ...spec, approvals: withEntry(spec.approvals ?? [], entry, () => true) },
   }));

@@ -50,7 +50,10 @@ export async function decideOnStep(
   askedFor: string[],
 ): Promise<Changed> {
   const caller = callerOf(c);
-  if (object !== null) return decideStep(caller.objects, key, caller, verdict, decision, askedFor);
+  if (object !== null) {
+    const at = new Date(deps.clock.now()).toISOString();
+    return decideStep(caller.objects, key, caller, verdict, decision, askedFor, at);
+  }
   const entry = { step: key.step, ...approvalEntry(caller, verdict, decision, askedFor) };
   const written = { ...entry, groups: entry.groups ?? [], comment: entry.comment ?? null };
   return changeChild(deps, row, (spec) => ({

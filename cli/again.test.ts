@@ -153,6 +153,7 @@ describe('a run that failed in part', () => {
     expect(run).toMatchObject({ phase: 'Failed', inputs: { region: 'us' }, replayOf: (await runNamed(name)).id });
     expect(run.steps[0]).toMatchObject({ phase: 'Succeeded', reason: 'Reused', attempts: [] });
     expect((await cli('replay', name, '--use-version', 'v9')).code).toBe(3);
+    expect((await cli('replay', name, '--version', 'v9')).stderr).toContain('has no version v9');
     expect((await cli('replay', name, '--from', 'nowhere')).code).toBe(4);
   });
 
@@ -197,6 +198,9 @@ test('the cache says what a key is made of, and which part has changed', async (
   );
   const { entries } = JSON.parse(explained.stdout) as { entries: { changed: { part: string }[] }[] };
   expect(entries.map(({ changed }) => changed.map(({ part }) => part))).toEqual([[], ['env REGION']]);
+  const told = (await cli('cache', 'explain', 'kept-3', 'work')).stdout;
+  expect(told).toContain('an entry of this key is there');
+  expect(told).toMatch(/what differs:\nPART +THEN +NOW\nenv REGION +\S+ +us\n/);
   expect((await cli('cache', 'explain', 'kept-3', 'nowhere')).code).toBe(3);
 });
 

@@ -55,13 +55,13 @@ export function clusterClient(login: ClusterLogin, project: string | undefined, 
     (verdict: 'Approve' | 'Reject'): Client['approvePromotion'] =>
     async (name, decision) => {
       const [key, who] = [await inProject(name), await asked(login.whoAmI())];
-      return asked(decidePromotion(objects, key, who, verdict, decision ?? {}, []));
+      return asked(decidePromotion(objects, key, who, verdict, decision ?? {}, [], now()));
     };
   const decideStepOf =
     (verdict: 'Approve' | 'Reject'): Client['approveStep'] =>
     async (key, step, decision) => {
       const who = await asked(login.whoAmI());
-      return asked(decideStep(objects, { ...key, step }, who, verdict, decision ?? {}, [])).catch(
+      return asked(decideStep(objects, { ...key, step }, who, verdict, decision ?? {}, [], now())).catch(
         // A child run has no object: what is wanted of it goes through the controller.
         unlessAbsent(() => history[verdict === 'Approve' ? 'approveStep' : 'rejectStep'](key, step, decision)),
       );

@@ -401,6 +401,7 @@ describe('get', () => {
     [['get', 'steps'], 2, 'of which run'],
     [['get', 'versions', 'x'], 2, 'no names'],
     [['get', 'environments', '--failed'], 2, '--failed means nothing'],
+    [['get', 'promotions', '-n', 'team'], 2, '--project team'],
     [['get', 'runs', '--since', 'yesterday'], 2, 'since'],
     [['get', 'runs', '--limit', '0'], 2, 'whole number'],
     [['get', 'runs', '-o', 'xml'], 2, 'Allowed choices'],

@@ -12,7 +12,7 @@ export async function main(argv: readonly string[], io: Io): Promise<number> {
   ];
   const cli: Cli = { io, signal: abort.signal, exitCode: exitCodes.ok };
   try {
-    await buildProgram(cli).parseAsync([...argv], { from: 'user' });
+    await buildProgram(cli).parseAsync(withVersionOfReplay(argv), { from: 'user' });
     return cli.exitCode;
   } catch (error) {
     if (error instanceof CommanderError) return error.exitCode === 0 ? exitCodes.ok : exitCodes.usage;
@@ -23,4 +23,10 @@ export async function main(argv: readonly string[], io: Io): Promise<number> {
   } finally {
     for (const stop of stops) stop();
   }
+}
+
+/** After `replay`, --version is the one to run; anywhere else it is the program's, which the parser would take it for here, too. */
+function withVersionOfReplay(argv: readonly string[]): string[] {
+  if (argv[0] !== 'replay') return [...argv];
+  return argv.map((word) => word.replace(/^--version(?==|$)/, '--use-version'));
 }

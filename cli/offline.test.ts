@@ -158,6 +158,7 @@ spec:
       'local/greet.sh': 'echo "hello $WHO"\n',
       'local/text/a.j2': '{{ amount }} {{ where }}',
       'fails.yaml': `${head}metadata: { name: fails }\nspec: { steps: [{ name: a, run: exit 4 }], finally: [{ name: z, run: echo finally }] }\n`,
+      'weak.yaml': `${head}metadata: { name: weak }\nspec: { steps: [{ name: a, run: exit 4, criticality: low }] }\n`,
       'slow.yaml': `${head}metadata: { name: slow }\nspec: { steps: [{ name: a, run: echo began; sleep 60 }], finally: [{ name: z, run: echo cleaned }] }\n`,
       'stuck.yaml': `${head}metadata: { name: stuck }\nspec: { steps: [{ name: a, run: "trap '' TERM; echo began; while :; do sleep 1; done" }] }\n`,
       '.windlass/secrets/default/door/code': '1234\n',
@@ -193,6 +194,12 @@ spec:
       steps: [{ name: 'greet' }, {}, {}],
     });
     expect(stderr).toContain('greet | hello 7');
+  });
+
+  test('a Degraded run ends with 0', async () => {
+    const { code, stdout } = await cli('run', '--local', 'weak.yaml');
+    expect(stdout).toMatch(/^weak-local Degraded after /m);
+    expect(code).toBe(0);
   });
 
   test('a failed run ends with 1, its finally steps run', async () => {

@@ -82,7 +82,8 @@ function createList(io: Io, output: Output): Progress {
 function describe(step: WatchedStep, now: number, paint: (phase: string) => string): string[] {
   const span = step.startedAt === null ? '' : formatSpan((step.finishedAt ?? now) - step.startedAt);
   const attempts = step.attempts > 1 ? `attempt ${step.attempts}` : '';
-  const why = step.error ?? (step.phase === 'Succeeded' ? null : step.reason);
+  const reason = step.phase === 'Succeeded' ? null : step.reason;
+  const why = step.phase === 'Waiting' ? (reason ?? step.error) : (step.error ?? reason);
   return [
     step.name,
     paint(step.phase),

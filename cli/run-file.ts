@@ -13,6 +13,7 @@ import { type Format, formatData } from './output/format.ts';
 import { createLogWriter } from './output/logs.ts';
 import { describeEnd } from './output/run-end.ts';
 import { createProgress, type WatchedRun } from './progress.ts';
+import { hasEndedWell } from './wait.ts';
 
 export interface FileRunOptions {
   namespace?: string;
@@ -77,7 +78,7 @@ export async function runFile(cli: Cli, file: string, options: FileRunOptions): 
   const result = { ...run, durationMs: (run.finishedAt ?? began) - (run.startedAt ?? began) };
   io.stdout.write(options.output === 'table' ? describeEnd(result) : formatData(resultOf(ended), options.output));
   if (cli.signal.aborted) return codeOfSignal(cli.signal);
-  return run.phase === 'Succeeded' ? exitCodes.ok : exitCodes.failed;
+  return hasEndedWell(run.phase) ? exitCodes.ok : exitCodes.failed;
 }
 
 async function readWorkflowFile(cli: Cli, file: string) {

@@ -40,9 +40,12 @@ export async function waitForRun(
 }
 
 export function isFinished(phase: string): boolean {
-  return (
-    phase === 'Succeeded' || phase === 'Degraded' || phase === 'Failed' || phase === 'Cancelled' || phase === 'TimedOut'
-  );
+  return hasEndedWell(phase) || phase === 'Failed' || phase === 'Cancelled' || phase === 'TimedOut';
+}
+
+/** What the exit code says of a phase. Degraded is a success. */
+export function hasEndedWell(phase: string): boolean {
+  return phase === 'Succeeded' || phase === 'Degraded';
 }
 
 function watched(run: Run): WatchedRun {

@@ -87,18 +87,25 @@ export function publishJournal({ store, client, clock, log }: KubernetesEventsOp
   };
 }
 
-/** The same objects; a status that says that somebody has to do something is told by an Event, too. */
+/**
+ * The same objects; a status that says that somebody has to do something is told by an Event, too: when it begins to say
+ * so, or gives another reason.
+ */
 export function tellStalled(objects: ObjectStore, options: KubernetesEventsOptions): ObjectStore {
   const publisher = publisherOf(options);
   const { clock } = options;
   return {
     ...objects,
     async writeStatus(kind, key, status) {
-      await objects.writeStatus(kind, key, status);
       const trouble = troubleOf(kind, status);
-      if (!trouble) return;
-      const { reason, message, lastTransitionTime } = trouble;
-      const id = `${reason} ${message} ${lastTransitionTime}`;
+      const before = trouble && (await objects.get(kind, key.namespace, key.name));
+      await objects.writeStatus(kind, key, status);
+      if (!trouble || before?.metadata.uid !== key.uid) return;
+      const { reason, message } = trouble;
+      if (before.status && troubleOf(kind, before.status)?.reason === reason) return;
+      // What waits for its workflow is every replica's, and they do not see each other's status at once: once for each reason.
+      const everyones = 'phase' in status && status.phase === 'Pending';
+      const id = everyones ? reason : `${reason} ${before.metadata.resourceVersion}`;
       void publisher.publish({ ...key, apiVersion, kind, type: 'Warning', reason, message, at: clock.now(), id });
     },
   };

@@ -103,6 +103,8 @@ async function runIn(root: string, options: LocalRunOptions): Promise<LocalRun> 
       ended: ({ step, item, attempt }, result, at) =>
         observe({ type: 'AttemptEnded', step, item, attempt, at, result }),
       unmasked: ({ step }, secrets) => observe({ type: 'LogUnmasked', step, secrets }),
+      // Processes begin at once.
+      waiting: () => {},
       log: output,
     },
     clock,

@@ -52,6 +52,7 @@ export function createRuns(
       mailbox.post(runId, { type: 'AttemptEnded', step, item, attempt, at, result });
     },
     unmasked: ({ runId, step }, secrets) => mailbox.post(runId, { type: 'LogUnmasked', step, secrets }),
+    waiting: (key, reason) => reconciler.stepWaits(key, reason),
     log: store.logs,
   };
   const children = createChildRuns({

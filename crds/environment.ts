@@ -146,7 +146,8 @@ export const environmentKind: KindDefinition = {
     },
   ],
   printerColumns: [
-    { name: 'Namespace', type: 'string', jsonPath: '.status.namespace' },
+    // Not Namespace: `-A` puts a column of that name first.
+    { name: 'Into', type: 'string', jsonPath: '.status.namespace' },
     { name: 'Ready', type: 'string', jsonPath: '.status.conditions[?(@.type=="Ready")].status' },
     { name: 'Waiting', type: 'integer', jsonPath: '.status.waiting' },
     { name: 'Reason', type: 'string', jsonPath: '.status.conditions[?(@.type=="Ready")].reason', priority: 1 },

@@ -9,6 +9,11 @@ const PromotionApproval = Strict({
   ),
   decision: Type.Union([Type.Literal('Approve'), Type.Literal('Reject')], { description: 'What was decided.' }),
   comment: Type.Optional(Text('Why.')),
+  at: Type.Optional(
+    Time(
+      'When it was decided, as the writer says. It makes an entry another one than that which it takes the place of.',
+    ),
+  ),
 });
 export type PromotionApproval = Static<typeof PromotionApproval>;
 

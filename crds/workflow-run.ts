@@ -10,6 +10,11 @@ export const Approval = Strict({
   ),
   decision: Type.Union([Type.Literal('Approve'), Type.Literal('Reject')], { description: 'What was decided.' }),
   comment: Type.Optional(Text('Why.')),
+  at: Type.Optional(
+    Time(
+      'When it was decided, as the writer says. It makes an entry another one than that which it takes the place of.',
+    ),
+  ),
 });
 export type Approval = Static<typeof Approval>;
 
@@ -110,6 +115,11 @@ export const workflowRunKind: KindDefinition = {
   status: WorkflowRunStatus,
   atomicSpec: false,
   rules: [
+    {
+      path: 'spec',
+      rule: '!has(self.force) || !self.force || (has(self.desired) && self.desired == "Cancelled")',
+      message: 'force goes with desired Cancelled',
+    },
     ...['priority', 'replay'].map((field) => ({
       path: 'spec',
       rule: `has(self.${field}) == has(oldSelf.${field}) && (!has(self.${field}) || self.${field} == oldSelf.${field})`,

@@ -65,6 +65,7 @@ export const Promotion = Type.Object(
         groups: Type.Optional(Type.Array(Type.String())),
         decision: Type.Union([Type.Literal('Approve'), Type.Literal('Reject')]),
         comment: Type.Optional(Type.String()),
+        at: Type.Optional(Type.String()),
       }),
     ),
   },

@@ -157,6 +157,7 @@ export const Run = Type.Object(
         groups: Type.Optional(Type.Array(Type.String())),
         decision: Type.Union([Type.Literal('Approve'), Type.Literal('Reject')]),
         comment: Type.Optional(Type.String()),
+        at: Type.Optional(Type.String()),
       }),
     ),
     conditions: Type.Array(Type.Unsafe<Condition>({ ...Condition, ref: 'Condition' })),

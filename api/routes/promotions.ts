@@ -167,8 +167,9 @@ export function promotionRoutes(app: Hono, deps: AppDependencies): void {
           throw new RequestProblem('conflict', `Promotion ${params.name} is ${row.phase} already.`);
         }
         const key = { namespace: project, name: params.name };
+        const at = new Date(deps.clock.now()).toISOString();
         const groups = await gateGroups(deps, present, row);
-        return c.json(await decidePromotion(callerOf(c).objects, key, callerOf(c), decision, body, groups));
+        return c.json(await decidePromotion(callerOf(c).objects, key, callerOf(c), decision, body, groups, at));
       },
     );
   }

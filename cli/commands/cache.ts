@@ -51,17 +51,21 @@ function describe({ step, phase, key, parts, entries }: CacheExplanation, now: n
   if (key === null)
     return `step ${step} is ${phase} and did not ask the cache: it has no \`cache\`, or has not begun\n`;
   const same = entries.find(({ changed }) => changed.length === 0);
+  // What was not taken from the cache has mostly filled an entry itself: what it is to be compared with are the others.
+  const others = phase === 'Cached' ? [] : entries.filter((entry) => entry !== same);
   const lines = [`step ${step} is ${phase}; its key is ${key}\n`];
   if (phase === 'Cached') lines.push('an entry of this key was taken\n');
   else if (same)
-    lines.push(`an entry of this key is there, filled ${formatAge(same.filledAt, now)} ago: by now it would hit\n`);
+    lines.push(
+      `an entry of this key is there, filled ${formatAge(same.filledAt, now)} ago: the next that asks takes it\n`,
+    );
   else if (entries.length === 0) lines.push('there is no entry of this step\n');
-  for (const entry of same ? [] : entries.slice(0, shownEntries)) {
+  for (const entry of others.slice(0, shownEntries)) {
     lines.push(`\nentry filled ${formatAge(entry.filledAt, now)} ago, ${formatBytes(entry.bytes)}; what differs:\n`);
     const rows = entry.changed.map((part) => [part.part, shown(part.there), shown(part.here)]);
     lines.push(formatTable(['PART', 'THEN', 'NOW'], rows));
   }
-  if (!same && entries.length > shownEntries) lines.push(`and ${entries.length - shownEntries} older or less alike\n`);
+  if (others.length > shownEntries) lines.push(`and ${others.length - shownEntries} older or less alike\n`);
   const rows = Object.entries(parts).map(([part, value]) => [part, shown(value)]);
   lines.push(`\nThe key is made of:\n${formatTable(['PART', 'VALUE'], rows)}`);
   return lines.join('');

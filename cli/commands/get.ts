@@ -145,8 +145,14 @@ function pick(options: GetOptions): ListOptions {
 /** A filter that means nothing here would be ignored, and the list be taken for something it is not. */
 function refuse(what: string, allowed: readonly ListOption[], given: ListOptions): void {
   const wrong = (Object.keys(given) as ListOption[]).filter((option) => !allowed.includes(option));
-  if (wrong.length > 0) throw usageError(`${wrong.map((w) => `--${w}`).join(', ')} means nothing for ${what}`);
+  if (wrong.length === 0) return;
+  const ofProject = wrong.includes('namespace') && projectKinds.some((kind) => what.endsWith(kind));
+  const instead = ofProject ? `; they live in a project: --project ${given.namespace}` : '';
+  throw usageError(`${wrong.map((w) => `--${w}`).join(', ')} means nothing for ${what}${instead}`);
 }
+
+/** What lives together in a project's namespace. */
+const projectKinds = ['sources', 'environments', 'promotions'];
 
 interface Rows<T> {
   columns: readonly Column<T>[];

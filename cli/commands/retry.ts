@@ -61,7 +61,10 @@ export function replayCommand(cli: Cli): Command {
     .argument('<run>', 'the recorded run')
     .addOption(namespaceOption('where the run is; needed only when several namespaces have one of this name'))
     .option('--from <step>', 'begin here, with what was recorded before')
-    .option('--use-version <version>', "run this version: a digest, tag or commit. Default: the recorded run's")
+    .option(
+      '--use-version <version>',
+      "run this version: a digest, tag or commit; --version does, too. Default: the recorded run's",
+    )
     .option('-i, --input <name=value>', inputHelp, collect)
     .option('--input-file <file>', 'inputs as a YAML or JSON map; - for standard input')
     .option('--name <name>', 'name of the new run; default: generated')

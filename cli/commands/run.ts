@@ -9,7 +9,7 @@ import { chooseNamespace } from '../namespaces.ts';
 import { collect, namespaceOption, readDuration } from '../options.ts';
 import { type Format, formatData, outputOption } from '../output/format.ts';
 import { describeEnd } from '../output/run-end.ts';
-import { waitForRun } from '../wait.ts';
+import { hasEndedWell, waitForRun } from '../wait.ts';
 
 interface RunOptions extends ServerOptions {
   namespace?: string;
@@ -95,7 +95,7 @@ async function wait(cli: Cli, client: Client, key: ObjectKey, options: RunOption
     const output = table ? io.stdout : io.stderr;
     const run = await waitForRun(cli, client, key, { timeoutMs: options.timeout ?? null, output });
     io.stdout.write(options.output === 'table' ? describeEnd(run) : formatData(run, options.output));
-    cli.exitCode = run.phase === 'Succeeded' || run.phase === 'Degraded' ? exitCodes.ok : exitCodes.failed;
+    cli.exitCode = hasEndedWell(run.phase) ? exitCodes.ok : exitCodes.failed;
   } catch (error) {
     if (cli.signal.aborted) {
       io.stderr.write(`run ${key.name} goes on; end it with: windlass cancel ${key.name} -n ${key.namespace}\n`);

@@ -23,14 +23,17 @@ export function stepReason(step: Step): string {
 
 /** Why a step, or an item of it, is as it is. */
 export function unitReason({
+  phase,
   error,
   reason,
   via,
   iteration,
-}: Pick<Step, 'error' | 'reason' | 'via' | 'iteration'>): string {
+}: Pick<Step, 'phase' | 'error' | 'reason' | 'via' | 'iteration'>): string {
   const how = [via === 'main' ? '' : `via ${via}`, iteration > 1 ? `iteration ${iteration}` : ''];
-  const why = error === null ? (reason ?? '') : `${error.type}: ${oneLine(error.message, 80)}`;
-  return [...how, why].filter((text) => text !== '').join('; ');
+  const why = error === null ? '' : `${error.type}: ${oneLine(error.message, 80)}`;
+  // What waits says for what, before what went wrong last.
+  const word = error === null || phase === 'Waiting' ? (reason ?? '') : '';
+  return [...how, word, why].filter((text) => text !== '').join('; ');
 }
 
 const good = new Set(['Succeeded', 'Cached', 'Skipped']);

@@ -12,6 +12,9 @@ export interface KubernetesGovernanceOptions {
 
 interface Found {
   metadata: {
+    uid: string;
+    generation: number;
+    creationTimestamp: string;
     labels?: Record<string, string>;
     deletionTimestamp?: string;
     managedFields?: { manager?: string; subresource?: string; fieldsV1?: Record<string, unknown> }[];
@@ -59,7 +62,7 @@ export function createKubernetesGovernance(options: KubernetesGovernanceOptions)
       const message = `Namespace ${namespace} ${says}. If project ${project} may have it: ${label}`;
       return { ok: false, reason: 'NamespaceNotAdmitted', message };
     },
-    async approvalsHeld() {
+    async approvalsPolicy() {
       try {
         const [policy, binding] = await Promise.all([
           find(`${admission}/validatingadmissionpolicies/${approvalsPolicyName}`),
@@ -68,12 +71,23 @@ export function createKubernetesGovernance(options: KubernetesGovernanceOptions)
         const wrong =
           compare('ValidatingAdmissionPolicy', policy, approvalsPolicy.spec) ??
           compare('ValidatingAdmissionPolicyBinding', binding, approvalsBinding.spec);
-        return wrong === null
-          ? null
-          : `No approval can be believed: ${wrong} Install that of this version, in place of what is there.`;
+        if (wrong !== null || !policy || !binding) {
+          const message = `No approval can be believed: ${wrong} Install that of this version, in place of what is there.`;
+          return { state: 'NotInForce', message };
+        }
+        const both = [policy.metadata, binding.metadata];
+        return {
+          state: 'InForce',
+          identity: both.map(({ uid, generation }) => `${uid}/${generation}`).join(' '),
+          // What was changed since says nowhere when that was.
+          since: both.every(({ generation }) => generation === 1)
+            ? Math.max(...both.map(({ creationTimestamp }) => Date.parse(creationTimestamp)))
+            : null,
+        };
       } catch (error) {
         const why = error instanceof Error ? error.message : String(error);
-        return `No approval can be believed: whether ValidatingAdmissionPolicy ${approvalsPolicyName} is in force cannot be found out (${why}).`;
+        const message = `No approval can be believed: whether ValidatingAdmissionPolicy ${approvalsPolicyName} is in force cannot be found out (${why}).`;
+        return { state: 'Unknown', message };
       }
     },
     async identityTable(project, name) {

@@ -1,6 +1,7 @@
 import type { Environment } from '../../crds/environment.ts';
 import type { Promotion } from '../../crds/promotion.ts';
 import type { WorkflowSource } from '../../crds/workflow-source.ts';
+import { doubtMessage } from '../core/approval-trust.ts';
 import { type Identities, identityTableName, readIdentities } from '../core/promotion/identities.ts';
 import { newPromotion } from '../core/promotion/create.ts';
 import { nameKey } from '../core/promotion/name.ts';
@@ -19,6 +20,7 @@ import type { Repository } from '../git/repository.ts';
 import type { Governance } from '../seams/governance.ts';
 import type { Clock } from '../seams/clock.ts';
 import type { RefRow, Store } from '../store/types.ts';
+import { lookAtApprovals } from './approval-looks.ts';
 import { invalidEnvironments } from './environment-files.ts';
 import { judgeCommit } from './judge-commit.ts';
 import { type Repositories, sourceKey } from './repositories.ts';
@@ -94,9 +96,12 @@ async function tags(repository: Repository, refs: RefRow[], branch: string): Pro
   return await tagFacts(repository, refs, branch);
 }
 
-/** What entries of `spec.approvals` are worth, asked for only while something waits that depends on it. */
+/**
+ * What entries of `spec.approvals` are worth, asked for only where something depends on it; entries that do not count are
+ * taken out of the promotions. Also while nothing waits: that the policy is there is known by then.
+ */
 async function approvalFacts(
-  { governance }: FactsDependencies,
+  deps: FactsDependencies,
   environment: Environment,
   promotions: PromotionWorld['promotions'],
 ): Promise<Pick<PromotionFacts, 'approvalsHeld' | 'identities'>> {
@@ -104,12 +109,31 @@ async function approvalFacts(
   const gates = [...(environment.spec.gates ?? []), ...waiting.flatMap(({ row }) => row.gatesAtStart ?? [])].flatMap(
     ({ approval }) => approval ?? [],
   );
-  const depends = waiting.length > 0 && (gates.length > 0 || waiting.some(({ approvals }) => approvals.length > 0));
+  const depends = gates.length > 0 || waiting.some(({ approvals }) => approvals.length > 0);
   const asksWho = waiting.length > 0 && gates.some(({ notAuthor }) => notAuthor);
   return {
-    approvalsHeld: depends ? await governance.approvalsHeld() : null,
-    identities: asksWho ? await identitiesOf(governance, environment.metadata.namespace) : null,
+    approvalsHeld: depends ? await keepBelieved(deps, waiting) : null,
+    identities: asksWho ? await identitiesOf(deps.governance, environment.metadata.namespace) : null,
   };
+}
+
+/** Returns why none of them counts at present. */
+async function keepBelieved(deps: FactsDependencies, waiting: PromotionWorld['promotions']): Promise<string | null> {
+  const present = waiting.flatMap((fact) => (fact.object ? [{ fact, metadata: fact.object.metadata }] : []));
+  const looked = await lookAtApprovals(
+    deps,
+    present.map(({ fact, metadata }) => ({
+      uid: metadata.uid,
+      createdAt: Date.parse(metadata.creationTimestamp),
+      entries: fact.approvals,
+    })),
+  );
+  for (const { fact, metadata } of present) {
+    const { believed = [], doubted = [], again = false } = looked.objects.get(metadata.uid) ?? {};
+    fact.approvals = believed;
+    fact.doubts = doubtMessage(doubted, again);
+  }
+  return looked.held;
 }
 
 async function identitiesOf(governance: Governance, project: string): Promise<Identities | null> {
@@ -163,6 +187,7 @@ async function promotionFacts(
         row,
         object,
         approvals: object?.spec.approvals ?? [],
+        doubts: null,
         expected: object?.spec.workflows ?? null,
         deleted: object === null,
         authors,

@@ -137,6 +137,7 @@ export function createEnvironmentReconciler(deps: EnvironmentReconcilerDependenc
     // A finished row may change once more (its tag was moved); it is counted when it ends.
     const open = new Set(world.promotions.filter(({ row }) => row.finishedAt === null).map(({ row }) => row.id));
     metrics.promoted(promotions.filter(({ id }) => open.has(id)));
+    await store.approvals.forget(promotions.flatMap((row) => (row.finishedAt === null ? [] : [row.id])));
     return revision;
   }
 

@@ -5,6 +5,7 @@ import type { RunRow } from '../core/run/types.ts';
 import type { Instant } from '../core/time.ts';
 import type { Lease } from '../seams/lease.ts';
 import type { ChildSpec, LoadedRun } from '../store/types.ts';
+import type { RunWaits } from './run-waits.ts';
 
 /** What is derived from the rows of a run. */
 export interface Loaded {
@@ -17,8 +18,10 @@ export interface Loaded {
   circuits: string;
   /** What the children of the run were told to be; null: nothing yet. */
   childrenTold: RunRow['desired'] | null;
-  /** Why the approvals of the spec were not believed then. */
+  /** Which approvals of the spec were not believed then, and why. */
   approvalsHeld: string | null;
+  /** When that is looked at again; null: when the spec has changed. */
+  lookAt: Instant | null;
 }
 
 /** What this replica knows of a run. Only `loaded` is derived; dropping it and hydrating again is always right. */
@@ -39,6 +42,10 @@ export interface Entry {
   /** As they were when it was claimed, until they are looked at. */
   rows: LoadedRun | null;
   failedDecisions: number;
+  /** What of it is kept from running; null: nothing was. */
+  waits: RunWaits | null;
+  /** Its status does not say that yet. */
+  waitsChanged: boolean;
 }
 
 /** Of which nothing is known yet. */
@@ -52,4 +59,6 @@ export const unknownRun: Entry = {
   loaded: null,
   rows: null,
   failedDecisions: 0,
+  waits: null,
+  waitsChanged: false,
 };

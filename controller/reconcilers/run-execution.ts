@@ -57,3 +57,8 @@ export function refuseExecution(
     conditions: condition ? [...others, condition] : others,
   };
 }
+
+/** Whether its status says that it has ended. */
+export function isFinishedObject(object: WorkflowRun): boolean {
+  return object.status?.conditions?.some((c) => c.type === 'Finished' && c.status === 'True') ?? false;
+}

@@ -1,11 +1,11 @@
-import type { WorkflowRun } from '../../crds/workflow-run.ts';
+import type { Approval, WorkflowRun } from '../../crds/workflow-run.ts';
 import type { Plan } from '../core/plan/types.ts';
-import type { RunObservation } from '../core/run/types.ts';
+import type { RunObservation, StepApprovalEntry } from '../core/run/types.ts';
 import type { Instant } from '../core/time.ts';
 import type { ChildSpec } from '../store/types.ts';
 import type { Loaded } from './run-entries.ts';
 
-type SpecObserved = Extract<RunObservation, { type: 'SpecObserved' }>;
+export type SpecObserved = Extract<RunObservation, { type: 'SpecObserved' }>;
 
 /** Where it is said what should become of a run. */
 export interface Wanted {
@@ -45,14 +45,13 @@ function specOf({ object, child }: Wanted): ChildSpec {
     desired: going ? 'Cancelled' : (desired ?? 'Running'),
     reason: going ? 'the run was deleted' : (reason ?? null),
     force: force ?? false,
-    approvals: (approvals ?? []).map((entry) => ({
-      step: entry.step,
-      user: entry.user,
-      groups: entry.groups ?? [],
-      decision: entry.decision,
-      comment: entry.comment ?? null,
-    })),
+    approvals: (approvals ?? []).map(stepApproval),
   };
+}
+
+/** An entry of an object's spec as decisions have it. */
+export function stepApproval({ step, user, groups, decision, comment }: Approval): StepApprovalEntry {
+  return { step, user, groups: groups ?? [], decision, comment: comment ?? null };
 }
 
 /** The circuits that are not closed, when others than were told of before, and the run may send something at all. */

@@ -1,5 +1,4 @@
 import type { Logger } from 'pino';
-import type { WorkflowRun } from '../../crds/workflow-run.ts';
 import { decideRun } from '../core/run/decide.ts';
 import { endedRow, judgeHistory } from '../core/run/history-lost.ts';
 import { hydrate } from '../core/run/hydrate.ts';
@@ -23,6 +22,7 @@ import { AttemptHeld, type Executor } from '../seams/executor.ts';
 import { FenceLost, type Lease } from '../seams/lease.ts';
 import type { Governance } from '../seams/governance.ts';
 import type { LoadedRun, Store } from '../store/types.ts';
+import { lookAtRun } from './approval-looks.ts';
 import type { AppliedVersions } from './applied-versions.ts';
 import type { Metrics } from './metrics.ts';
 import type { ChildRuns } from './child-runs.ts';
@@ -34,8 +34,9 @@ import { createRunClaims } from './run-claims.ts';
 import type { RunLocks } from './run-locks.ts';
 import { isHeld, type RunDeletion } from './run-deletion.ts';
 import { type Entry, type Loaded, unknownRun } from './run-entries.ts';
-import { wantsExecution } from './run-execution.ts';
-import { observeCircuits, observeSpec, versionOf } from './run-observations.ts';
+import { isFinishedObject, wantsExecution } from './run-execution.ts';
+import { observeCircuits, observeSpec, type SpecObserved, versionOf } from './run-observations.ts';
+import { noteWait, sayWait } from './run-waits.ts';
 import type { RunStatusWriter } from './statuses.ts';
 
 export interface RunReconcilerDependencies {
@@ -68,8 +69,6 @@ export interface RunReconcilerDependencies {
 const leaseMarginMs = 2000;
 /** Memory is right while the fence is ours; this only bounds how long a bug could hide. */
 const rehydrateMs = 600_000;
-/** Approvals that are not believed are looked at again. */
-const heldIntervalMs = 10_000;
 const decisionAttempts = 3;
 /** Commits are grouped, so many runs in flight cost little; more only costs memory. */
 const concurrency = 512;
@@ -79,6 +78,8 @@ export interface RunReconciler {
   loop: Loop;
   /** Another run takes its place. */
   supersede(id: string, reason: string): void;
+  /** An attempt has begun and is kept from running; null: it goes on. */
+  stepWaits(key: AttemptKey, reason: string | null): void;
   /** A run was recorded that nobody owns yet. */
   claimSoon(): void;
   /** How many runs of this replica are in each phase. */
@@ -133,13 +134,14 @@ export function createRunReconciler(deps: RunReconcilerDependencies): RunReconci
         throw error;
       });
       await tellChildren(facts.loaded);
-      if (decision.transition || facts.spec) writeStatus(entry, facts.loaded);
+      if (decision.transition || facts.spec || entry.waitsChanged) writeStatus(entry, facts.loaded);
       if (isFinished(decision.state.run.phase)) {
         if (entry.object) await deps.deletion.ended(entry.object);
+        if (entry.object?.spec.approvals?.length) await store.approvals.forget([id]);
         return finish(id, entry, decision.state.run);
       }
-      const { at, approvalsHeld } = facts.loaded;
-      const again = approvalsHeld === null ? at + rehydrateMs : clock.now() + heldIntervalMs;
+      const { at, lookAt } = facts.loaded;
+      const again = lookAt ?? at + rehydrateMs;
       return { requeueAt: Math.min(...[decision.wakeAt, letGoAt, again].filter((at) => at !== null)) };
     } catch (error) {
       // What was decided may not be what is recorded: drop it, keep the observations, and hydrate at the next turn.
@@ -180,19 +182,24 @@ export function createRunReconciler(deps: RunReconcilerDependencies): RunReconci
     }
     const posted = mailbox.take(id);
     const { loaded } = entry;
+    if (loaded.lookAt !== null && loaded.lookAt <= now) loaded.spec = null;
     const spec = observeSpec(entry, loaded.spec);
     if (spec) {
       loaded.spec = versionOf(entry);
-      // Approvals of a child run are written by this controller's API alone.
-      const doubtful = entry.child === null && spec.approvals.length > 0;
-      loaded.approvalsHeld = doubtful ? await deps.governance.approvalsHeld() : null;
-      if (loaded.approvalsHeld !== null) {
-        spec.approvals = [];
-        loaded.spec = null;
-      }
+      await keepBelieved(entry, loaded, spec);
     }
     const seen = observeCircuits(loaded, circuits.held());
     return { loaded, posted, spec, observations: [...posted, ...(spec ? [spec] : []), ...(seen ? [seen] : [])] };
+  }
+
+  /** Takes approvals that do not count out of the spec. Those of a child run are written by this controller's API alone. */
+  async function keepBelieved({ object }: Entry, loaded: Loaded, spec: SpecObserved): Promise<void> {
+    const { approvalsHeld, lookAt } = loaded;
+    if (object === null || (spec.approvals.length === 0 && approvalsHeld === null && lookAt === null)) return;
+    const looked = await lookAtRun(deps, object);
+    spec.approvals = looked.approvals;
+    loaded.approvalsHeld = looked.held;
+    loaded.lookAt = looked.againInMs === null ? null : clock.now() + looked.againInMs;
   }
 
   /** Null: nothing is done until a person decides, or its end was recorded just now. */
@@ -215,7 +222,7 @@ export function createRunReconciler(deps: RunReconcilerDependencies): RunReconci
     const state = hydrate(plan, rows, { limitedSlots: deps.limitedSlots });
     // While it is queued it asks, and is told then.
     if (plan.concurrency !== null && run.phase !== 'Queued' && !isFinished(run.phase)) await locks.follow(id);
-    return { plan, state, at, spec: null, circuits: '', childrenTold: null, approvalsHeld: null };
+    return { plan, state, at, spec: null, circuits: '', childrenTold: null, approvalsHeld: null, lookAt: null };
   }
 
   /** What is paused keeps its children paused. */
@@ -305,12 +312,15 @@ export function createRunReconciler(deps: RunReconcilerDependencies): RunReconci
   }
 
   /** After every transition; and when the spec was seen anew, as after hydrating, when nobody knows what was shown before. */
-  function writeStatus(entry: Entry, { state, approvalsHeld }: Loaded, step: string | null = null): void {
+  function writeStatus(entry: Entry, loaded: Loaded, step: string | null = null): void {
+    const { state, approvalsHeld } = loaded;
+    entry.waitsChanged = false;
     if (!entry.object) return;
     const { metadata, status } = entry.object;
     const next = projectRunStatus(state, metadata.generation, status?.conditions, clock.now(), {
       approvals: approvalsHeld,
       step,
+      waiting: sayWait(entry, loaded),
     });
     statuses.offer(metadata, next, isFinished(state.run.phase));
   }
@@ -363,6 +373,7 @@ export function createRunReconciler(deps: RunReconcilerDependencies): RunReconci
       claim,
       rows,
       failedDecisions: entry?.failedDecisions ?? 0,
+      waits: entry?.waits ?? null,
     });
     loop.enqueue(id);
   }
@@ -383,6 +394,10 @@ export function createRunReconciler(deps: RunReconcilerDependencies): RunReconci
       if (!entry?.claim) return;
       entry.superseded = reason;
       loop.enqueue(id);
+    },
+    stepWaits(key, reason) {
+      const entry = entries.get(key.runId);
+      if (entry && noteWait(entry, key, reason) && entry.claim) loop.enqueue(key.runId);
     },
     claimSoon: () => claims.soon(),
     count() {
@@ -439,10 +454,6 @@ export function createRunReconciler(deps: RunReconcilerDependencies): RunReconci
       await store.runs.release([...entries].filter(([, entry]) => entry.claim !== null).map(([id]) => id));
     },
   };
-}
-
-function isFinishedObject(object: WorkflowRun): boolean {
-  return object.status?.conditions?.some((c) => c.type === 'Finished' && c.status === 'True') ?? false;
 }
 
 function liveId({ runId, step, item, attempt }: AttemptKey): string {

@@ -22,6 +22,11 @@ export interface ExecutorSink {
   ended(key: AttemptKey, result: AttemptResult, at: Instant): void;
   /** The values of these Secrets cannot be hidden in an attempt's log, which is about to be read. May be said again. */
   unmasked(key: AttemptKey, secrets: string[]): void;
+  /**
+   * An attempt has begun and the world keeps its step from running: why, in words for people; null: it goes on. Told when it
+   * changes, and after a restart anew.
+   */
+  waiting(key: AttemptKey, reason: string | null): void;
   /** Log lines of an attempt. */
   log: LogSink;
 }

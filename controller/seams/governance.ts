@@ -1,3 +1,5 @@
+import type { ApprovalsPolicy } from '../core/approval-trust.ts';
+
 /** Whether an environment may own a namespace; if not, why, and what to do. */
 export type NamespaceVerdict = { ok: true } | { ok: false; reason: NamespaceRefusal; message: string };
 
@@ -15,8 +17,8 @@ export type TableTexts = { ok: true; texts: Record<string, string> } | { ok: fal
 export interface Governance {
   /** Whether `namespace` agrees to be owned by an environment of `project`. @throws when it cannot be found out now */
   admits(project: string, namespace: string): Promise<NamespaceVerdict>;
-  /** Why the entries of `spec.approvals` cannot be believed at present; null: they can be. Never throws. */
-  approvalsHeld(): Promise<string | null>;
+  /** Whether entries of `spec.approvals` can be believed at present. Never throws. */
+  approvalsPolicy(): Promise<ApprovalsPolicy>;
   /**
    * A table of a project that says who is behind a git address: empty when there is none, null in a home without such
    * tables, where people go by name. @throws when it cannot be read now

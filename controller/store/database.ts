@@ -9,7 +9,7 @@ import { migrate as migratePglite } from 'drizzle-orm/pglite/migrator';
 import { drizzle as drizzlePostgres } from 'drizzle-orm/postgres-js';
 import { migrate as migratePostgres } from 'drizzle-orm/postgres-js/migrator';
 import postgres from 'postgres';
-import { PostgresPool } from './postgres-pool.ts';
+import { forgiveLostConnections, PostgresPool } from './postgres-pool.ts';
 
 export type Drizzle = PgDatabase<PgQueryResultHKT>;
 
@@ -61,17 +61,20 @@ export async function openPostgres(url: string): Promise<Database> {
   });
   // Listens again by itself when its connection is lost.
   const ears = postgres(url, { ...options, max: 1, connection: { application_name: 'windlass listens' } });
+  const stopForgiving = forgiveLostConnections();
   return {
     driver: 'postgres',
     drizzle: drizzlePostgres(pool as unknown as postgres.Sql) as unknown as Drizzle,
     async run<Row>(statement: string, parameters: (string | number | boolean | null)[]) {
-      return (await hot.unsafe(statement, parameters, { prepare: true })) as unknown as Row[];
+      const rows: unknown = await hot.unsafe(statement, parameters, { prepare: true });
+      return rows as Row[];
     },
     async listen(channel, fn) {
       await ears.listen(channel, fn);
     },
     async close() {
       await Promise.all([pool.end(), hot.end(), ears.end({ timeout: 5 })]);
+      stopForgiving();
     },
   };
 }

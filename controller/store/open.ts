@@ -1,6 +1,7 @@
 import { and, eq, isNull, sql } from 'drizzle-orm';
 import type { Clock } from '../seams/clock.ts';
 import { createStepCache } from './cache.ts';
+import { createApprovalLooks, forgetEndedLooks } from './approvals.ts';
 import { createArtifactHistory } from './artifacts.ts';
 import { createChanges } from './changes.ts';
 import { createRunCommits } from './commit.ts';
@@ -98,6 +99,7 @@ async function assemble(
 
   // At the start only: tombstones are as many as objects are deleted, and none is needed longer than a poll or two.
   await watches.purge(clock.now());
+  await forgetEndedLooks(database, home);
   const stopPolling = database.driver === 'postgres' ? await startPolling(database, clock, poll, report) : () => {};
 
   return {
@@ -116,6 +118,7 @@ async function assemble(
     locks: createLockTable(database, home, changes),
     logs: createLogHistory(database, changes),
     artifacts: createArtifactHistory(database, home, clock),
+    approvals: createApprovalLooks(database, home),
     isLeader: () => replica.leaderFence() > 0,
     onLeadership: replica.onLeadership,
     async ping() {

@@ -5,6 +5,7 @@ import { afterAll, beforeAll, expect, test } from 'vitest';
 import { describeObjectStore } from '../../test/conformance/objects.ts';
 import { describeLocks } from '../../test/conformance/locks.ts';
 import { describeLongLogs } from '../../test/conformance/store-logs.ts';
+import { describeApprovalLooks } from '../../test/conformance/store-approvals.ts';
 import { describeStepCache } from '../../test/conformance/store-cache.ts';
 import { describeRuns } from '../../test/conformance/store-runs.ts';
 import { describeHistory } from '../../test/conformance/store.ts';
@@ -37,6 +38,7 @@ describeHistory('PGlite', () => store);
 describeRuns('PGlite', () => store);
 describeLongLogs('PGlite', () => store);
 describeStepCache('PGlite', () => store);
+describeApprovalLooks('PGlite', () => store);
 describeLocks('PGlite', () => store);
 
 test('a data directory in use is refused, with the process that has it', async () => {
@@ -89,6 +91,20 @@ test('after a restart, runs that were owned are claimed at once and old fences a
     { promotions: [], activate: [], names: [], events: [] },
     1,
   );
+  await second.close();
+}, 60_000);
+
+test('after a restart, looks at approvals of what waits are there, those of what has ended are not', async () => {
+  const first = await open('looked');
+  const [waits, ended] = [runRow('waits'), runRow('ended', { phase: 'Failed', outcome: 'Failed', finishedAt: 5 })];
+  for (const run of [waits, ended]) {
+    await first.runs.create(run);
+    await first.approvals.put(run.id, { policy: null, entries: { aa: false } }, 0);
+  }
+  await first.close();
+  const second = await open('looked');
+  expect(await second.approvals.get('waits')).toMatchObject({ look: { entries: { aa: false } } });
+  expect(await second.approvals.get('ended')).toBeNull();
   await second.close();
 }, 60_000);
 

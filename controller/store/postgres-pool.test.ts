@@ -1,3 +1,5 @@
+import { spawn } from 'node:child_process';
+import { once } from 'node:events';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { sql } from 'drizzle-orm';
 import { drizzle } from 'drizzle-orm/postgres-js';
@@ -32,7 +34,7 @@ describe.runIf(server)(`connections whose server ends${skipped}`, () => {
         await kill(row?.['pid']);
         await slow;
       });
-      await expect(cut).rejects.toThrow(/./);
+      await expect(cut).rejects.toThrow(/CONNECTION_CLOSED|Failed query/);
       // Several at once, as they come while the connection is made anew.
       const next = await Promise.all(Array.from({ length: 5 }, () => database().execute(sql`select 1 as one`)));
       expect(next.map(([row]) => row?.['one'])).toEqual([1, 1, 1, 1, 1]);
@@ -51,7 +53,7 @@ describe.runIf(server)(`connections whose server ends${skipped}`, () => {
       await tx.execute(sql`insert into said values ('the dead')`);
     });
     await gone.promise;
-    await expect(cut).rejects.toThrow(/./);
+    await expect(cut).rejects.toThrow(/CONNECTION_CLOSED|Failed query/);
     await database().transaction(async (tx) => {
       await tx.execute(sql`insert into said values ('the living')`);
       late.resolve();
@@ -70,4 +72,15 @@ describe.runIf(server)(`connections whose server ends${skipped}`, () => {
     await expect(failed).rejects.toThrow('no');
     expect([...(await database().execute(sql`select * from undone`))]).toEqual([]);
   });
+});
+
+test.each([
+  ['that a connection was lost', "Object.assign(new Error('lost'), { code: 'CONNECTION_DESTROYED' })", 0],
+  ['anything else', "new Error('a mistake of ours')", 1],
+])('a rejection that nobody handles and that says %s', async (_, reason, code) => {
+  const module = new URL('./postgres-pool.ts', import.meta.url).href;
+  const script = `import { forgiveLostConnections } from '${module}'; forgiveLostConnections(); void Promise.reject(${reason});`;
+  const child = spawn(process.execPath, ['--input-type=module', '-e', script], { stdio: 'ignore' });
+  const [exitCode] = (await once(child, 'exit')) as [number];
+  expect(exitCode).toBe(code);
 });

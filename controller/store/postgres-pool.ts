@@ -27,6 +27,8 @@ export class PostgresPool {
       const pool: Sql = postgres(url, {
         ...options,
         ...unlimited,
+        // None is closed for its age: a closed one costs the others.
+        max_lifetime: null,
         onclose: () => this.#replace(pool),
       });
       return pool;
@@ -83,8 +85,8 @@ export class PostgresPool {
     this.#current = this.#create();
     Object.assign(this.#current.options.parsers, parsers);
     Object.assign(this.#current.options.serializers, serializers);
-    // Its other connections may be well, and in the middle of something.
-    const retiring = pool.end({ timeout: 5 }).finally(() => this.#retiring.delete(retiring));
+    // Its other connections may be well, and in the middle of something; what has not begun is tried again elsewhere.
+    const retiring = pool.end({ timeout: 0.5 }).finally(() => this.#retiring.delete(retiring));
     this.#retiring.add(retiring);
   }
 }
@@ -96,4 +98,18 @@ function isFatal(error: unknown): boolean {
     if (severity === 'FATAL' || severity === 'PANIC') return true;
   }
   return false;
+}
+
+const lost = new Set<unknown>(['CONNECTION_CLOSED', 'CONNECTION_DESTROYED', 'CONNECTION_ENDED']);
+
+/**
+ * The driver also rejects queries of its own that nobody waits for when a connection goes, which would end the process. Whoever asked
+ * something is told all the same; any other rejection that nobody handles ends the process as ever. Returns what takes this back.
+ */
+export function forgiveLostConnections(): () => void {
+  const judge = (reason: unknown) => {
+    if (!(reason instanceof Error && lost.has((reason as NodeJS.ErrnoException).code))) throw reason;
+  };
+  process.on('unhandledRejection', judge);
+  return () => void process.off('unhandledRejection', judge);
 }

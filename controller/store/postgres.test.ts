@@ -5,6 +5,7 @@ import { describeObjectStore } from '../../test/conformance/objects.ts';
 import { describeHomes } from '../../test/conformance/homes.ts';
 import { describeLocks } from '../../test/conformance/locks.ts';
 import { describeLongLogs } from '../../test/conformance/store-logs.ts';
+import { describeApprovalLooks } from '../../test/conformance/store-approvals.ts';
 import { describeStepCache } from '../../test/conformance/store-cache.ts';
 import { describeRuns } from '../../test/conformance/store-runs.ts';
 import { describeHistory } from '../../test/conformance/store.ts';
@@ -47,6 +48,7 @@ describe.runIf(server)(`PostgreSQL${skipped}`, () => {
   describeRuns('PostgreSQL', () => store);
   describeLongLogs('PostgreSQL', () => store);
   describeStepCache('PostgreSQL', () => store);
+  describeApprovalLooks('PostgreSQL', () => store);
   describeLocks('PostgreSQL', () => store);
   describeHomes('PostgreSQL', (home) => open(url, home));
 

@@ -30,6 +30,7 @@ import type { ArtifactReader, StoredArtifact } from '../seams/artifacts.ts';
 import type { FileStore, LogSink } from '../seams/executor.ts';
 import type { Lease } from '../seams/lease.ts';
 import type { ObjectStore } from '../seams/objects.ts';
+import type { ApprovalLooks } from './approval-types.ts';
 import type { StepCache } from './cache-types.ts';
 
 /** A name of a version: tag or commit, and where it came from. */
@@ -386,6 +387,7 @@ export interface Store {
   readonly locks: LockTable;
   readonly logs: LogHistory;
   readonly artifacts: ArtifactHistory;
+  readonly approvals: ApprovalLooks;
   /** True while this replica is the leader of the config kinds of its home (always, on PGlite). */
   isLeader(): boolean;
   /** Calls back when leadership was won or lost. Returns a stop function. */

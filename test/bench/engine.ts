@@ -58,6 +58,7 @@ export async function startEngine(databaseUrl: string | null): Promise<Engine> {
           sink.ended(key, result, at);
         },
         unmasked: (key, secrets) => sink.unmasked(key, secrets),
+        waiting: (key, reason) => sink.waiting(key, reason),
         log: sink.log,
       },
       clock,

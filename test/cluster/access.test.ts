@@ -311,6 +311,7 @@ describe.skipIf(!server)('the command line in a cluster', () => {
         groups: expect.arrayContaining(['system:serviceaccounts:people']) as unknown,
         decision: 'Approve',
         comment: 'ok',
+        at: expect.any(String) as unknown,
       },
     ]);
   });

@@ -20,6 +20,7 @@ interface Entry {
   groups?: string[];
   decision: 'Approve' | 'Reject';
   comment?: string;
+  at?: string;
 }
 const ann: Entry = { user: 'ann', groups: ['ops'], decision: 'Approve' };
 const bob: Entry = { user: 'bob', groups: ['ops'], decision: 'Approve' };
@@ -190,23 +191,24 @@ describe.skipIf(!server)('the approvals of a promotion', () => {
 });
 
 describe.skipIf(!server)('a controller that promotes by approval', () => {
+  const environment = {
+    source: { name: 'repo' },
+    track: { tag: { semver: '>=1.0.0' } },
+    promote: 'Manual',
+    gates: [{ approval: { groups: ['ops'], notAuthor: true } }],
+  };
   let world: MixedWorld;
   beforeAll(async () => {
     if (!server) return;
     world = await startMixedWorld(server);
     const repository = await quickstartRepository(join(world.directory, 'repository'));
-    for (const tag of ['v1.0.0', 'v1.1.0', 'v1.2.0', 'v1.3.0']) {
+    for (const tag of ['v1.0.0', 'v1.1.0', 'v1.2.0', 'v1.3.0', 'v1.4.0', 'v1.5.0']) {
       await repository.commit({ 'note.txt': tag, [`workflows/w${tag.replaceAll('.', '')}.yaml`]: workflow(tag) }, tag);
       await repository.tag(tag);
     }
     await install(server, [
       object('WorkflowSource', 'repo', { url: repository.url, branch: 'main' }),
-      object('Environment', 'prod', {
-        source: { name: 'repo' },
-        track: { tag: { semver: '>=1.0.0' } },
-        promote: 'Manual',
-        gates: [{ approval: { groups: ['ops'], notAuthor: true } }],
-      }),
+      object('Environment', 'prod', environment),
     ]);
   });
   afterAll(() => world?.stop());
@@ -244,6 +246,16 @@ describe.skipIf(!server)('a controller that promotes by approval', () => {
     const waiting = held.status?.conditions?.find(({ type }) => type === 'WaitingForApproval');
     expect(waiting?.message).toContain('there is no ValidatingAdmissionPolicyBinding windlass-approvals');
     await installPolicy();
+    // At first it does not say whether the next would count; it does 5 s after the policy was seen.
+    const says = (text: string) => (seen: WorkflowRun) =>
+      seen.status?.conditions?.some(
+        ({ type, message }) =>
+          type === 'WaitingForApproval' && message.includes(text) && !message.includes('wait 10 s'),
+      ) ?? false;
+    const doubted = await run(says("bob's approval was written while the policy was not in force"));
+    expect(doubted.status?.finishedAt).toBeUndefined();
+    const again = { ...bob, step: 'approve', at: new Date().toISOString() };
+    expect(await write(as('bob', 'ops'), [again], 'wrun/asked')).toMatchObject({ code: 0 });
     const done = await run(({ status }) => status?.finishedAt !== undefined);
     expect(done.status?.phase).toBe('Succeeded');
   });
@@ -268,20 +280,74 @@ describe.skipIf(!server)('a controller that promotes by approval', () => {
       'ValidatingAdmissionPolicy windlass-approvals is not the one that was shipped',
     ],
   ])(
-    'holds every approval gate while the policy %s, and goes on when it is back',
+    'holds every approval gate while the policy %s, and doubts what was written meanwhile when it is back',
     async (what, ref, change, message) => {
       await identities('ada@example.com: ada');
       const name = `while-${what.replaceAll(' ', '-')}`;
       await kubectlOrThrow(cluster(), change());
       await promote(name, ref);
-      await write(as('bob', 'ops'), [bob], `wpro/${name}`);
+      await writeForged(`wpro/${name}`);
       const held = await world.object('Promotion', namespace, name, says(message));
       expect(held.status?.phase).toBe('Gating');
       expect(reasonOf(held, 'Ready')).toBe('WaitingForApproval');
       await installPolicy();
-      await world.object('Promotion', namespace, name, ({ status }) => status?.finishedAt !== undefined);
+      await approvedAgain(name);
     },
   );
+
+  test('doubts what was written while no policy and no controller were there', async () => {
+    await promote('unseen', 'v1.4.0');
+    await world.object('Promotion', namespace, 'unseen', says('0 of 1 approvals'));
+    await world.stop({ keep: true });
+    await kubectlOrThrow(cluster(), ['delete', 'validatingadmissionpolicybinding', 'windlass-approvals']);
+    await writeForged('wpro/unseen');
+    await installPolicy();
+    await inForce();
+    world = await startMixedWorld(cluster(), world.directory);
+    await approvedAgain('unseen');
+  });
+
+  test('what was approved before the policy was changed stays; right after the change nobody knows, and is told to wait', async () => {
+    await promote('kept', 'v1.5.0');
+    await world.object('Promotion', namespace, 'kept', says('0 of 1 approvals'));
+    const two = { ...environment, gates: [{ approval: { groups: ['ops'], count: 2 } }] };
+    await install(cluster(), [object('Environment', 'prod', two)]);
+    await write(as('bob', 'ops'), [bob], 'wpro/kept');
+    await world.object('Promotion', namespace, 'kept', says('1 of 2 approvals from ops (bob)'));
+    await kubectlOrThrow(cluster(), patch('', 'json', [{ op: 'add', path: '/spec/matchConditions/-', value: notEve }]));
+    await world.object('Promotion', namespace, 'kept', says('is not the one that was shipped'));
+    await kubectlOrThrow(cluster(), patch('', 'json', [{ op: 'remove', path: '/spec/matchConditions/1' }]));
+    await world.object('Promotion', namespace, 'kept', says('1 of 2 approvals from ops (bob)'));
+    await write(as('ann', 'ops'), [bob, ann], 'wpro/kept');
+    const again = "ann's approval was written while the policy was not in force, or not known to be: remove it and ";
+    await world.object('Promotion', namespace, 'kept', says(`${again}wait 10 s and approve again`));
+    await world.object('Promotion', namespace, 'kept', says(`${again}approve again`));
+    await write(as('ann', 'ops'), [bob, { ...ann, at: new Date().toISOString() }], 'wpro/kept');
+    await world.object('Promotion', namespace, 'kept', ({ status }) => status?.phase === 'Succeeded');
+  });
+
+  /** The API server goes by the policy it knew for a moment after it was removed or changed. */
+  async function writeForged(name: string): Promise<void> {
+    const deadline = performance.now() + 20_000;
+    while ((await write(as('eve'), [bob], name)).code !== 0) {
+      if (performance.now() > deadline) throw new Error('the policy stays in force');
+    }
+  }
+
+  /** The entry of bob is doubted, and counts once bob has written it anew. */
+  async function approvedAgain(name: string): Promise<void> {
+    const doubted = "bob's approval was written while the policy was not in force";
+    const seen = await world.object(
+      'Promotion',
+      namespace,
+      name,
+      (promotion) => says(doubted)(promotion) && !says('wait 10 s')(promotion),
+    );
+    expect(seen.status?.phase).toBe('Gating');
+    const again = { ...bob, at: new Date().toISOString() };
+    expect(await write(as('bob', 'ops'), [again], `wpro/${name}`)).toMatchObject({ code: 0 });
+    await world.object('Promotion', namespace, name, ({ status }) => status?.phase === 'Succeeded');
+  }
 });
 
 function object(kind: string, name: string, spec: object) {

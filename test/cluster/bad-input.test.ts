@@ -228,6 +228,27 @@ describe.skipIf(!started)('what the cluster refuses', () => {
     expect(await event('again', 'RunFailed')).toBe(`run again failed: ${refused.message}`);
   });
 
+  test('an image that cannot be pulled for now: the run says so while it waits, by one Event, and goes on', async () => {
+    const { namespace, apply, run, condition, event, pods, finished } = await fresh();
+    const seen = await pods();
+    await apply('Workflow', 'w', { steps: [{ name: 'a', run: 'true' }] });
+    await run('r');
+    const pod = await seen.pod('r', 'a');
+    await seen.waiting(pod, 'ErrImagePull', 'dial tcp: i/o timeout');
+    const waits = await condition('wrun/r', 'Reconciling', 'StepWaiting');
+    expect(waits.message).toBe('step a waits: ErrImagePull: dial tcp: i/o timeout');
+    expect(await event('r', 'StepWaiting')).toBe(waits.message);
+    const { status } = (await world().run(namespace, 'r')) as RunObject;
+    expect(status).toMatchObject({ phase: 'Running', progress: '0/1' });
+
+    await seen.waiting(pod, 'ImagePullBackOff', 'Back-off pulling image');
+    await seen.running(pod);
+    await condition('wrun/r', 'Reconciling', 'Running');
+    await seen.ended(pod);
+    expect(await finished('r')).toMatchObject({ phase: 'Succeeded' });
+    expect((await world().events(namespace, 'r')).filter((said) => said.startsWith('StepWaiting'))).toHaveLength(1);
+  });
+
   test('a namespace that is being deleted with a run in it: the run ends, and says why', async () => {
     const { namespace, apply, run, condition, pods } = await fresh();
     const seen = await pods();

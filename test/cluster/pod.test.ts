@@ -86,6 +86,22 @@ describe.skipIf(nodes !== 'kubelet')('steps as Pods (on a kubelet)', () => {
       });
     });
 
+    test('an image that cannot be pulled for now: it is told at once why it waits, once, and no more when it ends', async () => {
+      const { sink, begin, executor, world } = await ready();
+      const action = await begin(world.script('true', {}, { image: 'registry.invalid/tools:1' }));
+      await sink.until(() => sink.waits.length > 0);
+      expect(sink.waits).toEqual([
+        { key: action.key, reason: expect.stringMatching(/^(ErrImagePull|ImagePullBackOff): .*registry\.invalid/) },
+      ]);
+      // Failures and pauses in turn are one wait.
+      const reasonOf = () => [...world.pods.values()][0]?.status?.containerStatuses?.[0]?.state?.waiting?.reason;
+      await world.until(() => reasonOf() === 'ImagePullBackOff');
+      expect(sink.waits).toHaveLength(1);
+      await executor.stop({ type: 'Stop', key: action.key, kind: 'run', graceMs: 1000 });
+      expect(await sink.end(action.key)).toEqual({ outcome: 'Stopped' });
+      expect(sink.waits.slice(1)).toEqual([{ key: action.key, reason: null }]);
+    });
+
     test('its Pod deleted by hand', async () => {
       const { sink, begin, world } = await ready();
       const action = await begin(world.script('echo begun; sleep 1000'));
@@ -169,11 +185,14 @@ describe.skipIf(nodes !== 'kubelet')('steps as Pods (on a kubelet)', () => {
       });
     });
 
-    test('a volume that cannot be mounted, once that has lasted', async () => {
+    test('a volume that cannot be mounted: told soon, and its end once that has lasted', async () => {
       const { sink, begin, executor, world } = await ready();
       const volumes = [{ name: 'data', mountPath: '/data', configMap: { name: 'none' } }];
       const action = await begin(world.script('true', {}, { volumes }));
       await world.warned('FailedMount');
+      await sink.until(() => sink.waits.length > 0);
+      const reason = expect.stringMatching(/^a volume cannot be mounted: .*configmap "none" not found/) as string;
+      expect(sink.waits).toEqual([{ key: action.key, reason }]);
       await executor.close();
       const ahead = { ...systemClock, now: () => Date.now() + 6 * 60_000 };
       await world.executor({ clock: ahead }).start(action);

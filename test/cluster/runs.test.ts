@@ -178,6 +178,33 @@ describe.skipIf(!started)('several controllers', () => {
   });
 });
 
+describe.skipIf(!started)('several controllers that see the same trouble', () => {
+  test('tell of it by one Event for each reason', async () => {
+    const database = await world().database();
+    const namespace = await world().namespace();
+    const controllers = [await world().start(database), await world().start(database), await world().start(database)];
+    const names = ['a', 'b', 'c', 'd'];
+    for (const name of names) await world().kubectl(`create -n ${namespace} -f -`, runOf(name, 'late'));
+    for (const name of names) await world().event(namespace, name, 'WorkflowNotFound');
+    const circle = [
+      { name: 'x', needs: ['y'], wait: { for: '1ms' } },
+      { name: 'y', needs: ['x'], wait: { for: '1ms' } },
+    ];
+    await world().kubectl(`apply -n ${namespace} -f -`, workflow('late', circle));
+    for (const name of names) await world().event(namespace, name, 'WorkflowInvalid');
+    await world().kubectl(`apply -n ${namespace} -f -`, workflow('late', [{ name: 'x', wait: { for: '1ms' } }]));
+    for (const name of names) {
+      await world().kubectl(`wait -n ${namespace} --for=condition=Finished --timeout=40s wrun/${name}`);
+    }
+    for (const controller of controllers) await controller.stop(0);
+    const told = await world().kubectl(
+      `get events.v1.events.k8s.io -n ${namespace} --field-selector type=Warning -o jsonpath={range.items[*]}{.regarding.name}:{.reason}:{.series.count},{end}`,
+    );
+    const runs = told.split(',').filter((one) => /^[abcd]:/.test(one));
+    expect(runs.toSorted()).toEqual(names.flatMap((name) => [`${name}:WorkflowInvalid:`, `${name}:WorkflowNotFound:`]));
+  });
+});
+
 describe.skipIf(!started)('finished runs', () => {
   test('the newest of a workflow stay, and nothing of the others but their history', async () => {
     const controller = await world().start(await world().database(), { retention: { ttlMs: null, perWorkflow: 1 } });

@@ -216,6 +216,8 @@ describe.skipIf(!cluster)('kubectl and our parser read the same text', () => {
       ['an execution without a number', runOf('{ workflow: a, execution: { onlyFailed: true } }')],
       ['a replay of nothing', runOf('{ workflow: a, replay: {} }')],
       ['a force that is no boolean', runOf('{ workflow: a, force: "true" }')],
+      ['force without cancelling', runOf('{ workflow: a, force: true }')],
+      ['force with a pause', runOf('{ workflow: a, desired: Paused, force: true }')],
       ['a wish that does not exist', runOf('{ workflow: a, desired: Stopped }')],
     ])('%s', async (_, text) => {
       const { parser, server } = await both(Buffer.from(text));

@@ -25,6 +25,12 @@ export class RecordingSink implements ExecutorSink {
     this.#wake();
   }
 
+  readonly waits: { key: AttemptKey; reason: string | null }[] = [];
+  waiting(key: AttemptKey, reason: string | null): void {
+    this.waits.push({ key, reason });
+    this.#wake();
+  }
+
   readonly log = {
     append: async (key: AttemptKey, position: number, bytes: Uint8Array): Promise<void> => {
       this.chunks.push({ key, position, bytes });

@@ -180,6 +180,11 @@ describe('no way to the machine below', () => {
     expect(value('steps.toString.outputs')).toBe(null);
   });
 
+  test('an error names the expression once', () => {
+    const { message } = thrownBy(() => value('steps.skipped.outputs.rows > 1')) as Error;
+    expect(message.split('steps.skipped.outputs.rows > 1').length - 1).toBe(1);
+  });
+
   test('a key named __proto__ is an ordinary key', () => {
     const inputs = JSON.parse('{"__proto__": {"polluted": true}}');
     const result = compileTemplate('${{ inputs }}').evaluate({ ...context, inputs });

@@ -141,8 +141,11 @@ function guarded<T>(source: string, run: () => T): T {
   try {
     return run();
   } catch (error) {
-    if (error instanceof ExpressionError)
-      throw new ExpressionError(`\`${shorten(source)}\`: ${error.message}`, { cause: error });
+    if (error instanceof ExpressionError) {
+      const named = `\`${shorten(source)}\`: `;
+      // An operation that is the whole expression is named already.
+      throw error.message.startsWith(named) ? error : new ExpressionError(`${named}${error.message}`, { cause: error });
+    }
     if (error instanceof RangeError)
       throw new ExpressionError(`\`${shorten(source)}\` is nested too deeply`, { cause: error });
     throw error;

@@ -1,5 +1,6 @@
 import type { EnvironmentSpec } from '../../../crds/environment.ts';
 import type { Kind } from '../../../crds/kinds.ts';
+import type { WorkflowRunSpec } from '../../../crds/workflow-run.ts';
 import { otherKinds, type StepSpec, stepKinds, type WorkflowSpec } from '../../../crds/workflow.ts';
 import { formatPath, type Path, type Problem } from './position.ts';
 
@@ -7,6 +8,7 @@ import { formatPath, type Path, type Problem } from './position.ts';
 export function checkShape(kind: Kind, object: { metadata: Metadata; spec: unknown }): Problem[] {
   const problems = checkName(kind, object.metadata);
   if (kind === 'Workflow') problems.push(...workflowShape(object.spec as WorkflowSpec));
+  if (kind === 'WorkflowRun') problems.push(...runShape(object.spec as WorkflowRunSpec));
   if (kind === 'Environment') problems.push(...environmentShape(object.spec as EnvironmentSpec));
   return problems;
 }
@@ -56,6 +58,11 @@ function stepShape(step: StepSpec, path: Path): Problem[] {
 
 function templateShape({ template }: Pick<StepSpec, 'template'>, path: Path): Problem[] {
   return template ? exactlyOne(template, ['file', 'text'], [...path, 'template'], 'template', 'template-form') : [];
+}
+
+function runShape({ force, desired }: WorkflowRunSpec): Problem[] {
+  if (!force || desired === 'Cancelled') return [];
+  return [{ path: ['spec', 'force'], at: 'key', rule: 'run-force', message: 'force goes with desired Cancelled' }];
 }
 
 function environmentShape(spec: EnvironmentSpec): Problem[] {

@@ -57,7 +57,7 @@ export function promotion(
   more: Partial<PromotionRow> = {},
   fact: Partial<PromotionFact> = {},
 ): PromotionFact {
-  return { row: row(ref, more), approvals: [], expected: null, deleted: false, authors: [], ...fact };
+  return { row: row(ref, more), approvals: [], doubts: null, expected: null, deleted: false, authors: [], ...fact };
 }
 
 interface FactsOptions extends Partial<Omit<PromotionFacts, 'environment'>> {

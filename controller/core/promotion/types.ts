@@ -56,7 +56,10 @@ export interface UpstreamFact {
 /** A Promotion: its row, and the parts of its object's spec that people may change. */
 export interface PromotionFact {
   row: PromotionRow;
+  /** The entries that are believed. */
   approvals: PromotionApproval[];
+  /** Which entries are not, and what to do; null: there are none. */
+  doubts: string | null;
   /** `spec.workflows`: what the ref is expected to hold. */
   expected: { name: string; digest: string }[] | null;
   /** The object was deleted: the promotion is withdrawn. */

@@ -218,6 +218,6 @@ function add(world: World, stage: Stage, name: string, ref: string, automatic: b
   if (stage.promotions.some((other) => other.row.name === name)) return false;
   const id = `${stage.name}-${String(stage.promotions.length).padStart(4, '0')}`;
   const fresh = row(ref, { id, name, environment: stage.name, automatic, createdAt: world.now });
-  stage.promotions.push({ row: fresh, approvals: [], expected: null, deleted: false, authors: null });
+  stage.promotions.push({ row: fresh, approvals: [], doubts: null, expected: null, deleted: false, authors: null });
   return true;
 }

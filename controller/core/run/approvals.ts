@@ -1,4 +1,4 @@
-import type { StepBody } from '../plan/types.ts';
+import type { PlanStep, StepBody } from '../plan/types.ts';
 import { formatDuration } from '../duration.ts';
 import { type Draft, moveUnit } from './draft.ts';
 import { failUnit, iterationOf, succeedUnit } from './settle-unit.ts';
@@ -38,6 +38,11 @@ export function observeApprovals(draft: Draft, entries: StepApprovalEntry[]): vo
   }
 }
 
+/** A step that waits for approval, and what for. */
+export function sayWaits({ approvals }: RunState, { name, main }: PlanStep): string {
+  return `${name} waits for ${sayMissing(main.body as ApprovalBody, approvals.get(name) ?? [])}`;
+}
+
 /** Without enough approvals in time the unit is TimedOut. */
 export function endApprovalByTimeout(draft: Draft, unit: Unit): void {
   const body = unit.step.main.body as ApprovalBody;
@@ -49,19 +54,53 @@ function judgeApproval(draft: Draft, unit: Unit): void {
   // Stopped meanwhile, by a critical step in the same observation.
   if (!draft.state.awaitingApproval.has(unit)) return;
   const body = unit.step.main.body as ApprovalBody;
-  const counted = countedEntries(draft.state, unit.step.name, body);
+  const { counted } = countEntries(body, draft.state.approvals.get(unit.step.name) ?? []);
   const rejected = counted.find((entry) => entry.decision === 'Reject');
   if (rejected) {
     const why = rejected.comment === null ? '' : `: ${rejected.comment}`;
     const error = storableError({ type: 'approval', message: `rejected by ${rejected.user}${why}`, retryable: false });
     return failUnit(draft, unit, { phase: 'Failed', error });
   }
-  if (new Set(counted.map((entry) => entry.user)).size < body.count) return;
+  if (usersOf(counted).length < body.count) return;
   succeedUnit(draft, unit, { outputs: {} });
 }
 
-function countedEntries(state: RunState, step: string, body: ApprovalBody): StepApprovalEntry[] {
-  const { groups } = body;
-  const entries = state.approvals.get(step) ?? [];
-  return groups === null ? entries : entries.filter((entry) => entry.groups.some((group) => groups.includes(group)));
+/** What an approval step asks for. */
+export interface ApprovalAsked {
+  /** Approvers must be in one of these; null: anyone. */
+  groups: readonly string[] | null;
+  count: number;
+}
+
+/** How many people, groups and names a message lists. */
+const listedNames = 5;
+
+/**
+ * What an approval step still waits for, such as `1 more of groups editors; not counted: bob (in none of them)`.
+ * @param entries those of this step
+ */
+export function sayMissing(asked: ApprovalAsked, entries: readonly ApprovalGiven[]): string {
+  const { counted, others } = countEntries(asked, entries);
+  const missing = Math.max(0, asked.count - usersOf(counted).length);
+  const groups = asked.groups === null ? '' : ` of groups ${listNames(asked.groups)}`;
+  const outside = usersOf(others);
+  const ignored = outside.length === 0 ? '' : `; not counted: ${listNames(outside)} (in none of them)`;
+  return `${missing} more${groups}${ignored}`;
+}
+
+type ApprovalGiven = Pick<StepApprovalEntry, 'user' | 'groups'>;
+
+function countEntries<E extends ApprovalGiven>(asked: ApprovalAsked, entries: readonly E[]) {
+  const { groups } = asked;
+  const counts = (entry: E) => groups === null || entry.groups.some((group) => groups.includes(group));
+  return { counted: entries.filter(counts), others: entries.filter((entry) => !counts(entry)) };
+}
+
+function usersOf(entries: readonly ApprovalGiven[]): string[] {
+  return [...new Set(entries.map(({ user }) => user))];
+}
+
+function listNames(names: readonly string[]): string {
+  const more = names.length - listedNames;
+  return names.slice(0, listedNames).join(', ') + (more > 0 ? ` and ${more} more` : '');
 }

@@ -334,6 +334,17 @@ describe('the end', () => {
     expect(world.events.map((event) => event.reason)).toEqual(['RunStarted', 'RunCancelled']);
   });
 
+  test('its end is told with the reason, once', () => {
+    const cancelledFor = (reason?: string) =>
+      live(
+        [{ name: 'a' }],
+        {},
+        { spec: [{ at: after(500), desired: 'Cancelled' as const, ...(reason && { reason }) }] },
+      ).events.at(-1)?.message;
+    expect(cancelledFor('enough')).toMatch(/^run \S+ was cancelled: enough$/);
+    expect(cancelledFor()).toMatch(/^run \S+ was cancelled$/);
+  });
+
   test('a run over its timeout is TimedOut, and finally runs', () => {
     const world = live({ steps, finally: last, timeout: '10s' });
     expect(world.run).toMatchObject({ phase: 'TimedOut', error: { type: 'timeout' }, finishedAt: after(11_000) });

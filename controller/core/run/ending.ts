@@ -7,7 +7,7 @@ import { evaluated, mapValues } from './resolve.ts';
 import { makeReady } from './state.ts';
 import { errorOfStep, setOutcome, stopFinally } from './stop.ts';
 import { armRunTimers } from './timers.ts';
-import type { RunPhase, StepError } from './types.ts';
+import type { RunPhase, RunRow, StepError } from './types.ts';
 
 /** Begins everything that may begin, and ends what has nothing left: main steps, compensation, `finally`, then the run. */
 export function settle(draft: Draft): void {
@@ -86,9 +86,16 @@ export function endRun(draft: Draft): void {
     draft.actions.push({ type: 'Release', runId, holder: { step: null }, namespace });
   }
   const { phase } = run;
-  const why = run.error === null ? '' : `: ${run.error.message}`;
   const isGood = phase === 'Succeeded' || phase === 'Cancelled';
-  emit(draft, isGood ? 'Normal' : 'Warning', `Run${phase}`, `run ${run.name} ${said[phase]}${why}`);
+  emit(draft, isGood ? 'Normal' : 'Warning', `Run${phase}`, sayEnd(run));
+}
+
+function sayEnd({ name, phase, error }: RunRow): string {
+  // The error says that it was cancelled, and why.
+  if (phase === 'Cancelled' && error?.type === 'cancelled')
+    return error.message.replace(/^the run\b/, () => `run ${name}`);
+  const why = error === null ? '' : `: ${error.message}`;
+  return `run ${name} ${said[phase]}${why}`;
 }
 
 const said: Partial<Record<RunPhase, string>> = {

@@ -1,5 +1,5 @@
 import { describe, expect, test } from 'vitest';
-import { exit1, fates, good } from '../../../test/fixtures/lives.ts';
+import { approve, exit1, fates, good } from '../../../test/fixtures/lives.ts';
 import { createdAt, planOf, queuedRun } from '../../../test/fixtures/plans.ts';
 import { runWorld, type WorldOptions } from '../../../test/fixtures/world.ts';
 import { hydrate } from './hydrate.ts';
@@ -7,7 +7,7 @@ import { projectRunStatus } from './project.ts';
 
 type Spec = Parameters<typeof planOf>[0];
 
-function statusOf(spec: Spec, options: WorldOptions = {}, until = Number.POSITIVE_INFINITY) {
+function stateOf(spec: Spec, options: WorldOptions = {}, until = Number.POSITIVE_INFINITY) {
   const plan = planOf(spec);
   let rows = { run: queuedRun(plan), steps: [], attempts: [] } as Parameters<typeof hydrate>[1];
   runWorld(plan, queuedRun(plan), {
@@ -16,7 +16,11 @@ function statusOf(spec: Spec, options: WorldOptions = {}, until = Number.POSITIV
       if (seen.now <= createdAt + until) rows = seen.rows();
     },
   });
-  return projectRunStatus(hydrate(plan, rows), 3, undefined, createdAt);
+  return hydrate(plan, rows);
+}
+
+function statusOf(...life: Parameters<typeof stateOf>) {
+  return projectRunStatus(stateOf(...life), 3, undefined, createdAt);
 }
 
 const conditions = (status: ReturnType<typeof statusOf>) =>
@@ -63,16 +67,44 @@ describe('the status of a run', () => {
     ]);
   });
 
+  test('while a step that has begun does not run', () => {
+    const plan = planOf({ steps: [{ name: 'a' }] });
+    const state = hydrate(plan, { run: queuedRun(plan, { phase: 'Running' }), steps: [], attempts: [] });
+    const status = projectRunStatus(state, 3, undefined, createdAt, { waiting: 'step a waits: no image' });
+    const kept = { reason: 'StepWaiting', message: 'step a waits: no image' };
+    expect(status.conditions?.find(({ type }) => type === 'Reconciling')).toMatchObject(kept);
+    expect(status.phase).toBe('Running');
+  });
+
   test('while it waits for approval, or is paused', () => {
     const waiting = statusOf({ steps: [{ name: 'a', approval: {} }] });
     expect(conditions(waiting)).toMatchObject({ WaitingForApproval: 'True', Reconciling: 'True' });
-    expect(waiting.conditions?.at(-1)?.message).toBe('waits for approval of a');
+    expect(waiting.conditions?.at(-1)?.message).toBe('a waits for 1 more');
     const paused = statusOf(
       { steps: [{ name: 'a', wait: { for: '1h' } }] },
       { spec: [{ at: createdAt + 1, desired: 'Paused' }] },
       2,
     );
     expect(conditions(paused)).toMatchObject({ Paused: 'True' });
+  });
+
+  test('while it waits for approval: says what is missing, and who does not count', () => {
+    const state = stateOf({
+      steps: [
+        { name: 'a', approval: { groups: ['editors', 'admins'], count: 2 } },
+        { name: 'b', approval: {} },
+      ],
+    });
+    const given = [
+      approve('a', 'ann', { groups: ['admins'] }),
+      approve('a', 'bob', { groups: ['readers'] }),
+      approve('a', 'bob', { groups: [] }),
+    ];
+    state.approvals = new Map([['a', given]]);
+    const last = projectRunStatus(state, 3, undefined, createdAt, { approvals: 'not so fast' }).conditions?.at(-1);
+    expect(last?.message).toBe(
+      'a waits for 1 more of groups editors, admins; not counted: bob (in none of them). b waits for 1 more. not so fast',
+    );
   });
 
   test('tells of logs that may show Secrets, also after its end', () => {

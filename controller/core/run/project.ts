@@ -2,6 +2,7 @@ import type { Condition } from '../../../crds/metadata.ts';
 import type { WorkflowRunStatus } from '../../../crds/workflow-run.ts';
 import { type Assertion, nextConditions } from '../conditions.ts';
 import type { Instant } from '../time.ts';
+import { sayWaits } from './approvals.ts';
 import { failuresKept, type RunState, stepAt } from './state.ts';
 import { jsonBytes } from './storable.ts';
 import { isFinished, type RunRow } from './types.ts';
@@ -15,30 +16,38 @@ const namedSteps = 5;
 
 /**
  * The status of a run. Costs a few counters, however large the run is. `held`: why the approvals of its spec are not
- * believed at present, and why a step that is to begin cannot.
+ * believed at present, why a step that is to begin cannot, and why one that has begun does not run.
  */
 export function projectRunStatus(
   state: RunState,
   generation: number,
   current: Condition[] | undefined,
   now: Instant,
-  held: { approvals?: string | null; step?: string | null } = {},
+  held: { approvals?: string | null; step?: string | null; waiting?: string | null } = {},
 ): WorkflowRunStatus {
   const { run, failures, mainLeft, finallyLeft, awaitingApproval, degraded, compensation } = state;
   const waiting = run.outcome === null ? Array.from(awaitingApproval, (unit) => unit.step) : [];
-  const steps = new Set(waiting.sort((a, b) => a.index - b.index).map((step) => step.name));
+  const steps = new Map(waiting.sort((a, b) => a.index - b.index).map((step) => [step.name, step]));
   const weak = [...degraded.main, ...degraded.finally].sort((a, b) => a - b);
   const facts: Facts = {
     ended: state.steps.length - mainLeft - finallyLeft,
     total: state.steps.length,
     failed: [...failures.main, ...failures.finally].slice(0, failuresKept).map(({ step }) => step.name),
     approvalsHeld: held.approvals ?? null,
-    stepHeld: held.step ?? null,
-    awaiting: namesOf([...steps]),
+    kept: keptBy(held),
+    awaiting: {
+      ...namesOf([...steps.keys()]),
+      first: [...steps.values()].slice(0, namedSteps).map((step) => sayWaits(state, step)),
+    },
     degraded: namesOf(weak.map((index) => stepAt(state, index).step.name)),
     notCompensated: compensation.left + compensation.failed,
   };
   return project(run, facts, generation, current, now);
+}
+
+function keptBy({ step, waiting }: { step?: string | null; waiting?: string | null }): Facts['kept'] {
+  if (step) return { reason: 'StepHeld', message: clip(step) };
+  return waiting ? { reason: 'StepWaiting', message: clip(waiting) } : null;
 }
 
 interface Names {
@@ -50,8 +59,8 @@ function namesOf(names: string[]): Names {
   return { count: names.length, first: names.slice(0, namedSteps) };
 }
 
-function listed({ count, first }: Names): string {
-  return first.join(', ') + (count > first.length ? ` and ${count - first.length} more` : '');
+function listed({ count, first }: Names, separator = ', '): string {
+  return first.join(separator) + (count > first.length ? ` and ${count - first.length} more` : '');
 }
 
 interface Facts {
@@ -59,8 +68,9 @@ interface Facts {
   total: number;
   failed: string[];
   approvalsHeld: string | null;
-  stepHeld: string | null;
-  /** Steps that wait for approval. */
+  /** Why no step goes on that should. */
+  kept: { reason: 'StepHeld' | 'StepWaiting'; message: string } | null;
+  /** Steps that wait for approval, each with what is missing. */
   awaiting: Names;
   /** Steps that ended well enough, but not as they should. */
   degraded: Names;
@@ -101,9 +111,8 @@ function assertions(run: RunRow, facts: Facts): Assertion[] {
 }
 
 function phaseAssertions(run: RunRow, facts: Facts): Assertion[] {
-  const message = sayPhase(run, facts);
   if (!isFinished(run.phase)) {
-    const reason = facts.stepHeld === null ? run.phase : 'StepHeld';
+    const { reason, message } = facts.kept ?? { reason: run.phase, message: sayPhase(run, facts) };
     const unfinished: Assertion[] = [
       { type: 'Succeeded', status: 'Unknown', reason, message },
       { type: 'Finished', status: 'False', reason: run.phase, message: 'the run has not ended' },
@@ -112,7 +121,7 @@ function phaseAssertions(run: RunRow, facts: Facts): Assertion[] {
     const { awaiting } = facts;
     if (awaiting.count > 0) {
       const held = facts.approvalsHeld === null ? '' : `. ${facts.approvalsHeld}`;
-      const waits = clip(`waits for approval of ${listed(awaiting)}${held}`);
+      const waits = clip(`${listed(awaiting, '. ')}${held}`);
       unfinished.push({ type: 'WaitingForApproval', status: 'True', reason: 'WaitingForApproval', message: waits });
     }
     if (run.desired === 'Paused') {
@@ -121,6 +130,7 @@ function phaseAssertions(run: RunRow, facts: Facts): Assertion[] {
     }
     return unfinished;
   }
+  const message = sayPhase(run, facts);
   const succeeded = run.phase === 'Succeeded' || run.phase === 'Degraded' ? 'True' : 'False';
   const ended: Assertion[] = [
     { type: 'Succeeded', status: succeeded, reason: run.phase, message },
@@ -142,7 +152,6 @@ function compensated({ notCompensated }: Facts): Assertion {
 }
 
 function sayPhase(run: RunRow, facts: Facts): string {
-  if (facts.stepHeld !== null) return clip(facts.stepHeld);
   if (run.error !== null) return clip(run.error.message);
   if (run.phase === 'Queued') return 'in the queue';
   if (run.phase === 'Degraded') return `not as it should be: ${listed(facts.degraded)}`;

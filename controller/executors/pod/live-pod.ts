@@ -56,6 +56,8 @@ export class LivePod {
   /** Why it was given up while it waited: its end, once its Pod is gone. */
   #hopeless: StepError | null = null;
   #waitingSince: { reason: string; at: Instant } | null = null;
+  /** The reason of the trouble that was told last; null: that there is none; undefined: nothing, though another replica may have. */
+  #told: string | null | undefined;
   #judgement = new AbortController();
   #seen = '';
   readonly #ended = Promise.withResolvers<void>();
@@ -145,6 +147,10 @@ export class LivePod {
     this.#judgement.abort('judged anew');
     const progress = podProgress(pod, this.#options.clock.now(), this.#waitingSince);
     this.#act(progress, pod);
+    // How it ends, or is given up, comes with its end.
+    if (progress.is === 'waiting') {
+      if (progress.trouble !== null || this.#told) this.#tell(progress, pod);
+    } else if (progress.is === 'running' || progress.is === 'ending') this.#tell(null, pod);
     const judgeAt = 'judgeAt' in progress ? progress.judgeAt : null;
     if (judgeAt === null) return;
     this.#judgement = new AbortController();
@@ -152,6 +158,22 @@ export class LivePod {
     this.#detach(
       pause(this.#options.clock, judgeAt - this.#options.clock.now(), signal).then(() => {
         if (!signal.aborted && !this.#finishing) this.#judge(pod);
+      }),
+    );
+  }
+
+  /** Says what keeps it from running, when that is another reason than before: the words of one change all the time. */
+  #tell(wait: Extract<PodProgress, { is: 'waiting' }> | null, pod: Pod): void {
+    const trouble = wait?.trouble ?? null;
+    const reason = trouble === null ? null : (wait?.reason ?? null);
+    if (this.#told === reason || this.#reported || this.isReleased) return;
+    this.#told = reason;
+    const { sink, client } = this.#options;
+    if (trouble === null || reason !== notReadyToStart) return sink.waiting(this.key, trouble);
+    const error: StepError = { type: reason, message: trouble, retryable: true };
+    this.#detach(
+      whyNotPrepared(client, pod, error).then(({ message }) => {
+        if (this.#told === reason && !this.isReleased) sink.waiting(this.key, message);
       }),
     );
   }
@@ -240,6 +262,8 @@ export class LivePod {
     this.#reported = true;
     this.#finishing = true;
     this.#judgement.abort('judged anew');
+    if (this.#told) this.#options.sink.waiting(this.key, null);
+    this.#told = null;
     this.#ended.resolve();
     const imageId = imageOf(this.#pod);
     this.#options.onEnd(imageId === null ? result : { ...result, imageId }, at);

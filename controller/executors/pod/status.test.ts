@@ -135,7 +135,16 @@ describe('what runs, ends or waits', () => {
   test('an unschedulable Pod is given time, and then says why', () => {
     const since = Date.parse(pods['unsched']?.status?.conditions?.[0]?.lastTransitionTime ?? '');
     const judgeAt = since + patience.unschedulableMs;
-    expect(podProgress(pod('unsched'), now, null)).toEqual({ is: 'waiting', reason: 'Unschedulable', judgeAt });
+    expect(podProgress(pod('unsched'), now, null)).toMatchObject({
+      is: 'waiting',
+      judgeAt,
+      trouble: expect.stringMatching(/^Unschedulable: no node takes it: .*node affinity/),
+    });
+    // For a moment that is as always.
+    const loudAt = since + patience.quietMs;
+    const quiet = { is: 'waiting', reason: 'Unschedulable', judgeAt: loudAt, trouble: null };
+    expect(podProgress(pod('unsched'), loudAt - 1, null)).toEqual(quiet);
+    expect(podProgress(pod('unsched'), loudAt, null)).toMatchObject({ judgeAt });
     expect(podProgress(pod('unsched'), judgeAt, null)).toMatchObject({
       is: 'hopeless',
       error: { type: 'unschedulable', message: expect.stringContaining("didn't match Pod's node affinity/selector") },
@@ -144,7 +153,12 @@ describe('what runs, ends or waits', () => {
 
   test('a registry that cannot be reached is given time, through failures and the pauses between them', () => {
     const first = podProgress(pod('nopull'), now, null);
-    expect(first).toEqual({ is: 'waiting', reason: 'ImagePull', judgeAt: now + patience.waitingMs });
+    expect(first).toEqual({
+      is: 'waiting',
+      reason: 'ImagePull',
+      judgeAt: now + patience.waitingMs,
+      trouble: expect.stringMatching(/^(ErrImagePull|ImagePullBackOff): ./),
+    });
     const later = now + patience.waitingMs;
     const pulling = pod('nopull');
     const failing: Pod = {
@@ -195,8 +209,12 @@ describe('what runs, ends or waits', () => {
     for (const state of ['ContainerCreating', 'PodInitializing']) {
       expect(podProgress(creating('False', state), now, null)).toEqual({
         is: 'waiting',
-        reason: 'NotReadyToStart',
+        reason: 'infrastructure/notReadyToStart',
         judgeAt,
+        trouble: 'its node has not mounted its volumes or not given it a network',
+      });
+      expect(podProgress(creating('False', state), since + patience.quietMs - 1, null)).toMatchObject({
+        trouble: null,
       });
       expect(podProgress(creating('False', state), judgeAt, null)).toMatchObject({
         is: 'hopeless',

@@ -14,6 +14,8 @@ export const patience = {
   preparedMs: 5 * 60_000,
   /** Beyond its grace, a Pod that is deleted and does not end is on a node that does not answer. */
   unansweredMs: 30_000,
+  /** A place and volumes are often not there at once: it is told as trouble after this long. */
+  quietMs: 10_000,
 } as const;
 
 /** Why it may be that its node does not get it ready is not in its status. */
@@ -21,8 +23,11 @@ export const notReadyToStart = 'infrastructure/notReadyToStart';
 
 /** How far a Pod is. */
 export type PodProgress =
-  /** Nothing of the step runs yet; `reason`: why not, for comparing. Judged again at `judgeAt`, as time alone may end it. */
-  | { is: 'waiting'; reason: string; judgeAt: Instant | null }
+  /**
+   * Nothing of the step runs yet; `reason`: why not, for comparing; `trouble`: what a person should know of it; null: it is
+   * as always. Judged again at `judgeAt`, as time alone may change it.
+   */
+  | { is: 'waiting'; reason: string; judgeAt: Instant | null; trouble: string | null }
   | { is: 'running' }
   /** It is being deleted and its container has not ended yet, as far as its node says. */
   | { is: 'ending'; judgeAt: Instant }
@@ -177,7 +182,8 @@ function waiting(pod: Pod, now: Instant, since: { reason: string; at: Instant } 
       message: `no node takes it: ${scheduled.message ?? 'the scheduler does not say why'}`,
       retryable: true,
     };
-    return wait('Unschedulable', from + patience.unschedulableMs, now, error);
+    const trouble = `Unschedulable: ${error.message}`;
+    return quietWait('Unschedulable', { from, forMs: patience.unschedulableMs }, now, error, trouble);
   }
   const container = waitingContainer(pod);
   const { reason = '', message = '' } = container?.state?.waiting ?? {};
@@ -196,13 +202,15 @@ function waiting(pod: Pod, now: Instant, since: { reason: string; at: Instant } 
     case 'SignatureValidationFailed': {
       const error = imagePull(reason, message);
       if (!error.retryable) return { is: 'hopeless', error };
-      return wait(waitName(reason), from + patience.waitingMs, now, error);
+      return wait(waitName(reason), from + patience.waitingMs, now, error, `${reason}: ${error.message}`);
     }
     case 'CreateContainerError':
-    case 'RunContainerError':
-      return wait(waitName(reason), from + patience.waitingMs, now, cannotStart(reason, message));
+    case 'RunContainerError': {
+      const error = cannotStart(reason, message);
+      return wait(waitName(reason), from + patience.waitingMs, now, error, error.message);
+    }
     default:
-      return notPreparedYet(pod, now) ?? { is: 'waiting', reason, judgeAt: null };
+      return notPreparedYet(pod, now) ?? { is: 'waiting', reason, judgeAt: null, trouble: null };
   }
 }
 
@@ -211,8 +219,10 @@ function notPreparedYet(pod: Pod, now: Instant): PodProgress | null {
   const ready = pod.status?.conditions?.find((c) => c.type === 'PodReadyToStartContainers');
   const since = ready?.status === 'False' ? instant(ready.lastTransitionTime) : null;
   if (since === null) return null;
-  const message = `its node has not mounted its volumes or not given it a network for ${patience.preparedMs / 60_000} minutes`;
-  return wait('NotReadyToStart', since + patience.preparedMs, now, { type: notReadyToStart, message, retryable: true });
+  const trouble = 'its node has not mounted its volumes or not given it a network';
+  const message = `${trouble} for ${patience.preparedMs / 60_000} minutes`;
+  const error: StepError = { type: notReadyToStart, message, retryable: true };
+  return quietWait(notReadyToStart, { from: since, forMs: patience.preparedMs }, now, error, trouble);
 }
 
 /** What the kubelet misses, and the person who wrote the step can give. */
@@ -226,9 +236,22 @@ function waitName(reason: string): string {
   return /Pull|Registry|Image|Signature/.test(reason) ? 'ImagePull' : reason;
 }
 
-function wait(reason: string, until: Instant, now: Instant, error: StepError): PodProgress {
+function wait(reason: string, until: Instant, now: Instant, error: StepError, trouble: string): PodProgress {
   if (now >= until) return { is: 'hopeless', error };
-  return { is: 'waiting', reason, judgeAt: until };
+  return { is: 'waiting', reason, judgeAt: until, trouble };
+}
+
+/** What may well come right in a moment is no trouble yet. */
+function quietWait(
+  reason: string,
+  { from, forMs }: { from: Instant; forMs: number },
+  now: Instant,
+  error: StepError,
+  trouble: string,
+): PodProgress {
+  const loudAt = from + patience.quietMs;
+  if (now < loudAt) return { is: 'waiting', reason, judgeAt: loudAt, trouble: null };
+  return wait(reason, from + forMs, now, error, trouble);
 }
 
 /** The first container that cannot begin, init containers included, as the step waits for them. */

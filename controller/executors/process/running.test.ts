@@ -254,6 +254,7 @@ describe('logs', () => {
       sink: {
         ended: (key, result, at) => sink.ended(key, result, at),
         unmasked: (key, secrets) => sink.unmasked(key, secrets),
+        waiting: (key, reason) => sink.waiting(key, reason),
         log: {
           resumeAt: sink.log.resumeAt,
           overflow: sink.log.overflow,

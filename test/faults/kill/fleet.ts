@@ -68,6 +68,7 @@ export class Fleet {
 
   /** Asks the controllers one after the other until one answers. @throws ApiProblem when one refuses; when `until` is over */
   async call<T>(ask: (client: Client) => Promise<T>, until: number): Promise<T> {
+    const errors = new Map<string, number>();
     for (let turn = 0; Date.now() < until; turn++) {
       const member = this.#members[turn % this.#members.length];
       if (!member) {
@@ -81,10 +82,11 @@ export class Fleet {
         ]);
       } catch (error) {
         if (error instanceof ApiProblem && error.status < 500) throw error;
+        errors.set(String(error), (errors.get(String(error)) ?? 0) + 1);
         await sleep(100);
       }
     }
-    throw new Error('no controller answered');
+    throw new Error(`no controller answered: ${JSON.stringify([...errors])}`);
   }
 
   async stop(): Promise<void> {

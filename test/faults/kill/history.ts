@@ -21,7 +21,6 @@ export interface SeenStep {
   reason: string | null;
   startedAt: Date | null;
   finishedAt: Date | null;
-  cache: { digest?: string; key?: string } | null;
 }
 export interface SeenAttempt {
   runId: string;

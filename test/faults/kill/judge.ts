@@ -23,8 +23,8 @@ export interface Verdict {
   attempts: number;
   /** Of these, those recorded as ended by themselves. */
   finished: number;
-  /** Lost by the infrastructure, and tried again. */
-  lost: number;
+  /** Lost by the infrastructure, and tried again, by type. */
+  lost: Record<string, number>;
   effects: number;
   duplicates: number;
   missing: number;
@@ -41,6 +41,7 @@ export function judge(evidence: Evidence): Verdict {
   const problems: string[] = [];
   judgeRuns(evidence, problems);
   judgeOrder(evidence, problems);
+  judgeFills(evidence, problems);
   return { ...judgeEffects(evidence, problems), problems, phases: countBy(evidence.runs, ({ phase }) => phase) };
 }
 
@@ -117,6 +118,21 @@ function judgeOrder({ scenarios, runs, steps, attempts }: Evidence, problems: st
   }
 }
 
+/** Of what is cached, one fills at a time; what it was about to leave is lost with a controller that is killed just then. */
+function judgeFills({ scenarios, runs, attempts }: Evidence, problems: string[]): void {
+  const filled = new Map<string, SeenAttempt>();
+  const byId = new Map(runs.map((run) => [run.id, run]));
+  for (const attempt of attempts.toSorted((a, b) => Number(a.startedAt) - Number(b.startedAt))) {
+    const run = byId.get(attempt.runId);
+    if (!run || scenarios[run.workflow]?.fills !== attempt.step) continue;
+    const entry = `${run.workflow} ${JSON.stringify(run.outputs)}`;
+    const before = filled.get(entry);
+    if (before && (before.finishedAt === null || before.finishedAt > attempt.startedAt))
+      problems.push(`${run.name} and ${byId.get(before.runId)?.name} fill the cache of ${entry} at once`);
+    filled.set(entry, attempt);
+  }
+}
+
 function judgeEffects(evidence: Evidence, problems: string[]): Omit<Verdict, 'problems' | 'phases'> {
   const { scenarios, runs, attempts, effects, effectOf } = evidence;
   const workflows = new Map(runs.map(({ id, workflow }) => [id, workflow]));
@@ -124,7 +140,7 @@ function judgeEffects(evidence: Evidence, problems: string[]): Omit<Verdict, 'pr
   const counts = {
     attempts: 0,
     finished: 0,
-    lost: 0,
+    lost: {} as Record<string, number>,
     effects: effects.length,
     duplicates: 0,
     missing: 0,
@@ -142,7 +158,7 @@ function judgeEffects(evidence: Evidence, problems: string[]): Omit<Verdict, 'pr
     const type = attempt.error?.type;
     const byItself = attempt.phase === 'Succeeded' || (attempt.phase === 'Failed' && type === 'exit');
     const where = `${attempt.runId} ${attempt.step}[${attempt.item}] attempt ${attempt.number} (${attempt.via}, ${attempt.phase} ${type ?? ''}; ${effect})`;
-    if (type?.startsWith('infrastructure/')) counts.lost++;
+    if (type?.startsWith('infrastructure/')) counts.lost[type] = (counts.lost[type] ?? 0) + 1;
     if (times > 1) {
       counts.duplicates++;
       problems.push(`${where} happened ${times} times`);

@@ -87,7 +87,13 @@ export class People {
       case 'pause':
         await this.#call(`pause ${name}`, (client) => client.pauseRun(key));
         await sleep(forMs);
-        return this.#call(`resume ${name}`, (client) => client.resumeRun(key));
+        // A controller that was stalled with the request to pause may serve it after this one.
+        return history.until(async () => {
+          const run = await history.run(name);
+          if (run && run.finishedAt !== null) return true;
+          await this.#call(`resume ${name}`, (client) => client.resumeRun(key));
+          return false;
+        }, 5000);
     }
   }
 

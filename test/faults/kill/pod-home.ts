@@ -1,11 +1,13 @@
-import { spawn } from 'node:child_process';
+import { type ChildProcess, spawn } from 'node:child_process';
 import { mkdir } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
 import { createInterface } from 'node:readline';
+import { setTimeout as sleep } from 'node:timers/promises';
 import { fileURLToPath } from 'node:url';
 import { kinds } from '../../../crds/kinds.ts';
 import { crdManifest } from '../../../crds/manifest.ts';
 import type { StepSpec, WorkflowSpec } from '../../../crds/workflow.ts';
+import { settleMs } from '../../../controller/core/approval-trust.ts';
 import { approvalsBinding, approvalsPolicy } from '../../../controller/kubernetes/approvals-policy.ts';
 import { attemptHash, labels } from '../../../controller/executors/pod/names.ts';
 import { install, kubectl, kubectlOrThrow } from '../../fixtures/kubectl.ts';
@@ -26,6 +28,8 @@ export async function openPodHome({ directory, databaseUrl, namespace }: FaultHo
     approvalsBinding,
     { apiVersion: 'v1', kind: 'Namespace', metadata: { name: namespace } },
   ]);
+  // Approvals of what is made before the policy is enforced everywhere are doubted.
+  await sleep(settleMs);
   const rooms = join(directory, 'rooms');
   await mkdir(rooms);
   const label = labels.attempt.replaceAll('.', '\\.');
@@ -33,11 +37,22 @@ export async function openPodHome({ directory, databaseUrl, namespace }: FaultHo
   const program = cluster.assets === null ? 'kubectl' : join(cluster.assets, 'kubectl');
   const form = `-o=jsonpath={.metadata.uid} {.metadata.labels.${label}}{"\\n"}`;
   const args = ['--kubeconfig', cluster.kubeConfigFile, 'get', 'pods', '-n', namespace, '--watch', form];
-  const watch = spawn(program, args, { stdio: ['ignore', 'pipe', 'inherit'] });
-  createInterface({ input: watch.stdout }).on('line', (line) => {
-    const [uid = '', attempt = ''] = line.split(' ');
-    if (attempt !== '') seen.set(uid, attempt);
-  });
+  let closed = false;
+  let watch = look();
+
+  /** A watch ends now and then; Pods outlast the pause, and what is there is listed first. */
+  function look(): ChildProcess {
+    const one = spawn(program, args, { stdio: ['ignore', 'pipe', 'inherit'] });
+    createInterface({ input: one.stdout }).on('line', (line) => {
+      const [uid = '', attempt = ''] = line.split(' ');
+      if (attempt !== '') seen.set(uid, attempt);
+    });
+    one.once('exit', () => {
+      if (!closed) watch = look();
+    });
+    return one;
+  }
+
   const script = fileURLToPath(new URL('./pod-controller.ts', import.meta.url));
   const token = join(dirname(cluster.kubeConfigFile), 'admin.token');
   return {
@@ -46,16 +61,14 @@ export async function openPodHome({ directory, databaseUrl, namespace }: FaultHo
     lockers: ['lock'],
     rooms,
     effectOf: ({ runId, step, item, number }) => attemptHash({ runId, step, item, attempt: number }),
-    async effects() {
-      if (watch.exitCode !== null) throw new Error('the watch of Pods has ended');
-      return [...seen.values()];
-    },
+    effects: async () => [...seen.values()],
     // Pods that have ended are kept for a while; what runs must not be there.
     async living() {
       const running = ['get', 'pods', '-n', namespace, '--field-selector=status.phase!=Succeeded,status.phase!=Failed'];
       return (await kubectlOrThrow(cluster, [...running, '-o=name'])).split('\n').filter((line) => line !== '');
     },
     async close() {
+      closed = true;
       watch.kill();
       await kubectl(cluster, ['delete', 'namespace', namespace, '--wait=false']);
     },

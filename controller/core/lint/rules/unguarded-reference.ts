@@ -52,6 +52,8 @@ function findUnkept({ byName }: VisitedWorkflow, taker: VisitedStep): Finding[] 
 function whyNull({ spec }: VisitedStep, reader: VisitedStep | null, ownIf: string | undefined): string | null {
   // With the same `if` the reader is skipped together with the step.
   if (spec.if !== undefined && spec.if !== ownIf) return 'has an if and may be skipped';
+  // Those of a forEach that failed are still a list, with null for each item that did.
+  if (spec.forEach !== undefined) return null;
   if (spec.fallback?.some((one) => one.skip)) return 'may be skipped by its fallback';
   if (spec.criticality === 'low') return 'has criticality low and may have failed';
   // What needs such a step is skipped, but the outputs of the run are not.

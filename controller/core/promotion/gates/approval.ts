@@ -8,7 +8,7 @@ type ApprovalGate = NonNullable<Gate['approval']>;
 /** Enough different people approve, by name without regard to case. */
 export function judgeApproval(
   gate: ApprovalGate,
-  { approvals, authors }: Pick<PromotionFact, 'approvals' | 'authors'>,
+  { approvals, doubts, authors }: Pick<PromotionFact, 'approvals' | 'doubts' | 'authors'>,
   { approvalsHeld, identities }: Pick<PromotionFacts, 'approvalsHeld' | 'identities'>,
 ): GateResult {
   if (approvalsHeld !== null) return held(approvalsHeld);
@@ -34,7 +34,7 @@ export function judgeApproval(
   return {
     gate: 'approval',
     open,
-    message: `${counted.size} of ${count} approvals${asked}${given}${ignored}.`,
+    message: `${counted.size} of ${count} approvals${asked}${given}${ignored}${doubts === null ? '' : `; ${doubts}`}.`,
   };
 }
 

@@ -203,6 +203,14 @@ describe('approval', () => {
     expect(row.gate('approval')?.message).toContain(message);
   });
 
+  test('which entries are not believed is said', () => {
+    const row = decide({ gates: gate({}), fact: { approvals: [], doubts: "ann's approval is of old: approve again" } });
+    expect(row.gate('approval')).toMatchObject({
+      open: false,
+      message: "0 of 1 approvals; ann's approval is of old: approve again.",
+    });
+  });
+
   test('nothing that entries say counts while they cannot be believed', () => {
     const more = { approvalsHeld: 'There is no policy.' };
     const no: PromotionApproval = { ...ann, user: 'eve', decision: 'Reject' };

@@ -117,7 +117,8 @@ async function sendNews(
     const at = cursor.get(unit);
     if (at && at.attempt > number) continue;
     const position = at?.attempt === number ? at.position : 0;
-    const lines = await deps.store.logs.read({ runId: id, step, item, attempt: number }, position, eventBytes);
+    const key = { runId: id, step, item, attempt: number };
+    const lines = await deps.store.logs.read(key, position, eventBytes, deps.artifacts);
     const last = lines.at(-1);
     if (!last) continue;
     cursor.set(unit, { attempt: number, position: last.position });

@@ -24,6 +24,7 @@ import {
 import type { Snapshot } from './core/snapshot.ts';
 import { createExecutors } from './executors/index.ts';
 import { createSecretDirectory } from './executors/secrets.ts';
+import type { StoredArtifact } from './seams/artifacts.ts';
 import type { Clock } from './seams/clock.ts';
 import type { Executor, StartAction } from './seams/executor.ts';
 
@@ -285,6 +286,10 @@ function decodeOutput({ onOutput }: LocalRunOptions) {
       return Promise.resolve();
     },
     resumeAt: () => Promise.resolve(0),
+    overflow(key: AttemptKey, _: number, rest: StoredArtifact | null): Promise<void> {
+      if (rest === null) onOutput(unitOf(key), key.attempt, '\n[windlass] the rest of the output is not shown\n');
+      return Promise.resolve();
+    },
   };
 }
 

@@ -101,7 +101,7 @@ export function logRoutes(app: Hono, deps: AppDependencies): void {
         );
       }
       const key = { runId: run.row?.id ?? '', step: params.step, item: item ?? wholeStep, attempt: number };
-      const lines = run.row ? await deps.store.logs.read(key, position, pageBytes) : [];
+      const lines = run.row ? await deps.store.logs.read(key, position, pageBytes, deps.artifacts) : [];
       const next = lines.at(-1)?.position ?? position;
       const over = (row && row.finishedAt !== null) || (run.row !== null && isFinished(run.row.phase));
       const { step } = params;

@@ -48,6 +48,7 @@ export function openArtifacts(
         await known(artifact);
       }),
     get: (digest) => store.get(digest),
+    read: (digest, start, bytes) => store.read(digest, start, bytes),
     delete: (digests) => store.delete(digests),
   };
 

@@ -19,6 +19,8 @@ export interface S3Call {
   key: string;
   query?: Record<string, string>;
   body?: Uint8Array;
+  /** Only these bytes, first and last. */
+  range?: [number, number];
   /** Refusals of these codes are answers; of a 404 without a body, `NotFound`. */
   accept?: readonly string[];
 }
@@ -62,14 +64,17 @@ export function createS3Requests(bucket: S3Bucket, clock: Clock): (call: S3Call)
 }
 
 async function sendOnce(bucket: S3Bucket, call: S3Call, clock: Clock): Promise<S3Answer> {
-  const { method, body } = call;
+  const { method, body, range } = call;
   const url = urlOf(bucket, call);
   const { accessKeyId, secretAccessKey, sessionToken } = bucket.credentials;
   const signed = await new AwsV4Signer({
     method,
     url: url.href,
     // The server compares the content with it: what was damaged on the way is refused.
-    headers: { 'x-amz-content-sha256': sha256(body ?? new Uint8Array()) },
+    headers: {
+      'x-amz-content-sha256': sha256(body ?? new Uint8Array()),
+      ...(range === undefined ? {} : { range: `bytes=${range[0]}-${range[1]}` }),
+    },
     accessKeyId,
     secretAccessKey,
     ...(sessionToken === null ? {} : { sessionToken }),

@@ -104,6 +104,14 @@ export function createS3Artifacts(options: S3Options): ArtifactStore {
       if (!answer.ok) return null;
       return { content: answer.body, bytes: Number(answer.headers['content-length']) };
     },
+    async read(digest, start, bytes) {
+      const key = keyOf(digest);
+      if (bytes === 0) return (await exists(key)) ? new Uint8Array(0) : null;
+      const range: [number, number] = [start, start + bytes - 1];
+      const answer = await send({ method: 'GET', key, range, accept: ['NoSuchKey', 'InvalidRange'] });
+      if (answer.ok) return answer.body.bytes();
+      return answer.code === 'InvalidRange' ? new Uint8Array(0) : null;
+    },
     async delete(digests) {
       for (let i = 0; i < digests.length; i += deletionsAtOnce) {
         await Promise.all(digests.slice(i, i + deletionsAtOnce).map(remove));

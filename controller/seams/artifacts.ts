@@ -19,12 +19,14 @@ export interface ArtifactStore {
   ): Promise<StoredArtifact>;
   /** The bytes; null when there are none of this digest. @throws when the store cannot be reached */
   get(digest: string): Promise<{ content: Readable; bytes: number } | null>;
+  /** Up to `bytes` bytes from `start` on, fewer at the end; null when there is no such artifact. @throws when the store cannot be reached */
+  read(digest: string, start: number, bytes: number): Promise<Uint8Array | null>;
   /** Removes what nobody refers to any more; what is not there is no error. @throws when the store cannot be reached */
   delete(digests: readonly string[]): Promise<void>;
 }
 
 /** For whoever only reads. */
-export type ArtifactReader = Pick<ArtifactStore, 'get'>;
+export type ArtifactReader = Pick<ArtifactStore, 'get' | 'read'>;
 
 export interface StoredArtifact {
   /** `sha256:` + hex. */

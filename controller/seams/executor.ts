@@ -1,5 +1,6 @@
 import type { AttemptKey, AttemptResult, ResolvedBody, RunAction } from '../core/run/types.ts';
 import type { Instant } from '../core/time.ts';
+import type { StoredArtifact } from './artifacts.ts';
 
 export type StartAction = Extract<RunAction, { type: 'Start' }>;
 export type StopAction = Extract<RunAction, { type: 'Stop' }>;
@@ -36,6 +37,12 @@ export interface LogSink {
   append(key: AttemptKey, position: number, bytes: Uint8Array): Promise<void>;
   /** First position that is not stored yet; 0 for none. */
   resumeAt(key: AttemptKey): Promise<number>;
+  /**
+   * The log is longer than what is appended of it. `rest`: what has all of it from `position` on, which is at most 3 bytes
+   * before the end of what is appended, so that a character across the border is whole there; null while the attempt runs.
+   * May be said again.
+   */
+  overflow(key: AttemptKey, position: number, rest: StoredArtifact | null): Promise<void>;
 }
 
 /**

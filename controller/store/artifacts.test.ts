@@ -15,6 +15,7 @@ import { createArtifactHistory } from './artifacts.ts';
 import { type Database, openPglite, openPostgres } from './database.ts';
 import { artifacts } from './schema/artifacts.ts';
 import { stepCache } from './schema/cache.ts';
+import { longLogs } from './schema/journal.ts';
 import { runs, steps } from './schema/runs.ts';
 import type { ArtifactHistory } from './types.ts';
 
@@ -107,6 +108,19 @@ function describeKept(open: () => Promise<Database>): void {
     clock.advance(keptMs - 1);
     expect(await sweep()).toBe(0);
     expect(await isThere(artifact)).toBe(true);
+    clock.advance(1);
+    expect(await sweep()).toBe(1);
+    expect(await isThere(artifact)).toBe(false);
+  });
+
+  test('the rest of a long log goes as the artifacts of its run do', async () => {
+    const artifact = await put();
+    const runId = `${home}-long`;
+    await database.drizzle.insert(runs).values({ ...runRow(runId, { finishedAt: clock.now() }), home });
+    const log = { runId, step: 'make', attempt: 1, position: 4_194_301, ...artifact };
+    await database.drizzle.insert(longLogs).values(log);
+    clock.advance(keptMs - 1);
+    expect(await sweep()).toBe(0);
     clock.advance(1);
     expect(await sweep()).toBe(1);
     expect(await isThere(artifact)).toBe(false);

@@ -85,6 +85,12 @@ export function createArtifactHistory({ drizzle }: Database, home: string, clock
           join steps on steps.artifacts <> '{}'::jsonb and ${digestsOf('steps.artifacts')} ? given.digest
           join runs on runs.id = steps.run_id and runs.home = ${home}
           union all
+          select given.digest, case when runs.finished_at is null then ${now + runningMs}::bigint
+            else runs.finished_at + ${keptMs}::bigint end as until
+          from ${given}
+          join long_logs on long_logs.digest = given.digest
+          join runs on runs.id = long_logs.run_id and runs.home = ${home}
+          union all
           select given.digest, step_cache.expires_at as until
           from ${given}
           join step_cache on step_cache.home = ${home} and ${digestsOf('step_cache.artifacts')} ? given.digest

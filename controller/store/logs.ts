@@ -4,6 +4,8 @@ import type { AttemptKey } from '../core/run/types.ts';
 import { createBatch } from './batch.ts';
 import type { Changes } from './changes.ts';
 import type { Database, Drizzle } from './database.ts';
+import { splitLines, wholeCharacters } from './log-lines.ts';
+import { noticeOf, readLongLog, readRest, writeLongLog } from './long-logs.ts';
 import { logChunks } from './schema/journal.ts';
 import type { LogHistory, LogLine } from './types.ts';
 
@@ -13,7 +15,10 @@ const notice = new TextEncoder().encode('\n[log cut at 4 MiB; the step runs on]\
 
 type Chunk = typeof logChunks.$inferInsert;
 
-/** Output of attempts, by byte offset. The first 4 MiB are kept, then one line that says so. */
+/**
+ * Output of attempts, by byte offset. The first 4 MiB are kept here; the rest is where `overflow` said, and what is
+ * appended behind them becomes one line that says so.
+ */
 export function createLogHistory(database: Database, changes: Changes): LogHistory {
   const { drizzle } = database;
 
@@ -51,20 +56,35 @@ export function createLogHistory(database: Database, changes: Changes): LogHisto
         .where(ofAttempt(key));
       return row?.end ?? 0;
     },
-    async read(key, position, limitBytes) {
-      const own = ofAttempt(key);
-      const rows = await between(drizzle, own, position, limitBytes);
-      if (rows.length > 0) return lines(rows, position, limitBytes);
-      // Either the end, or output that was never stored: what lies behind the gap is read then.
-      const [next] = await drizzle
-        .select({ position: sql<number | null>`min(${logChunks.position})::float8` })
-        .from(logChunks)
-        .where(and(own, gte(logChunks.position, position)));
-      if (!next || next.position === null) return [];
-      return lines(await between(drizzle, own, next.position, limitBytes), next.position, limitBytes);
+    async overflow(key, position, rest) {
+      await writeLongLog(drizzle, key, position, rest);
+      changes.emit(`log/${key.runId}`);
+    },
+    async read(key, position, limitBytes, artifacts) {
+      const stored = await readStored(key, position, limitBytes);
+      // Only at the border, where what is stored ends, or at the end of the log, may there be a rest.
+      const end = stored.at(-1)?.position ?? null;
+      if (end !== null && end < keptBytes - 3) return stored;
+      const long = await readLongLog(drizzle, key);
+      if (long === null) return stored;
+      if (end !== null) return [...stored, ...noticeOf(long, end)];
+      return readRest(long, position, limitBytes, artifacts);
     },
     onAppend: (runId, fn) => changes.on(`log/${runId}`, fn),
   };
+
+  async function readStored(key: AttemptKey, position: number, limitBytes: number): Promise<LogLine[]> {
+    const own = ofAttempt(key);
+    const rows = await between(drizzle, own, position, limitBytes);
+    if (rows.length > 0) return lines(rows, position, limitBytes);
+    // Either the end, or output that was never stored: what lies behind the gap is read then.
+    const [next] = await drizzle
+      .select({ position: sql<number | null>`min(${logChunks.position})::float8` })
+      .from(logChunks)
+      .where(and(own, gte(logChunks.position, position)));
+    if (!next || next.position === null) return [];
+    return lines(await between(drizzle, own, next.position, limitBytes), next.position, limitBytes);
+  }
 }
 
 function ofAttempt({ runId, step, item, attempt }: AttemptKey) {
@@ -129,27 +149,5 @@ function lines(chunks: { position: number; bytes: Uint8Array }[], from: number, 
   const all = Buffer.concat(parts).subarray(0, limitBytes);
   // Before a gap the rest of a character never comes.
   const whole = gap && end - start <= limitBytes ? all.byteLength : wholeCharacters(all);
-  return split(all.subarray(0, whole), start);
-}
-
-function split(bytes: Buffer, start: number): LogLine[] {
-  const result: LogLine[] = [];
-  for (let at = 0; at < bytes.byteLength; ) {
-    const newline = bytes.indexOf(10, at);
-    const next = newline < 0 ? bytes.byteLength : newline + 1;
-    result.push({ position: start + next, text: bytes.toString('utf8', at, next) });
-    at = next;
-  }
-  return result;
-}
-
-/** Length without a UTF-8 sequence that is cut off at the end; bytes that are no UTF-8 at all are kept, and read as U+FFFD. */
-function wholeCharacters(bytes: Buffer): number {
-  for (let back = 1; back <= Math.min(3, bytes.byteLength); back++) {
-    const byte = bytes[bytes.byteLength - back] ?? 0;
-    if ((byte & 0b1100_0000) === 0b1000_0000) continue;
-    const length = byte >= 0b1111_0000 ? 4 : byte >= 0b1110_0000 ? 3 : byte >= 0b1100_0000 ? 2 : 1;
-    return length > back ? bytes.byteLength - back : bytes.byteLength;
-  }
-  return bytes.byteLength;
+  return splitLines(all.subarray(0, whole), start);
 }

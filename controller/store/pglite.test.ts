@@ -4,6 +4,7 @@ import { join } from 'node:path';
 import { afterAll, beforeAll, expect, test } from 'vitest';
 import { describeObjectStore } from '../../test/conformance/objects.ts';
 import { describeLocks } from '../../test/conformance/locks.ts';
+import { describeLongLogs } from '../../test/conformance/store-logs.ts';
 import { describeApprovalLooks } from '../../test/conformance/store-approvals.ts';
 import { describeStepCache } from '../../test/conformance/store-cache.ts';
 import { describeRuns } from '../../test/conformance/store-runs.ts';
@@ -35,6 +36,7 @@ afterAll(async () => {
 describeObjectStore('PGlite', () => store.objects);
 describeHistory('PGlite', () => store);
 describeRuns('PGlite', () => store);
+describeLongLogs('PGlite', () => store);
 describeStepCache('PGlite', () => store);
 describeApprovalLooks('PGlite', () => store);
 describeLocks('PGlite', () => store);

@@ -4,6 +4,7 @@ import type { WatchEvent } from '../seams/objects.ts';
 import { describeObjectStore } from '../../test/conformance/objects.ts';
 import { describeHomes } from '../../test/conformance/homes.ts';
 import { describeLocks } from '../../test/conformance/locks.ts';
+import { describeLongLogs } from '../../test/conformance/store-logs.ts';
 import { describeApprovalLooks } from '../../test/conformance/store-approvals.ts';
 import { describeStepCache } from '../../test/conformance/store-cache.ts';
 import { describeRuns } from '../../test/conformance/store-runs.ts';
@@ -45,6 +46,7 @@ describe.runIf(server)(`PostgreSQL${skipped}`, () => {
   describeObjectStore('PostgreSQL', () => store.objects);
   describeHistory('PostgreSQL', () => store);
   describeRuns('PostgreSQL', () => store);
+  describeLongLogs('PostgreSQL', () => store);
   describeStepCache('PostgreSQL', () => store);
   describeApprovalLooks('PostgreSQL', () => store);
   describeLocks('PostgreSQL', () => store);

@@ -26,7 +26,7 @@ import type {
 } from '../core/run/types.ts';
 import type { Snapshot } from '../core/snapshot.ts';
 import type { Instant } from '../core/time.ts';
-import type { StoredArtifact } from '../seams/artifacts.ts';
+import type { ArtifactReader, StoredArtifact } from '../seams/artifacts.ts';
 import type { FileStore, LogSink } from '../seams/executor.ts';
 import type { Lease } from '../seams/lease.ts';
 import type { ObjectStore } from '../seams/objects.ts';
@@ -333,8 +333,16 @@ export interface EventHistory {
 }
 
 export interface LogHistory extends LogSink {
-  /** Stored output from `position` on, decoded as UTF-8, at most `limitBytes`. */
-  read(key: AttemptKey, position: number, limitBytes: number): Promise<LogLine[]>;
+  /**
+   * Output from `position` on, decoded as UTF-8, at most `limitBytes`: what is stored here, then what `artifacts` has of
+   * the rest. Where that is not there (yet, or any more), a line says so.
+   */
+  read(
+    key: AttemptKey,
+    position: number,
+    limitBytes: number,
+    artifacts: Pick<ArtifactReader, 'read'> | null,
+  ): Promise<LogLine[]>;
   /** Calls back when a log of this run may have grown. Returns a stop function. */
   onAppend(runId: string, fn: () => void): () => void;
 }

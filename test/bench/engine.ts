@@ -12,6 +12,7 @@ import { createSecretDirectory } from '../../controller/executors/secrets.ts';
 import { createMetrics } from '../../controller/reconcilers/metrics.ts';
 import { createRunStatusWriter } from '../../controller/reconcilers/statuses.ts';
 import { systemClock } from '../../controller/runtime/clock.ts';
+import type { ArtifactStore } from '../../controller/seams/artifacts.ts';
 import type { Executor, ExecutorSink } from '../../controller/seams/executor.ts';
 import { createRuns } from '../../controller/start-runs.ts';
 import { openStore } from '../../controller/store/open.ts';
@@ -21,6 +22,7 @@ import { laptopGovernance } from '../../controller/home-laptop.ts';
 /** Everything that runs workflows, without sources, environments and API. */
 export interface Engine {
   store: Store;
+  artifacts: ArtifactStore;
   /** Applies a workflow to namespace `bench`. */
   apply(name: string, spec: WorkflowSpec): Promise<void>;
   /** Creates runs of a workflow and resolves with them when all have ended. */
@@ -39,6 +41,7 @@ export async function startEngine(databaseUrl: string | null): Promise<Engine> {
   const log = pino({ level: 'warn' }, pino.destination(2));
   const clock = systemClock;
   const store = await openStore(databaseUrl ? { databaseUrl } : { dataDir: directory }, { clock, home: 'bench' });
+  const artifacts = createArtifactDirectory(join(directory, 'artifacts'), clock);
   const handOffs: number[] = [];
   const ended = new Map<string, number>();
   const reported = new Map<string, number>();
@@ -46,7 +49,7 @@ export async function startEngine(databaseUrl: string | null): Promise<Engine> {
     const executor = createExecutors({
       root: join(directory, 'attempts'),
       files: store.versions,
-      artifacts: { store: createArtifactDirectory(join(directory, 'artifacts'), clock), maxBytes: 1024 ** 3 },
+      artifacts: { store: artifacts, maxBytes: 1024 ** 3 },
       secrets: createSecretDirectory(join(directory, 'secrets')),
       sink: {
         ended(key, result, at) {
@@ -107,6 +110,7 @@ export async function startEngine(databaseUrl: string | null): Promise<Engine> {
 
   const engine: Engine = {
     store,
+    artifacts,
     onCommitted: null,
     handOffs,
     reported,

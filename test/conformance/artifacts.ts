@@ -114,6 +114,27 @@ export function describeArtifactStore(implementation: string, store: () => Artif
       for (const { digest } of all) expect(await store().get(digest)).toBeNull();
     });
 
+    test('any part of it can be read by itself', async () => {
+      const bytes = randomBytes(300_000);
+      const { digest } = await store().put(streamOf(bytes), bytes.byteLength);
+      for (const [start, length] of [
+        [0, 10],
+        [7, 0],
+        [100_000, 150_000],
+        [299_999, 1],
+        [299_990, 100],
+        [300_000, 5],
+        [0, 1e6],
+      ] as const) {
+        const part = await store().read(digest, start, length);
+        expect(part && Buffer.from(part).equals(bytes.subarray(start, start + length)), `${start}+${length}`).toBe(
+          true,
+        );
+      }
+      expect(await store().read(digestOf(randomBytes(20)), 0, 10)).toBeNull();
+      expect(await store().read(digestOf(randomBytes(20)), 0, 0)).toBeNull();
+    });
+
     test('reading one half and going away does no harm', async () => {
       const bytes = randomBytes(2 * mebibyte);
       const { digest } = await store().put(streamOf(bytes), bytes.byteLength);

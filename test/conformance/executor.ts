@@ -2,12 +2,14 @@
 import { afterEach, describe, expect, test } from 'vitest';
 import type { AttemptKey, AttemptResult, ResolvedBody } from '../../controller/core/run/types.ts';
 import type { Instant } from '../../controller/core/time.ts';
+import type { StoredArtifact } from '../../controller/seams/artifacts.ts';
 import type { Executor, ExecutorSink, StartAction, StopAction } from '../../controller/seams/executor.ts';
 
 /** Keeps what executors report and lets tests await it. */
 export class RecordingSink implements ExecutorSink {
   readonly ends: { key: AttemptKey; result: AttemptResult; imageId: string | null; at: Instant }[] = [];
   readonly chunks: { key: AttemptKey; position: number; bytes: Uint8Array }[] = [];
+  readonly overflows: { key: AttemptKey; position: number; rest: StoredArtifact | null }[] = [];
   readonly #waiting = new Set<() => void>();
 
   ended(key: AttemptKey, result: AttemptResult, at: Instant): void {
@@ -36,6 +38,10 @@ export class RecordingSink implements ExecutorSink {
     },
     resumeAt: async (key: AttemptKey): Promise<number> =>
       Math.max(0, ...this.#chunksOf(key).map((c) => c.position + c.bytes.length)),
+    overflow: async (key: AttemptKey, position: number, rest: StoredArtifact | null): Promise<void> => {
+      this.overflows.push({ key, position, rest });
+      this.#wake();
+    },
   };
 
   endsOf(key: AttemptKey): AttemptResult[] {

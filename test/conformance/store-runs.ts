@@ -88,7 +88,7 @@ export function describeRuns(driver: string, opened: () => Store): void {
       const key = { runId: run.id, step: 'a', item: 0, attempt: 1 };
       await opened().logs.append(key, 0, new TextEncoder().encode('of the first\n'));
       await opened().logs.append({ ...key, item: 1 }, 0, new TextEncoder().encode('of the second\n'));
-      expect(await opened().logs.read(key, 0, 100)).toEqual([{ position: 13, text: 'of the first\n' }]);
+      expect(await opened().logs.read(key, 0, 100, null)).toEqual([{ position: 13, text: 'of the first\n' }]);
       expect(await opened().logs.resumeAt({ ...key, item: -1 })).toBe(0);
     });
 

@@ -44,7 +44,7 @@ const bytes = (text: string) => new TextEncoder().encode(text);
 /** What the history promises, on either driver. */
 export function describeHistory(driver: string, opened: () => Store): void {
   const read = async (runId: string, from = 0, limit = 1_000_000) =>
-    (await opened().logs.read(logKey(runId), from, limit)).map((l) => [l.position, l.text]);
+    (await opened().logs.read(logKey(runId), from, limit, null)).map((l) => [l.position, l.text]);
 
   describe(`runs: ${driver}`, () => {
     test('a run is recorded once and read back exactly', async () => {
@@ -683,7 +683,7 @@ export function describeHistory(driver: string, opened: () => Store): void {
         [4, 'one\n'],
         [6, 'tw'],
       ]);
-      expect(await opened().logs.read({ ...key, attempt: 2 }, 0, 100)).toEqual([]);
+      expect(await opened().logs.read({ ...key, attempt: 2 }, 0, 100, null)).toEqual([]);
     });
 
     test('what is written twice, in other pieces, is read once; the longer piece wins', async () => {
@@ -725,7 +725,7 @@ export function describeHistory(driver: string, opened: () => Store): void {
       for (let at = 0; at < 5 * 1_048_576; at += block.length) await opened().logs.append(key, at, block);
       let text = '';
       for (let at = 0; ; ) {
-        const pieces = await opened().logs.read(key, at, 256 * 1024);
+        const pieces = await opened().logs.read(key, at, 256 * 1024, null);
         if (pieces.length === 0) break;
         text += pieces.map((p) => p.text).join('');
         at = pieces.at(-1)?.position ?? at;

@@ -182,7 +182,7 @@ function describeUpgrade(driver: string, options: () => Promise<StoreOptions>): 
       ]);
       expect(await store.runs.attempts('over')).toMatchObject([{ step: 'live', item: -1, via: 'main', number: 1 }]);
       const key = { runId: 'over', step: 'live', item: -1, attempt: 1 };
-      expect(await store.logs.read(key, 0, 100)).toEqual([{ position: 6, text: 'oh no\n' }]);
+      expect(await store.logs.read(key, 0, 100, null)).toEqual([{ position: 6, text: 'oh no\n' }]);
       expect(await store.promotions.get('p1')).toMatchObject({ phase: 'Gating', ref: 'v1.0.0' });
       expect((await store.promotions.upstream('default', 'dev')).runs).toEqual([
         { workflow: 'report', digest, finished: 1, succeeded: 0, degraded: 0 },

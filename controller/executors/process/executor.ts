@@ -46,7 +46,7 @@ export interface ProcessExecutorOptions {
   host: HostEnvironment;
   /** The controller's own environment, of which a container engine gets what it needs; steps do not. */
   env: Readonly<Record<string, string | undefined>>;
-  /** Most bytes of one log that are stored (4 MiB), and that its file may have on disk (100 MiB). */
+  /** Most bytes of one log that are stored while it grows (4 MiB), and that are kept in all (100 MiB). */
   log?: { storedBytes: number; fileBytes: number };
   /** Told when the world (disk, store) fails while an attempt is followed; once, until it goes on. It is tried again. */
   troubled(key: AttemptKey, error: unknown): void;
@@ -370,10 +370,10 @@ export class ProcessExecutor implements Executor {
   }
 
   #tail(live: Live, secrets: readonly string[], from: number): LogTail {
-    const { clock, sink } = this.#options;
-    const limit = this.#limits.storedBytes;
-    const released = live.over.signal;
-    return new LogTail({ path: live.folder.log, key: live.key, sink: sink.log, secrets, from, limit, clock, released });
+    const { clock, sink, artifacts } = this.#options;
+    const { storedBytes: limit, fileBytes } = this.#limits;
+    const of = { path: live.folder.log, key: live.key, secrets, from, limit, fileBytes, released: live.over.signal };
+    return new LogTail({ ...of, sink: sink.log, artifacts: artifacts.store, clock });
   }
 
   /** Follows in the background. When the world fails on the way (disk, store), what is there is taken over anew. */

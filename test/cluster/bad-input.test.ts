@@ -136,7 +136,7 @@ describe.skipIf(!started)('objects that the schema lets through', () => {
     const { namespace, apply, run, condition, event, finished } = await fresh();
     await run('r');
     const waits = await condition('wrun/r', 'Reconciling', 'WorkflowNotFound');
-    expect(waits.message).toBe(`there is no workflow w in namespace ${namespace}; apply it, or correct spec.workflow`);
+    expect(waits.message).toBe(`there is no workflow w in namespace ${namespace}; apply it, or correct its name`);
     expect(await event('r', 'WorkflowNotFound')).toBe(waits.message);
     await apply('Workflow', 'w', { steps: [{ name: 'a', wait: { for: '1ms' } }] });
     expect(await finished('r')).toMatchObject({ phase: 'Succeeded' });

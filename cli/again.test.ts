@@ -2,14 +2,12 @@
 import { mkdtemp, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import pino from 'pino';
 import { afterAll, beforeAll, describe, expect, test, vi } from 'vitest';
 import type { Item, Page, Run, RunSummary, Step } from '../api/client.ts';
-import { systemClock } from '../controller/runtime/clock.ts';
-import { type Laptop, startLaptop } from '../controller/start-laptop.ts';
+import type { Laptop } from '../controller/start-laptop.ts';
 import { invoke, type InvocationOptions, windlass } from '../test/fixtures/cli.ts';
+import { startQuietLaptop } from '../test/fixtures/laptop.ts';
 import { createRepository, type ScratchRepository } from '../test/fixtures/repository.ts';
-import { version } from './version.ts';
 
 vi.setConfig({ testTimeout: 60_000, hookTimeout: 60_000 });
 
@@ -73,19 +71,7 @@ beforeAll(async () => {
   repository = await createRepository(root);
   await repository.commit(files(), 'first');
   options = { cwd: repository.work, env: { HOME: root } };
-  laptop = await startLaptop({
-    repo: repository.url,
-    branch: null,
-    path: null,
-    cwd: root,
-    dataDir: join(root, '.windlass'),
-    databaseUrl: null,
-    listen: { host: '127.0.0.1', port: 0 },
-    env: { PATH: process.env['PATH'], HOME: root },
-    clock: systemClock,
-    log: pino({ level: 'silent' }),
-    version,
-  });
+  laptop = await startQuietLaptop(root, repository.url);
   await eventually(
     () => json<Page<unknown>>('get', 'workflows'),
     ({ items }) => items.length === Object.keys(files()).length,

@@ -2,14 +2,12 @@ import { execFileSync } from 'node:child_process';
 import { mkdtemp, readdir, readFile, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import pino from 'pino';
 import { afterAll, beforeAll, beforeEach, expect, test } from 'vitest';
 import type { Page, RunArtifact } from '../api/client.ts';
-import { systemClock } from '../controller/runtime/clock.ts';
-import { type Laptop, startLaptop } from '../controller/start-laptop.ts';
+import type { Laptop } from '../controller/start-laptop.ts';
 import { windlass } from '../test/fixtures/cli.ts';
+import { startQuietLaptop } from '../test/fixtures/laptop.ts';
 import { createRepository, type ScratchRepository } from '../test/fixtures/repository.ts';
-import { version } from './version.ts';
 
 const workflow = JSON.stringify({
   apiVersion: 'windlass.dev/v1alpha1',
@@ -51,19 +49,7 @@ beforeAll(async () => {
   root = await mkdtemp(join(tmpdir(), 'windlass-cli-artifacts-'));
   repository = await createRepository(root);
   await repository.commit({ 'workflows/build.yaml': workflow }, 'first');
-  laptop = await startLaptop({
-    repo: repository.url,
-    branch: null,
-    path: null,
-    cwd: root,
-    dataDir: join(root, '.windlass'),
-    databaseUrl: null,
-    listen: { host: '127.0.0.1', port: 0 },
-    env: { PATH: process.env['PATH'], HOME: root },
-    clock: systemClock,
-    log: pino({ level: 'silent' }),
-    version,
-  });
+  laptop = await startQuietLaptop(root, repository.url);
   cwd = root;
   let ended = { code: 3, stdout: '', stderr: '' };
   // Until the workflow has been promoted there is none.

@@ -1,13 +1,10 @@
 import { mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import pino from 'pino';
 import { expect, test } from 'vitest';
-import { systemClock } from '../controller/runtime/clock.ts';
-import { startLaptop } from '../controller/start-laptop.ts';
 import { windlass } from '../test/fixtures/cli.ts';
+import { startQuietLaptop } from '../test/fixtures/laptop.ts';
 import { createRepository } from '../test/fixtures/repository.ts';
-import { version } from './version.ts';
 
 const workflow = {
   apiVersion: 'windlass.dev/v1alpha1',
@@ -21,19 +18,7 @@ test('logs of a step that prints much are whole, whichever way they are read', a
   const root = await mkdtemp(join(tmpdir(), 'windlass-cli-'));
   const repository = await createRepository(root);
   await repository.commit({ 'workflows/prints.yaml': JSON.stringify(workflow) }, 'first');
-  const laptop = await startLaptop({
-    repo: repository.url,
-    branch: null,
-    path: null,
-    cwd: root,
-    dataDir: join(root, '.windlass'),
-    databaseUrl: null,
-    listen: { host: '127.0.0.1', port: 0 },
-    env: { PATH: process.env['PATH'], HOME: root },
-    clock: systemClock,
-    log: pino({ level: 'silent' }),
-    version,
-  });
+  const laptop = await startQuietLaptop(root, repository.url);
   try {
     const cli = (...args: string[]) => windlass(args, { cwd: repository.work, env: { HOME: root } });
     // The workflow is there a moment after the controller.

@@ -59,7 +59,7 @@ describe.skipIf(!started)('deleting a run that has something to do at its end', 
     await begin('two', hasFinally('1h'));
     await world().kubectl(`delete wrun two -n ${namespace} --wait=false`);
     await world().waitFor(namespace, 'two', '.status.phase', 'Finalizing');
-    await patch('two', { force: true });
+    await patch('two', { desired: 'Cancelled', force: true });
     await gone('two');
   });
 

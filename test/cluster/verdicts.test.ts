@@ -4,9 +4,10 @@ import { kinds } from '../../crds/kinds.ts';
 import { crdManifest } from '../../crds/manifest.ts';
 import { checkFile } from '../../controller/core/lint/index.ts';
 import { install, kubectl } from '../fixtures/kubectl.ts';
-import { findCluster } from '../fixtures/kubernetes.ts';
+import { findCluster, startApiServer } from '../fixtures/kubernetes.ts';
 
-const cluster = await findCluster();
+// A server of its own where there can be one: the namespaces of the examples are taken by others as well.
+const cluster = (await startApiServer()) ?? (await findCluster());
 const good = [...documents('test/fixtures/lint/ok/'), ...documents('examples/')];
 
 beforeAll(async () => {

@@ -67,7 +67,8 @@ export function moveUnit(
   change: Partial<StepRow> & { phase: StepPhase; reason: string | null },
 ): void {
   const { state } = draft;
-  const row = unit.row ?? newStepRow(state.run.id, unit, labelOf(state, unit));
+  const row =
+    unit.row ?? newStepRow({ runId: state.run.id, step: unit.step.name, item: unit.item, label: labelOf(state, unit) });
   count(state, unit, -1);
   unit.row = Object.assign(row, change);
   count(state, unit, 1);

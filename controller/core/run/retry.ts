@@ -1,7 +1,8 @@
 import type { Plan, PlanStep, StepIndex } from '../plan/types.ts';
 import type { Instant } from '../time.ts';
+import { newRun } from './create.ts';
 import { isFinished, type RunRows, type RunTransition, type StepRow, wholeStep } from './types.ts';
-import { reasons } from './units.ts';
+import { newStepRow, reasons } from './units.ts';
 
 /** What a retry of a run is to do again. */
 export interface RetryOptions {
@@ -68,25 +69,13 @@ export function reopenRun(
   const message = `run ${run.name} goes on, execution ${run.execution + 1}`;
   const transition: RunTransition = {
     run: {
-      ...run,
-      phase: 'Queued',
-      desired: 'Running',
-      reason: null,
+      ...newRun(run),
       execution: run.execution + 1,
       queuedAt: now,
-      startedAt: null,
-      finishedAt: null,
-      stoodMs: 0,
-      standsSince: null,
-      outcome: null,
-      error: null,
-      forced: false,
-      compensatingAt: null,
-      finalizingAt: null,
-      outputs: null,
+      logsUnmasked: run.logsUnmasked,
       revision: run.revision + 1,
     },
-    steps: steps.map(pendingAgain),
+    steps: steps.map((row) => ({ ...newStepRow(row), attempts: row.attempts })),
     // Of a run that the store ended: they were told to stop, and nobody waits for them any more.
     attempts: rows.attempts
       .filter(({ finishedAt }) => finishedAt === null)
@@ -173,26 +162,6 @@ function kept({ phase, reason }: StepRow): Choice {
   if (phase !== 'Skipped')
     return { action: 'reuse', why: phase === 'Cached' ? 'was taken from the cache' : 'succeeded' };
   return { action: 'skip', why: reason === reasons.fallback ? 'was skipped by its fallback' : 'its `if` was false' };
-}
-
-function pendingAgain(row: StepRow): StepRow {
-  return {
-    ...row,
-    items: null,
-    phase: 'Pending',
-    reason: null,
-    startedAt: null,
-    finishedAt: null,
-    via: 'main',
-    bodyAttempts: 0,
-    infrastructureFailures: 0,
-    iteration: 0,
-    until: null,
-    outputs: null,
-    error: null,
-    artifacts: {},
-    cache: null,
-  };
 }
 
 function byStep(rows: StepRow[]): Map<string, StepRow[]> {

@@ -155,10 +155,11 @@ export function unitName({ step, item }: Unit): string {
 }
 
 /** A row of a unit of which nothing was recorded. */
-export function newStepRow(runId: string, { step, item }: Unit, label: string | null): StepRow {
+export function newStepRow(of: Pick<StepRow, 'runId' | 'step' | 'item' | 'label'>): StepRow {
+  const { runId, step, item, label } = of;
   return {
     runId,
-    step: step.name,
+    step,
     item,
     label,
     items: null,

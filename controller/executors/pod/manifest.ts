@@ -2,14 +2,13 @@ import type { JsonObject, JsonValue } from '../../../crds/json.ts';
 import type { PodSettings } from '../../core/plan/types.ts';
 import type { ResolvedBody } from '../../core/run/types.ts';
 import type { StartAction } from '../../seams/executor.ts';
+import { stepVariables } from '../step-variables.ts';
 import { attemptHash, labels, labelValue, plainOutputs, podName } from './names.ts';
 import { stepContainer } from './pod.ts';
 import { paths, wrapper } from './wrapper.ts';
 
 type PodBody = Extract<ResolvedBody, { kind: 'run' | 'container' }>;
 
-/** The item of a step that has none. */
-const wholeItem = -1;
 const terminationMessagePath = '/dev/termination-log';
 
 /** The user and group of a restricted step: nobody's on the node, and in no image but distroless ones. */
@@ -170,23 +169,16 @@ function containerTemplate(spec: JsonObject): JsonObject {
 }
 
 /** WINDLASS_* come last: outputs depend on them. */
-function environment({ key, namespace, runName, workflow }: StartAction, body: PodBody): JsonValue[] {
+function environment(action: StartAction, body: PodBody): JsonValue[] {
   const values = {
     ...(body.kind === 'run' ? { HOME: paths.work } : {}),
     ...body.env,
   };
-  const own = {
-    WINDLASS_ATTEMPT: attemptHash(key),
-    WINDLASS_ATTEMPT_NUMBER: String(key.attempt),
-    WINDLASS_FILES: paths.files,
-    WINDLASS_NAMESPACE: namespace,
-    WINDLASS_OUTPUT: body.kind === 'run' ? paths.output : terminationMessagePath,
-    ...(key.item === wholeItem ? {} : { WINDLASS_ITEM: String(key.item) }),
-    WINDLASS_RUN: runName,
-    WINDLASS_RUN_ID: key.runId,
-    WINDLASS_STEP: key.step,
-    WINDLASS_WORKFLOW: workflow,
-  };
+  const own = stepVariables(action, {
+    hash: attemptHash(action.key),
+    files: paths.files,
+    output: body.kind === 'run' ? paths.output : terminationMessagePath,
+  });
   return [
     ...Object.entries(values)
       .filter(([name]) => !Object.hasOwn(body.secrets, name))

@@ -123,8 +123,8 @@ export class AttemptFolder {
   }
 
   /** The engine that runs its container; null when it is none. */
-  async engine(): Promise<string | null> {
-    return readFile(join(this.path, 'engine'), 'utf8').catch(orNull);
+  engine(): string | null {
+    return attempt('ENOENT', () => readFileSync(join(this.path, 'engine'), 'utf8'));
   }
 
   /** The directory of its version's files, as `prepare` was given it; null when it was not. */
@@ -180,7 +180,10 @@ export class AttemptFolder {
     return found === null ? null : Math.floor(found.mtimeMs);
   }
 
-  /** Notes, for controllers to come, that a command which still ran was told to stop: what it ends with is not its own end. */
+  /**
+   * Notes that a command which still ran was told to stop: what it ends with is not its own end, for controllers to come,
+   * and a launcher that has not begun it does not.
+   */
   markStopped(): void {
     try {
       writeFileSync(join(this.path, 'stopped'), '', { mode: 0o600 });

@@ -288,7 +288,7 @@ export class ProcessExecutor implements Executor {
       if (live.pid !== null) signal(-live.pid, 'SIGKILL');
       live.pid = null;
       if (live.stopped) await this.#killCarriers(live.hash);
-      const engine = await live.folder.engine();
+      const engine = live.folder.engine();
       if (engine !== null && (live.stopped || live.folder.exitCode() === null))
         await this.#removeContainer(engine, live.hash);
       const lastLine = await tail.finish();
@@ -334,7 +334,7 @@ export class ProcessExecutor implements Executor {
     const { clock } = this.#options;
     const killed = pause(clock, live.graceMs, live.over.signal).then(async () => {
       if (live.over.signal.aborted || live.pid !== pid) return;
-      const engine = await live.folder.engine();
+      const engine = live.folder.engine();
       if (engine !== null) await this.#removeContainer(engine, live.hash);
       signal(-pid, 'SIGKILL');
       await this.#killCarriers(live.hash);
@@ -355,7 +355,7 @@ export class ProcessExecutor implements Executor {
   async #remove(folder: AttemptFolder, hash: string): Promise<void> {
     // Attempts of other kinds have none: looking for processes would cost each of them more than it took to run.
     if (!folder.exists()) return;
-    const engine = await folder.engine();
+    const engine = folder.engine();
     if (engine !== null) await this.#removeContainer(engine, hash);
     await this.#killCarriers(hash);
     await folder.remove();

@@ -10,6 +10,8 @@ const lostTheRace = 121;
  * - `pid` is written with noclobber: whoever gave this attempt up wrote it first, and the launcher ends.
  * - Where there is no builtin: exec instead of fork, and LC_ALL=C, as loading a locale is half of what mkdir, mv and tee do.
  *   mv has let go of the log before it starts, so that tee ends beside it.
+ * - The signal that stops it may come before there is a command to take it; then `stopped`, which comes before the signal, is
+ *   there. Whoever looks for it takes signals as the command would.
  * - exit.json appears when the command has ended, even if something it left behind still holds the log.
  * - The log passes through `tee` under a file size limit, which bounds it even while no controller is alive: where a write
  *   fails, on the limit or a full disk, tee goes on reading (POSIX), and so the step runs on. It ignores TERM, so that
@@ -29,7 +31,7 @@ trap : TERM INT HUP
 : >../output
 {
   trap : TERM INT HUP
-  (PATH=$path; unset path limit start stat; exec "$@")
+  ([ -e ../stopped ] && exit 143; PATH=$path; unset path limit start stat; exec "$@")
   printf '{"exitCode":%d}\\n' $? >../exit.tmp || exit
   trap '' TERM INT HUP
   export LC_ALL=C

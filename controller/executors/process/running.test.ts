@@ -319,6 +319,15 @@ describe('stopping', () => {
     expect(await carriers(action)).toEqual([]);
   });
 
+  test('also when the signal comes before there is a command to take it', async () => {
+    const action = startAction(world.script('echo > "$TMPDIR/effect"'));
+    await folderOf(action).create();
+    folderOf(action).markStopped();
+    await executor.start(action);
+    expect(await sink.end(action.key)).toEqual({ outcome: 'Stopped' });
+    await expect(access(join(world.directory, 'effect'))).rejects.toThrow('ENOENT');
+  });
+
   test('an attempt that was stopped before it began never begins', async () => {
     const action = startAction(world.script('echo > "$TMPDIR/effect"'));
     await executor.stop(stopAction(action, 0));

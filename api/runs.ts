@@ -68,6 +68,7 @@ export async function runResource(deps: AppDependencies, run: KnownRun): Promise
     ...summarise(run),
     // intent is the object's: the row follows a moment later
     ...(object ? { desired: object.spec.desired ?? 'Running', reason: object.spec.reason ?? row?.reason ?? null } : {}),
+    parentName: row?.parent ? ((await deps.store.runs.get(row.parent.runId))?.name ?? null) : null,
     inputs: row?.inputs ?? ((object?.spec.inputs ?? {}) as JsonObject),
     outputs: row?.outputs ?? null,
     approvals: object?.spec.approvals ?? [],

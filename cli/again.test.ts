@@ -168,9 +168,35 @@ test('child runs are listed by their parent, approved by their own name, and end
     (run) => run.steps[0]?.reason === 'WaitingForApproval',
   );
   expect((await cli('get', 'runs')).stdout).not.toContain(child);
-  expect((await cli('describe', 'run', child)).stdout).toMatch(/^Child of: +step call of run /m);
+  expect((await cli('describe', 'run', child)).stdout).toMatch(/^Child of: +step call of run parent-1$/m);
   expect((await cli('approve', child, 'ask', '-n', 'dev')).code).toBe(0);
   expect((await ended('parent-1')).phase).toBe('Succeeded');
+  const pointer = `step call is run ${child}; its output: windlass logs ${child} -n dev\n`;
+  for (const argv of [[], ['call'], ['-f']]) {
+    expect(await cli('logs', 'parent-1', ...argv)).toMatchObject({ code: 0, stdout: '', stderr: pointer });
+  }
+  expect((await cli('logs', child)).stderr).toBe('');
+});
+
+test('retry and replay show what they begin until it has ended, as run does', async () => {
+  const name = 'shops-waited';
+  await cli('run', 'shops', '--name', name, '--wait');
+  const replayed = await cli('replay', name, '--name', 'shops-replayed', '--wait');
+  expect(replayed.code).toBe(1);
+  expect(replayed.stdout).toMatch(/^run shops-replayed in dev\n[^]*^shops-replayed Failed after /m);
+  await writeFile(join(root, 'mended'), '');
+  const retried = await cli('retry', name, '-w', '--timeout', '10m');
+  await rm(join(root, 'mended'));
+  expect(retried).toMatchObject({ code: 0, stderr: '' });
+  expect(retried.stdout).toMatch(/^run shops-waited in dev\n[^]*^shops-waited Succeeded after /m);
+  expect(retried.stdout).not.toContain('Failed');
+  expect((await runNamed(name)).execution).toBe(2);
+  for (const wrong of [
+    ['--timeout', '1m'],
+    ['--wait', '--dry-run'],
+  ]) {
+    for (const verb of ['retry', 'replay']) expect((await cli(verb, name, ...wrong)).code).toBe(2);
+  }
 });
 
 test('the cache says what a key is made of, and which part has changed', async () => {

@@ -148,6 +148,7 @@ export type Step = Static<typeof Step>;
 export const Run = Type.Object(
   {
     ...summary,
+    parentName: Nullable(Type.String(), 'Name of the run whose child it is; null: it is none, or that run is gone.'),
     inputs: AnyObject('As given, with defaults once pinned.'),
     outputs: Nullable(AnyObject('By name.'), 'What the run yielded.'),
     approvals: Type.Array(

@@ -48,6 +48,7 @@ export function logsCommand(cli: Cli): Command {
       };
       if (options.follow) await follow(cli, client, key, only, writer);
       else await print(cli, client, key, only, writer);
+      await nameChildren(cli, client, key, only);
     });
 }
 
@@ -78,6 +79,23 @@ async function follow(cli: Cli, client: Client, key: ObjectKey, only: Selection,
 /** An item goes by its place, as `--item` takes it. */
 function nameOf(step: string, item: number): string {
   return item < 0 ? step : `${step}[${item}]`;
+}
+
+/** What child runs print is in their own logs: says on stderr which these are. */
+async function nameChildren({ io, signal }: Cli, client: Client, key: ObjectKey, only: Selection): Promise<void> {
+  if (signal.aborted) return;
+  const { items: steps } = await client.steps(key);
+  const calls = (name: string) => steps.some((step) => step.name === name && step.kind === 'workflow');
+  if (!steps.some(({ name }) => calls(name) && (only.step ?? name) === name)) return;
+  const { id } = await client.run(key);
+  const { items, more } = await firstItems((page) => client.runs({ parent: id, ...page }), mostItems);
+  for (const { name, parent } of items.toReversed()) {
+    if (parent === null || (only.step ?? parent.step) !== parent.step) continue;
+    if ((only.item ?? parent.item) !== parent.item || (only.attempt ?? parent.attempt) !== parent.attempt) continue;
+    const step = nameOf(parent.step, parent.item);
+    io.stderr.write(`step ${step} is run ${name}; its output: windlass logs ${name} -n ${key.namespace}\n`);
+  }
+  if (more) io.stderr.write(`and more child runs: windlass get runs --parent ${key.name}\n`);
 }
 
 /** A run that failed before any step began has no output to say why. */

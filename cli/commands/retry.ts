@@ -1,16 +1,17 @@
 import { Command } from 'commander';
-import type { Client, PlannedUnits } from '../../api/client.ts';
+import type { Client, ObjectKey, PlannedUnits } from '../../api/client.ts';
 import type { JsonObject } from '../../crds/json.ts';
 import { connect, type ServerOptions } from '../connection.ts';
-import { CliError, exitCodes } from '../exit.ts';
+import { CliError, exitCodes, usageError } from '../exit.ts';
 import { inputHelp, readInputs } from '../inputs.ts';
 import type { Cli } from '../io.ts';
 import { findRun } from '../namespaces.ts';
 import { collect, namespaceOption } from '../options.ts';
 import { formatTable } from '../output/table.ts';
 import { firstItems } from '../resources/paging.ts';
+import { demandWait, showUntilEnd, timeoutOption, type WaitOptions, waitOption } from '../wait.ts';
 
-interface RetryOptions extends ServerOptions {
+interface RetryOptions extends ServerOptions, WaitOptions {
   namespace?: string;
   from?: string;
   onlyFailed?: boolean;
@@ -29,19 +30,24 @@ export function retryCommand(cli: Cli): Command {
     .option('--from <step>', 'run this step, and all that come after it, again')
     .option('--only-failed', 'run only what failed again (of a forEach its failed items), not what came after it')
     .option('--dry-run', 'only say what would become of each step, and why')
+    .addOption(waitOption())
+    .addOption(timeoutOption())
     .action(async (run: string, _: unknown, command: Command) => {
       const options = command.optsWithGlobals<RetryOptions>();
+      demandSense(options);
       const client = await connect(cli.io, options);
       const key = await findRun(client, run, options.namespace);
       const { from, onlyFailed } = options;
       const which = { ...(from === undefined ? {} : { from }), ...(onlyFailed ? { onlyFailed } : {}) };
       if (options.dryRun) return cli.io.stdout.write(planTable(await client.planRetry(key, which)));
+      const { execution } = await client.run(key);
       await client.retryRun(key, which);
+      if (options.wait) return await show(cli, client, key, options, execution + 1);
       cli.io.stdout.write(`run ${key.name} in ${key.namespace} goes on\n`);
     });
 }
 
-interface ReplayOptions extends ServerOptions {
+interface ReplayOptions extends ServerOptions, WaitOptions {
   namespace?: string;
   from?: string;
   useVersion?: string;
@@ -69,8 +75,11 @@ export function replayCommand(cli: Cli): Command {
     .option('--input-file <file>', 'inputs as a YAML or JSON map; - for standard input')
     .option('--name <name>', 'name of the new run; default: generated')
     .option('--dry-run', 'only say what would become of each step, and why')
+    .addOption(waitOption())
+    .addOption(timeoutOption())
     .action(async (name: string, _: unknown, command: Command) => {
       const options = command.optsWithGlobals<ReplayOptions>();
+      demandSense(options);
       const client = await connect(cli.io, options);
       const key = await findRun(client, name, options.namespace);
       const run = await client.run(key);
@@ -87,8 +96,19 @@ export function replayCommand(cli: Cli): Command {
         ...(Object.keys(inputs).length > 0 ? { inputs } : {}),
         ...(options.name === undefined ? {} : { name: options.name }),
       });
-      cli.io.stdout.write(`run ${created.metadata.name} created in ${key.namespace}\n`);
+      const made = { namespace: key.namespace, name: created.metadata.name };
+      if (options.wait) return await show(cli, client, made, options, 1);
+      cli.io.stdout.write(`run ${made.name} created in ${key.namespace}\n`);
     });
+}
+
+function demandSense(options: WaitOptions & { dryRun?: boolean }): void {
+  demandWait(options);
+  if (options.wait && options.dryRun) throw usageError('--wait does not go with --dry-run: nothing runs');
+}
+
+function show(cli: Cli, client: Client, key: ObjectKey, { timeout }: WaitOptions, execution: number): Promise<void> {
+  return showUntilEnd(cli, client, key, { format: 'table', timeoutMs: timeout ?? null, execution });
 }
 
 /** The digest that is meant by one, or by a tag or commit. @throws CliError for a name that no version has */

@@ -1,24 +1,20 @@
 import { Command, InvalidArgumentError } from 'commander';
-import type { Client, ObjectKey } from '../../api/client.ts';
 import type { JsonObject } from '../../crds/json.ts';
 import { connect, type ServerOptions } from '../connection.ts';
-import { exitCodes, usageError } from '../exit.ts';
+import { usageError } from '../exit.ts';
 import { inputHelp, readInputs } from '../inputs.ts';
 import type { Cli } from '../io.ts';
 import { chooseNamespace } from '../namespaces.ts';
-import { collect, namespaceOption, readDuration } from '../options.ts';
+import { collect, namespaceOption } from '../options.ts';
 import { type Format, formatData, outputOption } from '../output/format.ts';
-import { describeEnd } from '../output/run-end.ts';
-import { hasEndedWell, waitForRun } from '../wait.ts';
+import { demandWait, showUntilEnd, timeoutOption, type WaitOptions, waitOption } from '../wait.ts';
 
-interface RunOptions extends ServerOptions {
+interface RunOptions extends ServerOptions, WaitOptions {
   namespace?: string;
   input?: string[];
   inputFile?: string;
   name?: string;
   priority?: number;
-  wait?: boolean;
-  timeout?: number;
   local?: boolean;
   value?: string[];
   approve?: boolean;
@@ -39,12 +35,8 @@ export function runCommand(cli: Cli): Command {
     .option('--input-file <file>', 'inputs as a YAML or JSON map; - for standard input')
     .option('--name <name>', 'name of the run; default: generated')
     .option('--priority <number>', 'of runs that wait for the same, the higher goes first (default 0)', readPriority)
-    .option('-w, --wait', 'show its steps until it has ended')
-    .option(
-      '--timeout <time>',
-      'with --wait: give up waiting after this time, such as 10m; the run goes on',
-      readDuration,
-    )
+    .addOption(waitOption())
+    .addOption(timeoutOption())
     .option('--local', 'run a file, without a controller; secrets come from ./.windlass/secrets')
     .option('--value <name=value>', 'with --local: what environment.NAME is; repeatable, read as YAML', collect)
     .option('--approve', 'with --local: approve every step that asks for approval')
@@ -67,7 +59,7 @@ function readPriority(text: string): number {
 async function remote(cli: Cli, workflow: string, options: RunOptions): Promise<void> {
   const { io } = cli;
   demandAbsent(options, ['value', 'approve'], 'needs --local');
-  if (options.timeout !== undefined && !options.wait) throw usageError('--timeout needs --wait');
+  demandWait(options);
   const client = await connect(io, options);
   const namespace = options.namespace ?? (await chooseNamespace(client, workflow));
   const { spec } = await client.get('Workflow', { namespace, name: workflow });
@@ -79,29 +71,18 @@ async function remote(cli: Cli, workflow: string, options: RunOptions): Promise<
     ...(options.priority === undefined ? {} : { priority: options.priority }),
   });
   const key = { namespace, name: created.metadata.name };
-  if (options.wait) return await wait(cli, client, key, options);
+  if (options.wait) {
+    return await showUntilEnd(cli, client, key, {
+      format: options.output,
+      timeoutMs: options.timeout ?? null,
+      execution: 1,
+    });
+  }
   if (options.output === 'table') {
     io.stdout.write(
       `run ${key.name} created in ${namespace}; follow it with: windlass logs -f ${key.name} -n ${namespace}\n`,
     );
   } else io.stdout.write(formatData(created, options.output));
-}
-
-async function wait(cli: Cli, client: Client, key: ObjectKey, options: RunOptions): Promise<void> {
-  const { io } = cli;
-  const table = options.output === 'table';
-  if (table) io.stdout.write(`run ${key.name} in ${key.namespace}\n`);
-  try {
-    const output = table ? io.stdout : io.stderr;
-    const run = await waitForRun(cli, client, key, { timeoutMs: options.timeout ?? null, output });
-    io.stdout.write(options.output === 'table' ? describeEnd(run) : formatData(run, options.output));
-    cli.exitCode = hasEndedWell(run.phase) ? exitCodes.ok : exitCodes.failed;
-  } catch (error) {
-    if (cli.signal.aborted) {
-      io.stderr.write(`run ${key.name} goes on; end it with: windlass cancel ${key.name} -n ${key.namespace}\n`);
-    }
-    throw error;
-  }
 }
 
 async function local(cli: Cli, file: string, options: RunOptions): Promise<void> {

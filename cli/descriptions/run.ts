@@ -30,7 +30,7 @@ export async function describeRun(
       ['Phase', view.paint(run.phase)],
       ['Execution', run.execution === 1 ? null : String(run.execution)],
       ['Priority', run.priority === 0 ? null : String(run.priority)],
-      ['Child of', run.parent === null ? null : `step ${run.parent.step} of run ${run.parent.runId}`],
+      ['Child of', run.parent === null ? null : `step ${run.parent.step} of run ${run.parentName ?? run.parent.runId}`],
       ['Replay of', run.replayOf],
       ['Desired', run.desired === 'Running' ? null : `${run.desired}${run.reason === null ? '' : `: ${run.reason}`}`],
       ['Created', when(run.createdAt, view)],

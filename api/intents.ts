@@ -68,11 +68,14 @@ export function setDesired(
   });
 }
 
-/** Makes a run that has ended go on as its next execution. @throws ObjectConflict while it has not ended */
+/**
+ * Makes a run that has ended go on as its next execution; with `number`, only if that is this one.
+ * @throws ObjectConflict while it has not ended
+ */
 export function retryRun(
   objects: ObjectStore,
   { namespace, name }: { namespace: string; name: string },
-  { from, onlyFailed }: { from?: string | undefined; onlyFailed?: boolean | undefined },
+  { from, onlyFailed, number: only }: { from?: string | undefined; onlyFailed?: boolean | undefined; number?: number },
 ): Promise<WorkflowRun> {
   return objects.update('WorkflowRun', namespace, name, ({ spec, status }) => {
     if (status?.finishedAt === undefined) {
@@ -80,7 +83,7 @@ export function retryRun(
     }
     const number = (status.execution ?? 1) + 1;
     // Asked for already, and not taken up yet.
-    if (spec.execution?.number === number) {
+    if (spec.execution?.number === number || (only !== undefined && only !== number)) {
       throw new ObjectConflict('Conflict', `Run ${name} is being retried already.`);
     }
     // It is wanted again, whatever was wanted of it before.
@@ -103,9 +106,11 @@ export function decideStep(
   const entry = { step, ...approvalEntry(who, verdict, decision, askedFor), at };
   return objects.update('WorkflowRun', namespace, name, (run) => {
     demandUnfinished(run);
-    const { spec } = run;
+    const { spec, status } = run;
+    const execution = status?.execution ?? 1;
+    const its = execution === 1 ? entry : { ...entry, execution };
     return {
-      spec: { ...spec, approvals: withEntry(spec.approvals ?? [], entry, (other) => other.step === step) },
+      spec: { ...spec, approvals: withEntry(spec.approvals ?? [], its, (other) => other.step === step) },
     };
   });
 }

@@ -55,7 +55,7 @@ export async function decideOnStep(
     return decideStep(caller.objects, key, caller, verdict, decision, askedFor, at);
   }
   const entry = { step: key.step, ...approvalEntry(caller, verdict, decision, askedFor) };
-  const written = { ...entry, groups: entry.groups ?? [], comment: entry.comment ?? null };
+  const written = { ...entry, groups: entry.groups ?? [], comment: entry.comment ?? null, execution: row.execution };
   return changeChild(deps, row, (spec) => ({
     ...spec,
     approvals: [...spec.approvals.filter((other) => other.step !== entry.step || other.user !== entry.user), written],

@@ -513,3 +513,33 @@ spec: { steps: [{ name: a, run: echo applied }] }
     expect((await cli(...argv)).code).toBe(code);
   });
 });
+
+test('what is retried is asked for anew, and may be approved now', async () => {
+  await cli('run', 'ask', '--name', 'ask-anew');
+  await eventually(
+    () => json<Run>('get', 'run', 'ask-anew'),
+    ({ steps }) => steps[0]?.phase === 'Waiting',
+  );
+  await cli('reject', 'ask-anew', 'consent');
+  await eventually(
+    () => json<Run>('get', 'run', 'ask-anew'),
+    ({ phase }) => phase === 'Failed',
+  );
+  expect((await cli('retry', 'ask-anew')).code).toBe(0);
+  await eventually(
+    () => json<Run>('get', 'run', 'ask-anew'),
+    ({ steps }) => steps[0]?.phase === 'Waiting',
+  );
+  expect((await cli('approve', 'ask-anew', 'consent')).code).toBe(0);
+  await eventually(
+    () => json<Run>('get', 'run', 'ask-anew'),
+    ({ phase }) => phase === 'Succeeded',
+  );
+  // The approval was of that execution alone.
+  expect((await cli('retry', 'ask-anew', '--from', 'consent')).code).toBe(0);
+  const again = await eventually(
+    () => json<Run>('get', 'run', 'ask-anew'),
+    ({ execution, steps, phase }) => execution === 3 && (phase === 'Succeeded' || steps[0]?.phase === 'Waiting'),
+  );
+  expect(again.steps[0]?.phase).toBe('Waiting');
+});

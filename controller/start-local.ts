@@ -197,6 +197,7 @@ function approvals({ name, main, fallback }: Plan['steps'][number]) {
       groups: [...(body.groups ?? [])],
       decision: 'Approve' as const,
       comment: null,
+      execution: 1,
     }));
   });
 }

@@ -42,7 +42,7 @@ export function createRuns(
   const { clock, log, metrics, maxStepsPerNamespace } = options;
   const { store } = home;
   const mailbox = createMailbox<RunObservation>();
-  const circuits = createCircuits(clock);
+  const circuits = createCircuits(clock, () => reconciler.circuitClosed());
   const plans = createPlanCache(store.versions);
   const applied = createAppliedVersions(store.versions, clock);
   const sink: ExecutorSink = {

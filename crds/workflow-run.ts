@@ -10,6 +10,13 @@ export const Approval = Strict({
   ),
   decision: Type.Union([Type.Literal('Approve'), Type.Literal('Reject')], { description: 'What was decided.' }),
   comment: Type.Optional(Text('Why.')),
+  execution: Type.Optional(
+    Type.Integer({
+      minimum: 1,
+      maximum: 2_147_483_647,
+      description: 'The execution of the run that it is for: what a retry runs again is approved again. Default 1.',
+    }),
+  ),
   at: Type.Optional(
     Time(
       'When it was decided, as the writer says. It makes an entry another one than that which it takes the place of.',

@@ -114,6 +114,6 @@ test('a run is told which approvals do not count, and is looked at again while t
   const doubted = "ada's approval was written while the policy was not in force";
   expect(await lookAtRun(deps, run)).toMatchObject({ held: expect.stringContaining(doubted), againInMs: null });
   run.spec.approvals = [{ ...ada, step: 'ask', at: '2026-01-01T00:00:00Z' }];
-  const approvals = [{ ...ada, step: 'ask', groups: [], comment: null }];
+  const approvals = [{ ...ada, step: 'ask', groups: [], comment: null, execution: 1 }];
   expect(await lookAtRun(deps, run)).toEqual({ approvals, held: null, againInMs: null });
 });

@@ -3,6 +3,7 @@ import { firstOpenMs, threshold } from '../core/circuit.ts';
 import type { AttemptKey, AttemptResult, RunAction } from '../core/run/types.ts';
 import { createCircuits } from './circuits.ts';
 
+const nothing = () => {};
 const now = { at: 1000 };
 const clock = { now: () => now.at, monotonic: () => now.at, at: () => () => {} };
 const host = 'api.example:8080';
@@ -25,7 +26,8 @@ function request(circuits: ReturnType<typeof createCircuits>, result: AttemptRes
 }
 
 test('a host that does not answer is held back, then probed once, then free again', () => {
-  const circuits = createCircuits(clock);
+  let closed = 0;
+  const circuits = createCircuits(clock, () => closed++);
   for (let i = 0; i < threshold; i++) request(circuits, down);
   expect(circuits.held()).toEqual([{ host, until: 1000 + firstOpenMs }]);
   expect(circuits.list()).toEqual([{ host, state: 'Open', failures: threshold, openUntil: 1000 + firstOpenMs }]);
@@ -35,7 +37,9 @@ test('a host that does not answer is held back, then probed once, then free agai
   const probe = start();
   circuits.sending([probe.action]);
   expect(circuits.held()).toHaveLength(1);
+  expect(closed).toBe(0);
   circuits.ended(probe.key, { outcome: 'Succeeded', outputs: { values: {} } });
+  expect(closed).toBe(1);
   expect(circuits.held()).toEqual([]);
   expect(circuits.list()).toEqual([]);
 });
@@ -48,13 +52,13 @@ test.each<[string, AttemptResult]>([
   ['a request that was refused here', { outcome: 'Failed', error: { type: 'http', message: '', retryable: false } }],
   ['an attempt that was stopped', { outcome: 'Stopped' }],
 ])('%s says nothing against the host', (_, result) => {
-  const circuits = createCircuits(clock);
+  const circuits = createCircuits(clock, nothing);
   for (let i = 0; i < 2 * threshold; i++) request(circuits, result);
   expect(circuits.held()).toEqual([]);
 });
 
 test('hosts are told apart by port, and one is not held back for another', () => {
-  const circuits = createCircuits(clock);
+  const circuits = createCircuits(clock, nothing);
   for (let i = 0; i < threshold; i++) request(circuits, down);
   request(circuits, down, 'http://api.example:9090/x');
   expect(circuits.held().map((one) => one.host)).toEqual([host]);

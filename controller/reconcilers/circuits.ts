@@ -35,7 +35,8 @@ export interface Circuits {
 /** Hosts come from users: of more than these, those that fail least are forgotten. */
 const mostHosts = 10_000;
 
-export function createCircuits(clock: Clock): Circuits {
+/** @param closed called when requests may be sent again that were held */
+export function createCircuits(clock: Clock, closed: () => void): Circuits {
   /** Only hosts whose last request failed. */
   const circuits = new Map<string, Circuit>();
   /** Host of each request on its way. */
@@ -80,7 +81,9 @@ export function createCircuits(clock: Clock): Circuits {
       if (result.outcome === 'Stopped') return;
       const failed = result.outcome === 'Failed' && isFailureOfHost(result.error);
       const known = circuits.get(host);
-      if (failed || known) keep(host, afterRequest(known ?? closedCircuit, failed, clock.now()));
+      if (!failed && !known) return;
+      keep(host, afterRequest(known ?? closedCircuit, failed, clock.now()));
+      if (!failed && known !== undefined && known.openUntil !== null) closed();
     },
     list() {
       const now = clock.now();

@@ -31,6 +31,7 @@ let told: string[];
 let hits: boolean[];
 let clock: ReturnType<typeof createVirtualClock>;
 let cache: RunCache;
+let createCache: (store: Pick<Store, 'cache' | 'artifacts'>) => RunCache;
 
 beforeEach(async () => {
   run = runRow(`cached-${++names}`, { namespace: `ns-${names}` });
@@ -44,8 +45,12 @@ beforeEach(async () => {
   };
   const log = pino({ level: 'silent' });
   const metrics = { cached: (_: string, __: string, hit: boolean) => void hits.push(hit) };
-  cache = createRunCache({ store, post, clock, log, metrics });
-  cache.start();
+  createCache = (its) => {
+    const made = createRunCache({ store: its, post, clock, log, metrics });
+    made.start();
+    return made;
+  };
+  cache = createCache(store);
 });
 
 const ask = (item: number, key = 'k') =>
@@ -94,6 +99,31 @@ test('of those that ask for the same, one makes the entry, and the others get it
   await cache.stop();
   expect(told.toSorted()).toEqual(['CacheHit 1', 'CacheHit 2', 'CacheMiss 0']);
   expect(hits).toEqual([false, true, true]);
+});
+
+test('a database that goes away while the others are told costs nobody an answer', async () => {
+  const artifacts = { orders: { digest: 'sha256:cc', bytes: 12, folder: false } };
+  let away = true;
+  let wasTried = () => {};
+  const tried = new Promise<void>((resolve) => (wasTried = resolve));
+  const note: Store['artifacts']['note'] = async (refs) => {
+    wasTried();
+    if (away) throw new Error('the database is away');
+    await store.artifacts.note(refs);
+  };
+  await cache.stop();
+  cache = createCache({ ...store, artifacts: { ...store.artifacts, note } });
+  await Promise.all([0, 1, 2].map((item) => ask(item)));
+  await cache.fill(entryOfFirst({ artifacts }));
+  await tried;
+  expect(told).toEqual(['CacheMiss 0']);
+  away = false;
+  while (told.length < 3) {
+    clock.advance(2000);
+    await new Promise(setImmediate);
+  }
+  await cache.stop();
+  expect(told.toSorted()).toEqual(['CacheHit 1', 'CacheHit 2', 'CacheMiss 0']);
 });
 
 test('one that ends without making it leaves that to the next, within two seconds', async () => {

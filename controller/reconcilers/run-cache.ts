@@ -37,7 +37,6 @@ export function createRunCache({ store, post, clock, log, metrics }: RunCacheDep
 
   async function answer(request: LookUp, told: Exclude<CacheAnswer, { type: 'wait' }>): Promise<void> {
     const { runId, step, item, cache } = request;
-    metrics.cached(request.namespace, request.workflow, told.type === 'hit');
     if (told.type === 'fill') post(runId, { type: 'CacheMiss', step, item, key: cache.key });
     else {
       const { outputs, artifacts } = told;
@@ -46,6 +45,7 @@ export function createRunCache({ store, post, clock, log, metrics }: RunCacheDep
       if (refs.length > 0) await store.artifacts.note(refs);
       post(runId, { type: 'CacheHit', step, item, key: cache.key, outputs, artifacts });
     }
+    metrics.cached(request.namespace, request.workflow, told.type === 'hit');
   }
 
   /** Asks for one; an entry is for all, and to make it is for the one that asked. */
@@ -59,7 +59,12 @@ export function createRunCache({ store, post, clock, log, metrics }: RunCacheDep
       const told = await store.cache.lookUp(request);
       if (told.type === 'wait') return;
       const served = told.type === 'hit' ? [...group] : [[id, request] as const];
-      for (const [one, its] of served) if (group.delete(one)) await answer(its, told);
+      for (const [one, its] of served) {
+        if (group.get(one) !== its) continue;
+        await answer(its, told);
+        // Only now: one that could not be answered is asked for again.
+        if (group.get(one) === its) group.delete(one);
+      }
     } finally {
       asking.delete(key);
       if (group.size === 0) waiting.delete(key);

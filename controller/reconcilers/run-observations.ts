@@ -50,8 +50,8 @@ function specOf({ object, child }: Wanted): ChildSpec {
 }
 
 /** An entry of an object's spec as decisions have it. */
-export function stepApproval({ step, user, groups, decision, comment }: Approval): StepApprovalEntry {
-  return { step, user, groups: groups ?? [], decision, comment: comment ?? null };
+export function stepApproval({ step, user, groups, decision, comment, execution }: Approval): StepApprovalEntry {
+  return { step, user, groups: groups ?? [], decision, comment: comment ?? null, execution: execution ?? 1 };
 }
 
 /** The circuits that are not closed, when others than were told of before, and the run may send something at all. */

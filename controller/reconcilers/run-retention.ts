@@ -116,7 +116,10 @@ export function createRunRetention(deps: RunRetentionDependencies): RunRetention
     }
   }
 
-  async function remove({ id, namespace, name }: Finished): Promise<void> {
+  async function remove(run: Finished): Promise<void> {
+    const { id, namespace, name } = run;
+    // It goes on since, or has ended once more.
+    if (finished.get(id) !== run) return;
     await store.objects.delete('WorkflowRun', namespace, name, id);
     finished.delete(id);
   }

@@ -102,7 +102,7 @@ async function startRuns({ clock = systemClock, ...changes }: Changes = {}): Pro
     children,
     locks,
     cache,
-    circuits: createCircuits(clock),
+    circuits: createCircuits(clock, () => {}),
     limitedSlots: slots !== null,
     deletion: createRunDeletion(null, clock),
     governance: laptopGovernance,

@@ -27,6 +27,7 @@ import type { AppliedVersions } from './applied-versions.ts';
 import type { Metrics } from './metrics.ts';
 import type { ChildRuns } from './child-runs.ts';
 import type { Circuits } from './circuits.ts';
+import { createLiveAttempts } from './live-attempts.ts';
 import type { PlanCache } from './plans.ts';
 import { admitRun, lostStatus } from './run-admission.ts';
 import type { RunCache } from './run-cache.ts';
@@ -81,6 +82,8 @@ export interface RunReconciler {
   /** An attempt has begun and is kept from running; null: it goes on. */
   stepWaits(key: AttemptKey, reason: string | null): void;
   /** A run was recorded that nobody owns yet. */
+  /** Requests that were held may be sent again. */
+  circuitClosed(): void;
   claimSoon(): void;
   /** How many runs of this replica are in each phase. */
   count(): Map<string, number>;
@@ -107,10 +110,7 @@ export function createRunReconciler(deps: RunReconcilerDependencies): RunReconci
   });
   const stops: (() => void)[] = [];
   const claims = createRunClaims({ store, clock, log, before: disownLost, claimed });
-  /** Attempts begun here that are waited for and have not ended. */
-  const live = new Set<string>();
-  let draining = false;
-  let drained = () => {};
+  const live = createLiveAttempts(clock);
 
   async function reconcile(id: string): Promise<Requeue> {
     const entry = entries.get(id);
@@ -278,7 +278,7 @@ export function createRunReconciler(deps: RunReconcilerDependencies): RunReconci
     for (const { step, item, number: attempt, finishedAt } of transition.attempts) {
       if (finishedAt === null) continue;
       const key = { runId: id, step, item, attempt };
-      live.delete(liveId(key));
+      live.ended(key);
       executor
         .forget(key)
         .catch((error: unknown) => log.warn({ err: error, ...key }, 'the folder of an attempt stays'));
@@ -286,7 +286,6 @@ export function createRunReconciler(deps: RunReconcilerDependencies): RunReconci
   }
 
   async function perform(actions: RunAction[], lease: Lease, run: RunRow): Promise<void> {
-    if (draining && live.size === 0) drained();
     if (actions.length === 0) return;
     if (lease.remainingMs() < leaseMarginMs) throw new LeaseEnding('too little of the lease is left to begin anything');
     await Promise.all(actions.map((action) => act(action, run)));
@@ -301,12 +300,12 @@ export function createRunReconciler(deps: RunReconcilerDependencies): RunReconci
       case 'Fill':
         return await cache.fill(action);
       case 'Acquire':
-        return draining ? undefined : await locks.acquire(action);
+        return live.draining ? undefined : await locks.acquire(action);
       case 'LookUp':
-        return draining ? undefined : await cache.lookUp(action, workflow);
+        return live.draining ? undefined : await cache.lookUp(action, workflow);
       case 'Start':
-        if (draining) return;
-        if (deps.drains(action.body.kind)) live.add(liveId(action.key));
+        if (live.draining) return;
+        if (deps.drains(action.body.kind)) live.begun(action.key);
         return await executor.start(action);
     }
   }
@@ -341,8 +340,7 @@ export function createRunReconciler(deps: RunReconcilerDependencies): RunReconci
     // Claimed anew meanwhile.
     if (entries.get(id) !== entry) return;
     letGo(id);
-    for (const attempt of live) if (attempt.startsWith(`${id} `)) live.delete(attempt);
-    if (draining && live.size === 0) drained();
+    live.forget(id);
     if (!entry.object) entries.delete(id);
   }
 
@@ -399,6 +397,9 @@ export function createRunReconciler(deps: RunReconcilerDependencies): RunReconci
       const entry = entries.get(key.runId);
       if (entry && noteWait(entry, key, reason) && entry.claim) loop.enqueue(key.runId);
     },
+    circuitClosed() {
+      for (const [id, { loaded }] of entries) if (loaded && loaded.state.awaitingCircuit.size > 0) loop.enqueue(id);
+    },
     claimSoon: () => claims.soon(),
     count() {
       const counts = new Map<string, number>();
@@ -436,16 +437,8 @@ export function createRunReconciler(deps: RunReconcilerDependencies): RunReconci
       claims.start();
     },
     async drain(graceMs) {
-      draining = true;
       void claims.stop();
-      if (live.size === 0) return;
-      await new Promise<void>((resolve) => {
-        const cancel = clock.at(clock.now() + graceMs, resolve);
-        drained = () => {
-          cancel();
-          resolve();
-        };
-      });
+      await live.drain(graceMs);
     },
     async stop() {
       for (const stop of stops) stop();
@@ -454,8 +447,4 @@ export function createRunReconciler(deps: RunReconcilerDependencies): RunReconci
       await store.runs.release([...entries].filter(([, entry]) => entry.claim !== null).map(([id]) => id));
     },
   };
-}
-
-function liveId({ runId, step, item, attempt }: AttemptKey): string {
-  return `${runId} ${step} ${item} ${attempt}`;
 }

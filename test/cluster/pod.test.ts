@@ -208,7 +208,9 @@ describe.skipIf(nodes !== 'kubelet')('steps as Pods (on a kubelet)', () => {
       await world.create(world.path('serviceaccounts'), { metadata: { name: 'reporter' } });
       const as = (serviceAccountName: string) =>
         world.script('test -s /var/run/secrets/kubernetes.io/serviceaccount/token', {}, { serviceAccountName });
-      expect(await run(as('reporter'))).toMatchObject({ error: { type: 'notPermitted', retryable: false } });
+      for (const account of ['reporter', 'default']) {
+        expect(await run(as(account))).toMatchObject({ error: { type: 'notPermitted', retryable: false } });
+      }
       const annotations = { 'windlass.dev/step-service-accounts': 'other, reporter' };
       await world.client.request('PATCH', `/api/v1/namespaces/${world.namespace}`, {
         body: { metadata: { annotations } },

@@ -122,7 +122,14 @@ async function carry(store: Store, id: string, fence: number): Promise<RunAction
   const plan = buildPlan(snapshot);
   let state = hydrate(plan, recorded);
   let now = begun + 10_000;
-  const approval = { step: 'asks', user: 'ada', groups: ['editors'], decision: 'Approve' as const, comment: null };
+  const approval = {
+    step: 'asks',
+    user: 'ada',
+    groups: ['editors'],
+    decision: 'Approve' as const,
+    comment: null,
+    execution: 1,
+  };
   let seen: RunObservation[] = [
     { type: 'SpecObserved', desired: 'Running', reason: null, force: false, approvals: [approval] },
     { type: 'CircuitsObserved', open: [] },

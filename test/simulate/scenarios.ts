@@ -48,6 +48,7 @@ function worldOf(seed: number, random: Random): WorldOptions {
       groups: [],
       decision: random.pick(['Approve', 'Approve', 'Reject'] as const),
       comment: null,
+      execution: 1,
     })),
   }));
   spec.sort((a, b) => a.at - b.at);

@@ -27,6 +27,8 @@ export function observeApprovals(draft: Draft, entries: StepApprovalEntry[]): vo
   const { state } = draft;
   const byStep = new Map<string, StepApprovalEntry[]>();
   for (const entry of entries) {
+    // What was approved then is not what a retry has made since; and what was rejected may be right now.
+    if (entry.execution !== state.run.execution) continue;
     const list = byStep.get(entry.step);
     if (list) list.push(entry);
     else byStep.set(entry.step, [entry]);

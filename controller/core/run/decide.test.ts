@@ -273,6 +273,7 @@ describe('approval', () => {
     ['twice by one of two', { count: 2, timeout: '1h' }, [approve('a', 'ada'), approve('a', 'ada')], 'TimedOut'],
     ['by someone of no such group', { groups: ['admins'], timeout: '1h' }, [approve('a', 'ada')], 'TimedOut'],
     ['of another step', { timeout: '1h' }, [approve('b', 'ada')], 'TimedOut'],
+    ['of another execution', { timeout: '1h' }, [approve('a', 'ada', { execution: 2 })], 'TimedOut'],
     [
       'and a rejection',
       { count: 2 },

@@ -120,6 +120,7 @@ const scenario: fc.Arbitrary<Scenario> = fc
         groups: [],
         decision,
         comment: null,
+        execution: 1,
       })),
     }));
     // A run that stays paused need not end: in the end it is resumed.

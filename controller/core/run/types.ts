@@ -207,6 +207,8 @@ export interface StepApprovalEntry {
   groups: string[];
   decision: 'Approve' | 'Reject';
   comment: string | null;
+  /** Of the run; one for another counts for nothing. */
+  execution: number;
 }
 
 /** What the world told us since the last decision. Duplicates and late ones change nothing. */

@@ -280,7 +280,7 @@ export class PodExecutor implements Executor {
       return refuse('notPermitted', `${privileges.join(', ')}: not for steps in namespace ${namespace}; ${allow}`);
     }
     const account = spec['serviceAccountName'];
-    if (typeof account !== 'string' || account === 'default') return null;
+    if (typeof account !== 'string') return null;
     const path = `/api/v1/namespaces/${namespace}`;
     const { metadata } = await this.#options.client.request<{ metadata: { annotations?: Record<string, string> } }>(
       'GET',

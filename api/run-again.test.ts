@@ -1,5 +1,6 @@
-import { afterAll, beforeAll, describe, expect, test } from 'vitest';
+import { afterAll, beforeAll, describe, expect, test, vi } from 'vitest';
 import { addRun, addWorkflow, type ApiWorld, openApiWorld } from '../test/fixtures/api.ts';
+import { runRow } from '../test/fixtures/history.ts';
 import type { WorkflowRun } from '../crds/workflow-run.ts';
 import type { RunRow } from '../controller/core/run/types.ts';
 import type { DeadLetterResource, Redriven } from './resources/dead-letter.ts';
@@ -169,7 +170,7 @@ describe('dead letters', () => {
 
   test('are what failed for good: looked at, started again, put aside with a reason', async () => {
     const there = await failed('lost-one');
-    const gone = await failed('lost-two', { inputs: { region: 'us' } });
+    const gone = await failed('lost-two', { inputs: { region: 'us' }, priority: 7 });
     await world.store.objects.delete('WorkflowRun', 'dev', 'lost-two');
     const letters = await list();
     const idOf = (row: RunRow) => letters.find(({ runId }) => runId === row.id)?.id ?? 0;
@@ -183,11 +184,11 @@ describe('dead letters', () => {
     const { body } = await world.call<Redriven>('POST', '/api/v1/dead-letters/redrive', { ids, perSecond: 50 });
     expect(body.items).toMatchObject([
       { id: ids[0], run: 'lost-one', problem: null },
-      { id: ids[1], run: expect.stringMatching(/^lost-two-again-/), problem: null },
+      { id: ids[1], run: `lost-two-again-${ids[1]}-1`, problem: null },
       { id: 999_999, run: null, problem: expect.stringContaining('999999') },
     ]);
     const again = await world.store.objects.get('WorkflowRun', 'dev', body.items[1]?.run ?? '');
-    expect(again?.spec).toEqual({ workflow: 'report', inputs: { region: 'us' } });
+    expect(again?.spec).toEqual({ workflow: 'report', inputs: { region: 'us' }, priority: 7 });
     expect((await list('&state=Redriven')).map(({ name }) => name).sort()).toEqual(['lost-one', 'lost-two']);
 
     const reason = { reason: 'a test of last week' };
@@ -199,6 +200,112 @@ describe('dead letters', () => {
     const late = await world.call<Redriven>('POST', '/api/v1/dead-letters/redrive', { ids: [ids[1]] });
     expect(late.body.items[0]?.problem).toContain('Discarded already');
     expect(await world.refused('POST', `/api/v1/dead-letters/${ids[0]}/discard`, {})).toMatchObject({ status: 422 });
+  });
+});
+
+describe('a redrive', () => {
+  const letterOf = async (run: { id: string }) => (await world.store.deadLetters.ofRun(run.id))?.id ?? 0;
+  const state = async (id: number) => (await world.call<DeadLetterResource>('GET', `/api/v1/dead-letters/${id}`)).body;
+  const redrive = async (id: number) =>
+    (await world.call<Redriven>('POST', '/api/v1/dead-letters/redrive', { ids: [id] })).body.items[0];
+  const runsNamed = async (start: string) =>
+    (await world.store.objects.list('WorkflowRun', { namespace: 'dev' })).filter(({ metadata }) =>
+      metadata.name.startsWith(start),
+    );
+
+  /** The letter of a run whose object is gone. */
+  async function gone(name: string): Promise<number> {
+    const id = await letterOf(await failed(name));
+    await world.store.objects.delete('WorkflowRun', 'dev', name);
+    return id;
+  }
+
+  /** Records how the run of an object came out, as its reconciler would. */
+  async function ends(name: string, phase: 'Succeeded' | 'Failed'): Promise<RunRow> {
+    const object = await world.store.objects.get('WorkflowRun', 'dev', name);
+    const id = object?.metadata.uid ?? '';
+    const row = runRow(id, { name, ...ended, phase, outcome: phase, error: phase === 'Failed' ? error : null });
+    await world.store.runs.create(row);
+    const status = { phase, execution: 1, finishedAt: new Date(at + 1000).toISOString() };
+    await world.store.objects.writeStatus('WorkflowRun', { namespace: 'dev', name, uid: id }, status);
+    return row;
+  }
+
+  test('of a run that is gone is resolved when the new run ends well', async () => {
+    const id = await gone('well');
+    const again = await redrive(id);
+    expect(await state(id)).toMatchObject({ state: 'Redriven', redrives: 1, redrivenName: again?.run });
+    await ends(again?.run ?? '', 'Succeeded');
+    expect(await state(id)).toMatchObject({ state: 'Resolved', name: 'well' });
+  });
+
+  test('that fails is the same dead letter, and goes on as the run that failed last', async () => {
+    const id = await gone('badly');
+    const first = `badly-again-${id}-1`;
+    expect(await redrive(id)).toMatchObject({ run: first });
+    const row = await ends(first, 'Failed');
+    expect(await state(id)).toMatchObject({ state: 'Waiting', name: first, runId: row.id, redrives: 1 });
+    expect(await redrive(id)).toMatchObject({ run: first, problem: null });
+    expect((await runsNamed('badly')).map(({ spec }) => spec.execution)).toEqual([{ number: 2 }]);
+    await world.store.objects.delete('WorkflowRun', 'dev', first);
+    expect(await redrive(id)).toMatchObject({ run: `badly-again-${id}-3`, problem: null });
+  });
+
+  test('is refused while what it started goes on', async () => {
+    const id = await gone('going');
+    const again = (await redrive(id))?.run ?? '';
+    expect(await redrive(id)).toMatchObject({
+      run: null,
+      problem: expect.stringContaining(`${again}, which has not ended`),
+    });
+    const there = await letterOf(await failed('still-there'));
+    expect(await redrive(there)).toMatchObject({ run: 'still-there' });
+    expect(await redrive(there)).toMatchObject({ run: null, problem: expect.stringContaining('retried already') });
+    expect(await runsNamed('going')).toHaveLength(1);
+    expect(await state(id)).toMatchObject({ redrives: 1 });
+  });
+
+  test.each([true, false])('that many ask for at once starts one run (object gone: %s)', async (isGone) => {
+    const name = `many-ask-${isGone}`;
+    const id = isGone ? await gone(name) : await letterOf(await failed(name));
+    const answers = await Promise.all(Array.from({ length: 6 }, () => redrive(id)));
+    const started = isGone ? `${name}-again-${id}-1` : name;
+    expect(answers.map((answer) => answer?.run)).toContain(started);
+    expect(new Set(answers.map((answer) => answer?.run ?? started))).toEqual(new Set([started]));
+    const runs = await runsNamed(name);
+    expect(runs.map(({ metadata, spec }) => [metadata.name, spec.execution?.number])).toEqual([
+      [started, isGone ? undefined : 2],
+    ]);
+    expect(await state(id)).toMatchObject({ state: 'Redriven', redrives: 1, redrivenAs: runs[0]?.metadata.uid });
+  });
+
+  test.each([true, false])('that was cut short anywhere goes on as the same (object gone: %s)', async (isGone) => {
+    const name = `cut-short-${isGone}`;
+    const id = isGone ? await gone(name) : await letterOf(await failed(name));
+    const { store } = world;
+    const cut = new Error('cut');
+    const breaks = vi.spyOn(store.objects, isGone ? 'create' : 'update').mockRejectedValueOnce(cut);
+    expect(await world.refused('POST', '/api/v1/dead-letters/redrive', { ids: [id] })).toMatchObject({ status: 500 });
+    expect(await state(id)).toMatchObject({ state: 'Waiting', redrives: 1, redrivenAs: null });
+    breaks.mockRestore();
+    const marks = vi.spyOn(store.deadLetters, 'markRedriven').mockRejectedValueOnce(cut);
+    expect(await world.refused('POST', '/api/v1/dead-letters/redrive', { ids: [id] })).toMatchObject({ status: 500 });
+    expect(await state(id)).toMatchObject({ state: 'Waiting', redrives: 1, redrivenAs: null });
+    marks.mockRestore();
+    const started = isGone ? `${name}-again-${id}-1` : name;
+    expect(await redrive(id)).toMatchObject({ run: started, problem: null });
+    const runs = await runsNamed(name);
+    expect(runs).toHaveLength(1);
+    expect(await state(id)).toMatchObject({ state: 'Redriven', redrives: 1, redrivenAs: runs[0]?.metadata.uid });
+  });
+
+  test('does not take a run of somebody else for its own', async () => {
+    const id = await gone('taken');
+    const name = `taken-again-${id}-1`;
+    const theirs = { kind: 'WorkflowRun', metadata: { name, namespace: 'dev' }, spec: { workflow: 'report' } } as const;
+    await world.store.objects.create(theirs);
+    expect(await redrive(id)).toMatchObject({ run: null, problem: expect.stringContaining(name) });
+    expect(await state(id)).toMatchObject({ state: 'Waiting', redrivenAs: null });
   });
 });
 

@@ -1,11 +1,10 @@
 import type { Context, Hono } from 'hono';
 import { Type } from 'typebox';
-import type { DeadLetter } from '../../controller/store/types.ts';
 import { ObjectConflict, ObjectRefused } from '../../controller/seams/objects.ts';
 import { callerOf, demand } from '../access.ts';
 import type { AppDependencies } from '../dependencies.ts';
-import { notFound, RequestProblem } from '../errors.ts';
-import { createRun, retryRun } from '../intents.ts';
+import { RequestProblem } from '../errors.ts';
+import { findDeadLetter, redriveLetter } from '../redrive.ts';
 import {
   DeadLetterResource,
   deadLetterResource,
@@ -63,7 +62,7 @@ export function deadLetterRoutes(app: Hono, deps: AppDependencies): void {
       problems: ['not-found'],
     },
     async ({ params: { id } }, c) => {
-      const letter = await find(deps, id);
+      const letter = await findDeadLetter(deps, id);
       await demand(c, 'get', 'WorkflowRun', letter.namespace, letter.name);
       return c.json(deadLetterResource(letter));
     },
@@ -79,7 +78,8 @@ export function deadLetterRoutes(app: Hono, deps: AppDependencies): void {
       summary: 'Starts some of them again',
       description:
         'A run whose object is still there goes on as its next execution, keeping what succeeded; of one that is gone a new ' +
-        'run is created, with the same inputs and the version that is active now. One after another, not too fast; each says what came of it.',
+        'run is created, with the same inputs and priority and the version that is active now; it belongs to the dead letter, and so does its ' +
+        'failure. Asking twice starts nothing twice: while it goes on, it is refused. One after another, not too fast; each says what came of it.',
       body: Redrive,
       response: { status: 200, description: 'What came of each.', schema: Redriven },
     },
@@ -109,55 +109,27 @@ export function deadLetterRoutes(app: Hono, deps: AppDependencies): void {
       problems: ['not-found', 'conflict'],
     },
     async ({ params: { id }, body: { reason } }, c) => {
-      const letter = await find(deps, id);
+      const letter = await findDeadLetter(deps, id);
       await demand(c, 'update', 'WorkflowRun', letter.namespace, letter.name);
       if (!(await deps.store.deadLetters.discard(id, { by: callerOf(c).user, reason, at: deps.clock.now() }))) {
         throw new RequestProblem('conflict', `Dead letter ${id} is ${letter.state} already.`);
       }
-      return c.json(deadLetterResource(await find(deps, id)));
+      return c.json(deadLetterResource(await findDeadLetter(deps, id)));
     },
   );
-}
-
-async function find(deps: AppDependencies, id: number): Promise<DeadLetter> {
-  const letter = await deps.store.deadLetters.get(id);
-  if (letter === null) throw notFound(`dead letter ${id}`);
-  return letter;
 }
 
 /** What keeps one from being started again is said beside it, so that the others are. */
 async function redrive(deps: AppDependencies, c: Context, id: number): Promise<Redriven['items'][number]> {
   try {
-    const letter = await find(deps, id);
-    if (letter.state === 'Resolved' || letter.state === 'Discarded') {
-      throw new RequestProblem('conflict', `Dead letter ${id} is ${letter.state} already.`);
-    }
-    const { name, uid } = await startAgain(deps, c, letter);
-    await deps.store.deadLetters.markRedriven(id, { by: callerOf(c).user, as: uid, at: deps.clock.now() });
-    return { id, run: name, namespace: letter.namespace, problem: null };
+    const { name, namespace } = (await redriveLetter(deps, c, id)).metadata;
+    return { id, run: name, namespace, problem: null };
   } catch (error) {
     if (error instanceof RequestProblem || error instanceof ObjectConflict || error instanceof ObjectRefused) {
       return { id, run: null, namespace: null, problem: error.message };
     }
     throw error;
   }
-}
-
-async function startAgain(
-  deps: AppDependencies,
-  c: Context,
-  letter: DeadLetter,
-): Promise<{ name: string; uid: string }> {
-  const { namespace, name, workflow, payload } = letter;
-  const { objects } = callerOf(c);
-  const object = await deps.store.objects.get('WorkflowRun', namespace, name);
-  if (object?.metadata.uid === letter.subject) {
-    await demand(c, 'update', 'WorkflowRun', namespace, name);
-    return (await retryRun(objects, { namespace, name }, {})).metadata;
-  }
-  await demand(c, 'create', 'WorkflowRun', namespace);
-  const generateName = `${name.slice(0, 230)}-again-`;
-  return (await createRun(objects, namespace, { workflow, inputs: payload.inputs, generateName })).metadata;
 }
 
 function until(deps: AppDependencies, at: number): Promise<void> {

@@ -132,7 +132,7 @@ with live as (
     compensating_at bigint, finalizing_at bigint, outputs jsonb, logs_unmasked text,
     revision int, steps json, attempts json, events json)
   where r.id = i.id and ${which}
-  returning r.id, r.home, r.namespace, r.name, i.finished_at, i.error, r.execution, r.replay_of,
+  returning r.id, r.home, r.namespace, r.name, i.finished_at, i.error, r.execution,
     ${deadLetterColumns('i', 'r')}, i.steps, i.attempts, i.events
 ), ${writeRest(ends)}`;
 }

@@ -1,11 +1,11 @@
-import { and, count, desc, eq, getTableColumns, inArray, sql } from 'drizzle-orm';
+import { and, count, desc, eq, getTableColumns, inArray, isNull, type SQL, sql } from 'drizzle-orm';
 import type { Changes } from './changes.ts';
 import type { Database } from './database.ts';
 import { insertEvents } from './events.ts';
 import { numericId, page, readCursor } from './page.ts';
 import { deadLetters } from './schema/dead-letters.ts';
 import { storable } from './storable.ts';
-import type { DeadLetterHistory } from './types.ts';
+import type { DeadLetterHistory, EventRow } from './types.ts';
 
 const { home: _home, ...columns } = getTableColumns(deadLetters);
 
@@ -13,6 +13,28 @@ const open = inArray(deadLetters.state, ['Waiting', 'Redriven']);
 
 /** What failed for good, until somebody has seen to it. Rows land by run-statements.ts, in the commit that ends a run. */
 export function createDeadLetters({ drizzle }: Database, home: string, changes: Changes): DeadLetterHistory {
+  /** Changes one that is open, and tells it. False, and nothing is written, unless it is and `conditions` hold. */
+  async function changed(
+    id: number,
+    set: Partial<typeof deadLetters.$inferInsert>,
+    conditions: SQL[],
+    event: Pick<EventRow, 'reason' | 'message' | 'at'>,
+  ): Promise<boolean> {
+    const done = await drizzle.transaction(async (tx) => {
+      const [row] = await tx
+        .update(deadLetters)
+        .set(set)
+        .where(and(eq(deadLetters.id, id), eq(deadLetters.home, home), open, ...conditions))
+        .returning({ namespace: deadLetters.namespace, name: deadLetters.name });
+      if (!row) return false;
+      await insertEvents(tx, home, [{ ...row, kind: 'WorkflowRun', type: 'Normal', ...event }]);
+      if (changes.hasPeers()) await tx.execute(sql`select pg_notify('windlass', '')`);
+      return true;
+    });
+    if (done) changes.emit('events');
+    return done;
+  }
+
   return {
     async get(id) {
       const [row] = await drizzle
@@ -55,43 +77,34 @@ export function createDeadLetters({ drizzle }: Database, home: string, changes: 
         .where(and(eq(deadLetters.home, home), eq(deadLetters.state, 'Waiting')))
         .groupBy(deadLetters.namespace, deadLetters.workflow)
         .orderBy(deadLetters.namespace, deadLetters.workflow),
-    async markRedriven(id, { by, as, at }) {
-      const rows = await drizzle
-        .update(deadLetters)
-        .set({
-          state: 'Redriven',
-          redrives: sql`${deadLetters.redrives} + 1`,
-          redrivenAt: at,
-          redrivenBy: storable(by),
-          redrivenAs: as,
-        })
-        .where(and(eq(deadLetters.id, id), eq(deadLetters.home, home), open))
-        .returning({ id: deadLetters.id });
-      return rows.length > 0;
+    beginRedrive({ id, subject, execution, redrives }, { by, name, at }) {
+      const asSeen = [
+        eq(deadLetters.subject, subject),
+        eq(deadLetters.execution, execution),
+        eq(deadLetters.redrives, redrives),
+      ];
+      const set = {
+        state: 'Waiting' as const,
+        redrives: redrives + 1,
+        redrivenAt: at,
+        redrivenBy: storable(by),
+        redrivenName: name,
+        redrivenAs: null,
+      };
+      const message = `${by} starts the dead letter of this run again, as run ${name}`;
+      return changed(id, set, asSeen, { reason: 'DeadLetterRedriven', message, at });
     },
-    async discard(id, { by, reason, at }) {
-      const done = await drizzle.transaction(async (tx) => {
-        const [row] = await tx
-          .update(deadLetters)
-          .set({ state: 'Discarded', closedAt: at, closedBy: storable(by), closedReason: storable(reason) })
-          .where(and(eq(deadLetters.id, id), eq(deadLetters.home, home), open))
-          .returning({ namespace: deadLetters.namespace, name: deadLetters.name });
-        if (!row) return false;
-        const message = `${by} discarded the dead letter of this run: ${reason}`;
-        const event = {
-          ...row,
-          kind: 'WorkflowRun',
-          type: 'Normal' as const,
-          reason: 'DeadLetterDiscarded',
-          message,
-          at,
-        };
-        await insertEvents(tx, home, [event]);
-        if (changes.hasPeers()) await tx.execute(sql`select pg_notify('windlass', '')`);
-        return true;
-      });
-      if (done) changes.emit('events');
-      return done;
+    async markRedriven(id, { redrives, as }) {
+      const begun = [eq(deadLetters.redrives, redrives), isNull(deadLetters.redrivenAs)];
+      await drizzle
+        .update(deadLetters)
+        .set({ state: 'Redriven', redrivenAs: as })
+        .where(and(eq(deadLetters.id, id), eq(deadLetters.home, home), open, ...begun));
+    },
+    discard(id, { by, reason, at }) {
+      const set = { state: 'Discarded' as const, closedAt: at, closedBy: storable(by), closedReason: storable(reason) };
+      const message = `${by} discarded the dead letter of this run: ${reason}`;
+      return changed(id, set, [], { reason: 'DeadLetterDiscarded', message, at });
     },
   };
 }

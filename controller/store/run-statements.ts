@@ -42,38 +42,69 @@ export function rowElements(rows: { steps: StepRow[]; attempts: AttemptRow[]; ev
 }
 
 /**
- * A run whose row was written becomes a dead letter when it has failed for good, once an execution, and closes its own when
- * it has ended well. `run` and `row` name the new values and the row that holds what never changes.
+ * A run whose row was written becomes a dead letter when it has failed for good, once an execution, and settles its own when
+ * it has ended otherwise: `resolves` is null unless it has. `run` and `row` name the new values and the row that holds what never changes.
  */
 export function deadLetterColumns(run: string, row: string): string {
   return `
     case when ${row}.depth = 0 and ${run}.finished_at is not null and ${run}.phase in ('Failed', 'TimedOut')
       then jsonb_build_object('workflow', ${row}.workflow, 'namespace', ${row}.namespace, 'inputs', ${row}.inputs,
-        'digest', ${row}.digest, 'execution', ${row}.execution) end as payload,
-    ${row}.depth = 0 and ${run}.finished_at is not null and ${run}.phase in ('Succeeded', 'Degraded')
-      and (${row}.execution > 1 or ${row}.replay_of is not null) as resolves`;
+        'digest', ${row}.digest, 'execution', ${row}.execution, 'priority', ${row}.priority) end as payload,
+    case when ${row}.depth = 0 and ${run}.finished_at is not null and ${run}.phase not in ('Failed', 'TimedOut')
+      then ${run}.phase in ('Succeeded', 'Degraded') end as resolves`;
 }
 
-/** The columns that `landings` writes, from a row of `live`. */
+/**
+ * The letter that was redriven as this run. It names the run before that is created, and its id only later, so that the end of
+ * a short run finds it, too. An id guards it from another run of the same name.
+ */
+const redriven = `
+  select id from dead_letters o
+  where o.home = live.home and o.namespace = live.namespace and o.redriven_name = live.name
+    and (o.redriven_as is null or o.redriven_as = live.id)`;
+
+/**
+ * Dead letters land, come back and are settled, from the rows of `live`. The failure of what one was redriven as is its new
+ * failure, and no letter of its own: nothing is told twice.
+ */
 const landings = `
-dead as (
+again as (
+  update dead_letters d set
+    subject = live.id, name = live.name, workflow = live.payload ->> 'workflow', payload = live.payload, error = live.error,
+    execution = live.execution, landed_at = live.finished_at, redriven_as = live.id, state = 'Waiting', closed_at = null,
+    closed_by = null, closed_reason = null
+  from live cross join lateral (${redriven}) as letter
+  where live.payload is not null and d.id = letter.id and d.subject <> live.id
+    and not exists (select from dead_letters o where o.kind = 'run' and o.subject = live.id)
+  returning d.subject
+), dead as (
   insert into dead_letters as d (home, kind, subject, namespace, name, workflow, payload, error, execution, landed_at)
   select home, 'run', id, namespace, name, payload ->> 'workflow', payload, error, execution, finished_at
-  from live where payload is not null
+  from live where payload is not null and id not in (select subject from again)
   on conflict (kind, subject) do update set
     payload = excluded.payload, error = excluded.error, execution = excluded.execution,
+    redriven_as = ${redrivenAs('excluded.name', 'excluded.subject')},
     landed_at = excluded.landed_at, state = 'Waiting', closed_at = null, closed_by = null, closed_reason = null
   where d.execution < excluded.execution
-), resolved as (
-  update dead_letters d set state = 'Resolved', closed_at = live.finished_at
-  from live
-  where live.resolves and d.kind = 'run' and d.subject = any(array[live.id, live.replay_of])
-    and (d.subject = live.id or d.redriven_as = live.id) and d.state in ('Waiting', 'Redriven')
+), settled as (
+  update dead_letters d set
+    redriven_as = ${redrivenAs('live.name', 'live.id')},
+    state = case when live.resolves then 'Resolved' else 'Waiting' end,
+    closed_at = case when live.resolves then live.finished_at end
+  from live cross join lateral (
+    select id from dead_letters o where o.kind = 'run' and o.subject = live.id union all ${redriven}
+  ) as letter
+  where live.resolves is not null and d.id = letter.id and d.state in ('Waiting', 'Redriven')
 )`;
+
+/** A redrive that was begun as the run which has ended now was done. */
+function redrivenAs(name: string, id: string): string {
+  return `coalesce(d.redriven_as, case when d.redriven_name = ${name} then ${id} end)`;
+}
 
 /**
  * The rest of a statement that has written rows of runs and names them `live`: id, home, namespace, name, finished_at,
- * error, execution, replay_of, `deadLetterColumns`, and the JSON of what goes with them, so that nothing has to be joined.
+ * error, execution, `deadLetterColumns`, and the JSON of what goes with them, so that nothing has to be joined.
  * Parameter 2 says whether other replicas are told. `ends`: some of these runs may have ended, so that there may be dead letters.
  * Events come last: their lock makes ids ascend in the order of commits, and nobody waits for a run while holding it.
  */
@@ -116,7 +147,7 @@ with live as (
   update runs r set phase = 'Failed', outcome = 'Failed', error = $3::text::jsonb, finished_at = $4::bigint,
     started_at = coalesce(started_at, $4::bigint), stands_since = null, revision = revision + 1
   where id = $1::text and fence = $2::bigint and finished_at is null
-  returning id, home, namespace, name, finished_at, error, execution, replay_of, ${deadLetterColumns('r', 'r')}
+  returning id, home, namespace, name, finished_at, error, execution, ${deadLetterColumns('r', 'r')}
 ), step as (
   update steps set phase = 'Cancelled', reason = 'RunStopping', finished_at = $4::bigint, until = null
   from live where steps.run_id = live.id and steps.phase in ('Pending', 'Waiting', 'Running', 'Retrying')

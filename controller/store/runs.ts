@@ -233,7 +233,7 @@ with given as (
   returning id
 ), live as (
   select given.id, given.home, given.namespace, given.name, given.finished_at, given.error, given.execution,
-    given.replay_of, ${deadLetterColumns('given', 'given')}, given.steps, given.attempts, given.events
+    ${deadLetterColumns('given', 'given')}, given.steps, given.attempts, given.events
   from given join made on made.id = given.id
 ), ${writeRest(true)}`;
 

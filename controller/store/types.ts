@@ -132,7 +132,8 @@ export interface RunHistory {
   load(ids: string[]): Promise<LoadedRun[]>;
   /**
    * One fenced transaction, shared with whatever else is waiting (group commit): resolves when it is durable.
-   * A run that nobody's step started and that ends Failed or TimedOut becomes a dead letter; one that ends well resolves its own.
+   * A run that nobody's step started and that ends Failed or TimedOut becomes a dead letter, or is the new failure of the one
+   * that was redriven as it; one that ends well resolves it.
    * @throws FenceLost when another replica owns the run. Unstorable data ends the run Failed `infrastructure/unstorable`.
    */
   commit(transition: RunTransition, fence: number): Promise<void>;
@@ -173,26 +174,35 @@ export interface RunHistory {
   onSpecs(fn: (ids: string[]) => void): () => void;
 }
 
-/** What failed for good, with all that is needed to start it again. */
+/** What failed for good, with all that is needed to start it again. What it is redriven as belongs to it, and so does its failure. */
 export interface DeadLetter {
   id: number;
   kind: 'run';
-  /** Id of the run. */
+  /** Id of the run that failed last. */
   subject: string;
   namespace: string;
   name: string;
   workflow: string;
-  payload: { workflow: string; namespace: string; inputs: JsonObject; digest: string; execution: number };
+  payload: {
+    workflow: string;
+    namespace: string;
+    inputs: JsonObject;
+    digest: string;
+    execution: number;
+    priority: number;
+  };
   error: StepError | null;
   /** The execution that failed. */
   execution: number;
   landedAt: Instant;
-  /** Redriven: somebody started it again, and it has not ended well yet. Resolved: it has. */
+  /** Redriven: somebody started it again, and it has not ended yet. Resolved: it has, and well. Waiting: neither. */
   state: 'Waiting' | 'Redriven' | 'Resolved' | 'Discarded';
+  /** How often somebody began to start it again; when and who that was last. */
   redrives: number;
   redrivenAt: Instant | null;
   redrivenBy: string | null;
-  /** Id of the run it was redriven as. */
+  /** Name and id of the run it was redriven as. A name without an id: that was begun, and nobody has said yet that it was done. */
+  redrivenName: string | null;
   redrivenAs: string | null;
   /** When it was resolved or discarded; by whom and why, when it was discarded. */
   closedAt: Instant | null;
@@ -211,8 +221,16 @@ export interface DeadLetterHistory {
   ): Promise<Page<DeadLetter>>;
   /** How many wait, by namespace and workflow. */
   waiting(): Promise<{ namespace: string; workflow: string; count: number }[]>;
-  /** Says that it was started again, as which run. False unless it waits or was redriven before. */
-  markRedriven(id: number, redriven: { by: string; as: string; at: Instant }): Promise<boolean>;
+  /**
+   * To be called before anything is started: says as which run, so that this run's end is the letter's however soon it comes.
+   * False, and nothing is written, unless the letter is open and still as it was seen: somebody else was first.
+   */
+  beginRedrive(
+    seen: Pick<DeadLetter, 'id' | 'subject' | 'execution' | 'redrives'>,
+    redrive: { by: string; name: string; at: Instant },
+  ): Promise<boolean>;
+  /** Says that the redrive of this number was done, as which run. Says nothing once that run has ended, or said already. */
+  markRedriven(id: number, redriven: { redrives: number; as: string }): Promise<void>;
   /** Puts it aside, for a reason, and tells it by an event. False unless it waits or was redriven. */
   discard(id: number, discarded: { by: string; reason: string; at: Instant }): Promise<boolean>;
 }

@@ -184,7 +184,10 @@ export function describeRuns(driver: string, opened: () => Store): void {
         users.map((user) =>
           opened().runs.changeSpec(child.id, (spec) => ({
             ...spec,
-            approvals: [...spec.approvals, { step: 'a', user, groups: [], decision: 'Approve', comment: null }],
+            approvals: [
+              ...spec.approvals,
+              { step: 'a', user, groups: [], decision: 'Approve', comment: null, execution: 1 },
+            ],
           })),
         ),
       );
@@ -256,7 +259,7 @@ export function describeRuns(driver: string, opened: () => Store): void {
     test.each(['Failed', 'TimedOut'] as const)(
       'a run that ends %s lands with all that is needed to start it again',
       async (phase) => {
-        const run = runRow(fresh('run'), { inputs: { region: 'eu', list: [1] } });
+        const run = runRow(fresh('run'), { inputs: { region: 'eu', list: [1] }, priority: 7 });
         await opened().runs.commit(transition(ends(run, phase)), await claimed(run));
         const { namespace, name, workflow, inputs, digest } = run;
         const landed = await letter(run);
@@ -267,7 +270,7 @@ export function describeRuns(driver: string, opened: () => Store): void {
           namespace,
           name,
           workflow,
-          payload: { workflow, namespace, inputs, digest, execution: 1 },
+          payload: { workflow, namespace, inputs, digest, execution: 1, priority: 7 },
           error: failed,
           execution: 1,
           landedAt: 9_000,
@@ -275,6 +278,7 @@ export function describeRuns(driver: string, opened: () => Store): void {
           redrives: 0,
           redrivenAt: null,
           redrivenBy: null,
+          redrivenName: null,
           redrivenAs: null,
           closedAt: null,
           closedBy: null,
@@ -317,6 +321,13 @@ export function describeRuns(driver: string, opened: () => Store): void {
       return over;
     }
 
+    /** Begins to redrive the letter of a run as one of this name. */
+    async function redriveBegins(run: RunRow, name: string): Promise<boolean> {
+      const seen = await letter(run);
+      if (!seen) throw new Error(`${run.id} has no dead letter`);
+      return opened().deadLetters.beginRedrive(seen, { by: 'ada', name, at: 60 });
+    }
+
     async function landed(): Promise<RunRow> {
       const run = runRow(fresh('run'), { namespace: fresh('ns') });
       const over = ends(run, 'Failed');
@@ -344,7 +355,7 @@ export function describeRuns(driver: string, opened: () => Store): void {
       const why = { by: 'ada', reason: 'a test\0', at: 50 };
       expect(await opened().deadLetters.discard(id, why)).toBe(true);
       expect(await opened().deadLetters.discard(id, why)).toBe(false);
-      expect(await opened().deadLetters.markRedriven(id, { by: 'ada', as: 'x', at: 51 })).toBe(false);
+      expect(await redriveBegins(run, 'x')).toBe(false);
       await opened().runs.release([run.id]);
       await opened().runs.create(run);
       expect(await letter(run)).toMatchObject({
@@ -360,15 +371,115 @@ export function describeRuns(driver: string, opened: () => Store): void {
       expect(await letter(run)).toMatchObject({ state: 'Waiting', closedBy: null, closedReason: null, closedAt: null });
     });
 
-    test('redriven as another run, it is resolved when that one ends well, and by no other', async () => {
+    /** A letter that was redriven as another run, which goes on. */
+    async function redrivenAs() {
       const run = await landed();
       const { id = 0 } = (await letter(run)) ?? {};
-      const [other, replay] = [1, 2].map(() => runRow(fresh('run'), { replayOf: run.id })) as [RunRow, RunRow];
-      expect(await opened().deadLetters.markRedriven(id, { by: 'ada', as: replay.id, at: 60 })).toBe(true);
-      await opened().runs.commit(transition(ends(other, 'Succeeded')), await claimed(other));
-      expect(await letter(run)).toMatchObject({ state: 'Redriven', redrives: 1, redrivenBy: 'ada', redrivenAt: 60 });
-      await opened().runs.commit(transition(ends(replay, 'Succeeded')), await claimed(replay));
-      expect(await letter(run)).toMatchObject({ state: 'Resolved', redrivenAs: replay.id });
+      const other = runRow(fresh('run'), { namespace: run.namespace });
+      expect(await redriveBegins(run, other.name)).toBe(true);
+      await opened().deadLetters.markRedriven(id, { redrives: 1, as: other.id });
+      const asItIs = () => opened().deadLetters.get(id);
+      const end = async (one: RunRow, phase: 'Succeeded' | 'Failed' | 'Cancelled', at?: number) =>
+        opened().runs.commit(transition(ends(one, phase, at)), await claimed(one));
+      return { run, other, id, asItIs, end };
+    }
+
+    test('redriven as another run, it is resolved when that one ends well, and by no other', async () => {
+      const { run, other, asItIs, end } = await redrivenAs();
+      const { namespace, name } = other;
+      await end(runRow(fresh('run'), { namespace, name }), 'Succeeded');
+      await end(runRow(fresh('run'), { name }), 'Succeeded');
+      await end(runRow(fresh('run'), { namespace, replayOf: run.id }), 'Succeeded');
+      expect(await asItIs()).toMatchObject({
+        state: 'Redriven',
+        redrives: 1,
+        redrivenBy: 'ada',
+        redrivenAt: 60,
+        redrivenName: name,
+        redrivenAs: other.id,
+      });
+      await end(other, 'Succeeded');
+      expect(await asItIs()).toMatchObject({ state: 'Resolved', closedAt: 9_000, subject: run.id });
+      const events = await opened().events.list({ name: run.name }, { limit: 5 });
+      expect(events).toMatchObject([
+        { reason: 'DeadLetterRedriven', message: expect.stringContaining(name) as string },
+      ]);
+    });
+
+    test('the failure of what it was redriven as is its own, told once, and resolved with it', async () => {
+      const { run, other, id, asItIs, end } = await redrivenAs();
+      await end(other, 'Failed', 9_500);
+      expect(await asItIs()).toMatchObject({
+        state: 'Waiting',
+        subject: other.id,
+        name: other.name,
+        landedAt: 9_500,
+        redrives: 1,
+      });
+      const { items } = await opened().deadLetters.list({ namespace: run.namespace }, { limit: 5 });
+      expect(items.map((item) => item.id)).toEqual([id]);
+      await goesOn(ends(other, 'Failed', 9_500), 'Succeeded');
+      expect(await asItIs()).toMatchObject({ state: 'Resolved' });
+    });
+
+    test('it waits again when what it was redriven as is cancelled, another run or itself', async () => {
+      const { other, asItIs, end } = await redrivenAs();
+      await end(other, 'Cancelled');
+      expect(await asItIs()).toMatchObject({ state: 'Waiting', redrivenAs: other.id });
+      const run = await landed();
+      expect(await redriveBegins(run, run.name)).toBe(true);
+      await opened().deadLetters.markRedriven((await letter(run))?.id ?? 0, { redrives: 1, as: run.id });
+      expect(await letter(run)).toMatchObject({ state: 'Redriven' });
+      await goesOn(run, 'Cancelled');
+      expect(await letter(run)).toMatchObject({ state: 'Waiting' });
+    });
+
+    test('one that was discarded comes back with the failure of what it was redriven as', async () => {
+      const { other, id, asItIs, end } = await redrivenAs();
+      await opened().deadLetters.discard(id, { by: 'ada', reason: 'r', at: 70 });
+      await end(other, 'Failed');
+      expect(await asItIs()).toMatchObject({ state: 'Waiting', subject: other.id, closedBy: null });
+    });
+
+    test.each([
+      ['Succeeded', 'Resolved'],
+      ['Failed', 'Waiting'],
+      ['Cancelled', 'Waiting'],
+    ] as const)('a run that ended %s before anybody said what it is: %s', async (phase, state) => {
+      const run = await landed();
+      const { id = 0 } = (await letter(run)) ?? {};
+      const other = runRow(fresh('run'), { namespace: run.namespace });
+      expect(await redriveBegins(run, other.name)).toBe(true);
+      await opened().runs.create(ends(other, phase));
+      const settled = await opened().deadLetters.get(id);
+      expect(settled).toMatchObject({ state, redrives: 1, redrivenAs: other.id });
+      await opened().deadLetters.markRedriven(id, { redrives: 1, as: other.id });
+      expect(await opened().deadLetters.get(id)).toEqual(settled);
+    });
+
+    test('the same run’s next execution may end as soon', async () => {
+      const run = await landed();
+      const { id = 0 } = (await letter(run)) ?? {};
+      expect(await redriveBegins(run, run.name)).toBe(true);
+      await goesOn(run, 'Failed');
+      await opened().deadLetters.markRedriven(id, { redrives: 1, as: run.id });
+      expect(await letter(run)).toMatchObject({ state: 'Waiting', execution: 2, redrivenAs: run.id });
+    });
+
+    test('of many who redrive it at once one begins, and nobody who has not seen its last failure', async () => {
+      const run = await landed();
+      const before = await letter(run);
+      if (!before) throw new Error('it did not land');
+      const redrive = { by: 'ada', name: run.name, at: 60 };
+      const begin = (seen: DeadLetter) => opened().deadLetters.beginRedrive(seen, redrive);
+      const begun = await Promise.all(Array.from({ length: 8 }, () => begin(before)));
+      expect(begun.filter(Boolean)).toHaveLength(1);
+      await goesOn(run, 'Failed');
+      const now = await letter(run);
+      if (!now) throw new Error('it is gone');
+      expect(await begin({ ...now, execution: before.execution })).toBe(false);
+      expect(await begin({ ...now, subject: 'x' })).toBe(false);
+      expect(await begin(now)).toBe(true);
     });
 
     test('they are listed newest first, narrowed by every filter, and counted while they wait', async () => {

@@ -1,3 +1,4 @@
+import { sql } from 'drizzle-orm';
 import { bigint, index, integer, jsonb, pgTable, text, uniqueIndex } from 'drizzle-orm/pg-core';
 import type { StepError } from '../../core/run/types.ts';
 import type { DeadLetter } from '../types.ts';
@@ -10,7 +11,7 @@ export const deadLetters = pgTable(
     id: bigint('id', { mode: 'number' }).generatedAlwaysAsIdentity().primaryKey(),
     home: text('home').notNull(),
     kind: text('kind').$type<DeadLetter['kind']>().notNull(),
-    /** Of a run: its id. */
+    /** Of a run: the id of the one that failed last. */
     subject: text('subject').notNull(),
     namespace: text('namespace').notNull(),
     name: text('name').notNull(),
@@ -23,6 +24,7 @@ export const deadLetters = pgTable(
     redrives: integer('redrives').notNull().default(0),
     redrivenAt: instant('redriven_at'),
     redrivenBy: text('redriven_by'),
+    redrivenName: text('redriven_name'),
     redrivenAs: text('redriven_as'),
     closedAt: instant('closed_at'),
     closedBy: text('closed_by'),
@@ -31,5 +33,7 @@ export const deadLetters = pgTable(
   (t) => [
     uniqueIndex('dead_letters_subject').on(t.kind, t.subject),
     index('dead_letters_landed').on(t.home, t.landedAt, t.id),
+    // Looked at whenever a run ends.
+    index('dead_letters_redriven').on(t.home, t.namespace, t.redrivenName).where(sql`redriven_name is not null`),
   ],
 );

@@ -1,0 +1,101 @@
+import type { Context } from 'hono';
+import type { WorkflowRun } from '../crds/workflow-run.ts';
+import { ObjectConflict } from '../controller/seams/objects.ts';
+import type { DeadLetter } from '../controller/store/types.ts';
+import { callerOf, demand } from './access.ts';
+import type { AppDependencies } from './dependencies.ts';
+import { notFound, RequestProblem } from './errors.ts';
+import { createRun, retryRun } from './intents.ts';
+
+/** Says of a run, for which dead letter it was created. */
+const letterLabel = 'windlass.dev/dead-letter';
+
+/** @throws RequestProblem when there is none of this number */
+export async function findDeadLetter(deps: AppDependencies, id: number): Promise<DeadLetter> {
+  const letter = await deps.store.deadLetters.get(id);
+  if (letter === null) throw notFound(`dead letter ${id}`);
+  return letter;
+}
+
+/**
+ * Starts a dead letter again, once however often and by whoever it is asked. The letter says as which run before anything is
+ * started. Whoever finds that and nobody who goes on goes on himself: it is the same redrive.
+ * @throws RequestProblem, ObjectConflict or ObjectRefused when nothing is started
+ */
+export async function redriveLetter(deps: AppDependencies, c: Context, id: number): Promise<WorkflowRun> {
+  const letter = await findDeadLetter(deps, id);
+  if (letter.state === 'Resolved' || letter.state === 'Discarded') {
+    throw conflict(`Dead letter ${id} is ${letter.state} already.`);
+  }
+  const { namespace, name } = letter;
+  const object = await deps.store.objects.get('WorkflowRun', namespace, name);
+  const there = object?.metadata.uid === letter.subject ? object : null;
+  await (there ? demand(c, 'update', 'WorkflowRun', namespace, name) : demand(c, 'create', 'WorkflowRun', namespace));
+
+  const begun = letter.redrivenAs === null ? letter.redrivenName : null;
+  const cutShort = begun !== null && (begun === name) === (there !== null);
+  const redrives = cutShort ? letter.redrives : letter.redrives + 1;
+  const as = cutShort ? begun : there ? name : nextName(letter);
+  if (!cutShort) {
+    await demandEnded(deps, letter, there);
+    const { user } = callerOf(c);
+    if (!(await deps.store.deadLetters.beginRedrive(letter, { by: user, name: as, at: deps.clock.now() }))) {
+      throw conflict(`Somebody else has just started dead letter ${id} again, or put it aside.`);
+    }
+  }
+  const run = there ? await goOn(c, letter, there) : await createAgain(deps, c, letter, as);
+  await deps.store.deadLetters.markRedriven(id, { redrives, as: run.metadata.uid });
+  return run;
+}
+
+/** `report-x-again-7-1`: of a letter and a redrive there is one, so that a second create finds the first. */
+function nextName({ id, name, redrives }: DeadLetter): string {
+  const first = name.replace(/-again-\d+-\d+$/, '').slice(0, 220);
+  return `${first.replace(/[-.]+$/, '')}-again-${id}-${redrives + 1}`;
+}
+
+function wantsNext({ spec }: WorkflowRun, letter: DeadLetter): boolean {
+  return (spec.execution?.number ?? 1) > letter.execution;
+}
+
+async function demandEnded(deps: AppDependencies, letter: DeadLetter, there: WorkflowRun | null): Promise<void> {
+  const { id, namespace, name, redrivenName, redrivenAs } = letter;
+  if (there && wantsNext(there, letter)) throw conflict(`Run ${name} of dead letter ${id} is being retried already.`);
+  if (there || letter.state !== 'Redriven' || redrivenName === null || redrivenAs === null) return;
+  const row = await deps.store.runs.get(redrivenAs);
+  const object = await deps.store.objects.get('WorkflowRun', namespace, redrivenName);
+  if (row ? row.finishedAt === null : object?.metadata.uid === redrivenAs) {
+    throw conflict(`Dead letter ${id} was started again as run ${redrivenName}, which has not ended.`);
+  }
+}
+
+function goOn(c: Context, letter: DeadLetter, run: WorkflowRun): Promise<WorkflowRun> {
+  // By whoever was cut short.
+  if (wantsNext(run, letter)) return Promise.resolve(run);
+  const { namespace, name } = letter;
+  return retryRun(callerOf(c).objects, { namespace, name }, { number: letter.execution + 1 });
+}
+
+async function createAgain(deps: AppDependencies, c: Context, letter: DeadLetter, name: string): Promise<WorkflowRun> {
+  const { id, namespace, workflow, payload } = letter;
+  const { inputs, priority } = payload;
+  const labels = { [letterLabel]: String(id) };
+  try {
+    return await createRun(callerOf(c).objects, namespace, {
+      workflow,
+      inputs,
+      name,
+      labels,
+      ...(priority === 0 ? {} : { priority }),
+    });
+  } catch (error) {
+    if (!(error instanceof ObjectConflict && error.reason === 'AlreadyExists')) throw error;
+    const first = await deps.store.objects.get('WorkflowRun', namespace, name);
+    if (first?.metadata.labels?.[letterLabel] === String(id)) return first;
+    throw error;
+  }
+}
+
+function conflict(message: string): RequestProblem {
+  return new RequestProblem('conflict', message);
+}

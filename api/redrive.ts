@@ -32,26 +32,62 @@ export async function redriveLetter(deps: AppDependencies, c: Context, id: numbe
   const there = object?.metadata.uid === letter.subject ? object : null;
   await (there ? demand(c, 'update', 'WorkflowRun', namespace, name) : demand(c, 'create', 'WorkflowRun', namespace));
 
-  const begun = letter.redrivenAs === null ? letter.redrivenName : null;
-  const cutShort = begun !== null && (begun === name) === (there !== null);
-  const redrives = cutShort ? letter.redrives : letter.redrives + 1;
-  const as = cutShort ? begun : there ? name : nextName(letter);
-  if (!cutShort) {
-    await demandEnded(deps, letter, there);
-    const { user } = callerOf(c);
-    if (!(await deps.store.deadLetters.beginRedrive(letter, { by: user, name: as, at: deps.clock.now() }))) {
-      throw conflict(`Somebody else has just started dead letter ${id} again, or put it aside.`);
-    }
-  }
+  const { redrives, as } = (await cutShort(deps, letter, there)) ?? (await begin(deps, c, letter, there));
   const run = there ? await goOn(c, letter, there) : await createAgain(deps, c, letter, as);
   await deps.store.deadLetters.markRedriven(id, { redrives, as: run.metadata.uid });
   return run;
 }
 
+/** Which redrive it is, and the name of its run. */
+interface BegunRedrive {
+  redrives: number;
+  as: string;
+}
+
+/** The redrive that was begun, if nobody has said yet that it was done, and it can still be. */
+async function cutShort(
+  deps: AppDependencies,
+  letter: DeadLetter,
+  there: WorkflowRun | null,
+): Promise<BegunRedrive | null> {
+  const { name, redrives, redrivenName: as, redrivenAs } = letter;
+  if (as === null || redrivenAs !== null) return null;
+  return (there ? as === name : as !== name && (await isFree(deps, letter, as))) ? { redrives, as } : null;
+}
+
+async function begin(
+  deps: AppDependencies,
+  c: Context,
+  letter: DeadLetter,
+  there: WorkflowRun | null,
+): Promise<BegunRedrive> {
+  await demandEnded(deps, letter, there);
+  const as = there ? letter.name : await nextName(deps, letter);
+  const redrive = { by: callerOf(c).user, name: as, at: deps.clock.now() };
+  if (!(await deps.store.deadLetters.beginRedrive(letter, redrive))) {
+    throw conflict(`Somebody else has just started dead letter ${letter.id} again, or put it aside.`);
+  }
+  return { redrives: letter.redrives + 1, as };
+}
+
 /** `report-x-again-7-1`: of a letter and a redrive there is one, so that a second create finds the first. */
-function nextName({ id, name, redrives }: DeadLetter): string {
+async function nextName(deps: AppDependencies, letter: DeadLetter): Promise<string> {
+  const { id, name, redrives } = letter;
   const first = name.replace(/-again-\d+-\d+$/, '').slice(0, 220);
-  return `${first.replace(/[-.]+$/, '')}-again-${id}-${redrives + 1}`;
+  for (let number = redrives + 1; ; number++) {
+    const next = `${first.replace(/[-.]+$/, '')}-again-${id}-${number}`;
+    if (await isFree(deps, letter, next)) return next;
+  }
+}
+
+/** Nobody else's run has this name, and none that is over, whose end would never come. */
+async function isFree(deps: AppDependencies, letter: DeadLetter, name: string): Promise<boolean> {
+  const run = await deps.store.objects.get('WorkflowRun', letter.namespace, name);
+  return run === null || (isOf(run, letter) && run.status?.finishedAt === undefined);
+}
+
+function isOf({ metadata }: WorkflowRun, { id }: DeadLetter): boolean {
+  return metadata.labels?.[letterLabel] === String(id);
 }
 
 function wantsNext({ spec }: WorkflowRun, letter: DeadLetter): boolean {
@@ -64,7 +100,8 @@ async function demandEnded(deps: AppDependencies, letter: DeadLetter, there: Wor
   if (there || letter.state !== 'Redriven' || redrivenName === null || redrivenAs === null) return;
   const row = await deps.store.runs.get(redrivenAs);
   const object = await deps.store.objects.get('WorkflowRun', namespace, redrivenName);
-  if (row ? row.finishedAt === null : object?.metadata.uid === redrivenAs) {
+  const goesOn = object?.metadata.uid === redrivenAs && object.status?.finishedAt === undefined;
+  if (row ? row.finishedAt === null : goesOn) {
     throw conflict(`Dead letter ${id} was started again as run ${redrivenName}, which has not ended.`);
   }
 }
@@ -91,7 +128,7 @@ async function createAgain(deps: AppDependencies, c: Context, letter: DeadLetter
   } catch (error) {
     if (!(error instanceof ObjectConflict && error.reason === 'AlreadyExists')) throw error;
     const first = await deps.store.objects.get('WorkflowRun', namespace, name);
-    if (first?.metadata.labels?.[letterLabel] === String(id)) return first;
+    if (first && isOf(first, letter)) return first;
     throw error;
   }
 }

@@ -252,7 +252,7 @@ describe('a redrive', () => {
   });
 
   test('is refused while what it started goes on', async () => {
-    const id = await gone('going');
+    const id = await gone('goes');
     const again = (await redrive(id))?.run ?? '';
     expect(await redrive(id)).toMatchObject({
       run: null,
@@ -261,7 +261,7 @@ describe('a redrive', () => {
     const there = await letterOf(await failed('still-there'));
     expect(await redrive(there)).toMatchObject({ run: 'still-there' });
     expect(await redrive(there)).toMatchObject({ run: null, problem: expect.stringContaining('retried already') });
-    expect(await runsNamed('going')).toHaveLength(1);
+    expect(await runsNamed('goes')).toHaveLength(1);
     expect(await state(id)).toMatchObject({ redrives: 1 });
   });
 
@@ -301,11 +301,38 @@ describe('a redrive', () => {
 
   test('does not take a run of somebody else for its own', async () => {
     const id = await gone('taken');
-    const name = `taken-again-${id}-1`;
-    const theirs = { kind: 'WorkflowRun', metadata: { name, namespace: 'dev' }, spec: { workflow: 'report' } } as const;
-    await world.store.objects.create(theirs);
-    expect(await redrive(id)).toMatchObject({ run: null, problem: expect.stringContaining(name) });
-    expect(await state(id)).toMatchObject({ state: 'Waiting', redrivenAs: null });
+    const { objects, deadLetters } = world.store;
+    const theirs = (number: number) =>
+      objects.create({
+        kind: 'WorkflowRun',
+        metadata: { name: `taken-again-${id}-${number}`, namespace: 'dev' },
+        spec: { workflow: 'report' },
+      });
+    await theirs(1);
+    const letter = await deadLetters.get(id);
+    if (!letter) throw new Error('it is gone');
+    // cut short, and then the name was taken
+    await deadLetters.beginRedrive(letter, { by: 'ada', name: `taken-again-${id}-2`, at });
+    await theirs(2);
+    const run = `taken-again-${id}-3`;
+    // taken at the very last moment
+    const { create } = objects;
+    const late = vi.spyOn(objects, 'create').mockImplementationOnce(async (draft) => {
+      await theirs(3);
+      return create(draft);
+    });
+    expect(await redrive(id)).toMatchObject({ run: null, problem: expect.stringContaining(run) });
+    late.mockRestore();
+    expect(await redrive(id)).toMatchObject({ run: `taken-again-${id}-4`, problem: null });
+  });
+
+  test('begins anew when what it began was cancelled before anything of it was recorded', async () => {
+    const id = await gone('never-was');
+    const name = (await redrive(id))?.run ?? '';
+    const uid = (await state(id)).redrivenAs ?? '';
+    const status = { phase: 'Cancelled', finishedAt: new Date(at).toISOString() };
+    await world.store.objects.writeStatus('WorkflowRun', { namespace: 'dev', name, uid }, status);
+    expect(await redrive(id)).toMatchObject({ run: `never-was-again-${id}-2`, problem: null });
   });
 });
 

@@ -450,6 +450,8 @@ export function describeRuns(driver: string, opened: () => Store): void {
       const { id = 0 } = (await letter(run)) ?? {};
       const other = runRow(fresh('run'), { namespace: run.namespace });
       expect(await redriveBegins(run, other.name)).toBe(true);
+      await opened().runs.create(ends(runRow(fresh('run'), { namespace: fresh('ns'), name: other.name }), phase));
+      expect(await opened().deadLetters.get(id)).toMatchObject({ state: 'Waiting', redrivenAs: null });
       await opened().runs.create(ends(other, phase));
       const settled = await opened().deadLetters.get(id);
       expect(settled).toMatchObject({ state, redrives: 1, redrivenAs: other.id });

@@ -158,6 +158,26 @@ describe('a run that failed in part', () => {
   });
 });
 
+test('a run whose object is gone is redriven as one new run, whose end is the dead letter’s', async () => {
+  const { objects } = laptop.controller.store;
+  expect((await cli('run', 'shops', '--name', 'lost', '--wait')).code).toBe(1);
+  const letters = async () => (await cli('get', 'dead-letters', '-n', 'dev', '--workflow', 'shops')).stdout;
+  const id = /^(\d+) .* lost /m.exec(await letters())?.[1] ?? '';
+  await objects.delete('WorkflowRun', 'dev', 'lost');
+  const first = `lost-again-${id}-1`;
+  expect((await cli('redrive', id)).stdout).toBe(`dead letter ${id}: run ${first} in dev started again\n`);
+  expect((await ended(first)).phase).toBe('Failed');
+  expect((await letters()).match(/ lost/g)).toHaveLength(1);
+  expect(await letters()).toMatch(new RegExp(`^${id} +dev +${first} +shops +Waiting +1 `, 'm'));
+
+  await objects.delete('WorkflowRun', 'dev', first);
+  await writeFile(join(root, 'mended'), '');
+  expect((await cli('redrive', id)).stdout).toContain(`lost-again-${id}-2`);
+  expect((await ended(`lost-again-${id}-2`)).phase).toBe('Succeeded');
+  expect((await cli('get', 'dead-letter', id)).stdout).toContain('Resolved');
+  await rm(join(root, 'mended'));
+});
+
 test('child runs are listed by their parent, approved by their own name, and end it', async () => {
   await cli('run', 'parent', '--name', 'parent-1');
   const children = () => json<Page<RunSummary>>('get', 'runs', '--parent', 'parent-1');

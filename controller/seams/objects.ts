@@ -25,7 +25,7 @@ export type StopWatch = () => void;
 
 /**
  * Desired state. One conformance suite (test/conformance/objects.ts) runs on every implementation: Postgres (both
- * drivers), memory, later the Kubernetes API. Specs are checked before they come here.
+ * drivers), memory and the Kubernetes API. Specs are checked before they come here.
  */
 export interface ObjectStore {
   get<K extends Kind>(kind: K, namespace: string, name: string): Promise<ObjectByKind[K] | null>;

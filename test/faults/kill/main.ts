@@ -103,7 +103,10 @@ async function main(): Promise<number> {
     }
     const late = () => Date.now() - calm > options.drainMs;
     await history.until(async () => (await history.counts()).open === 0 || late());
-    await Promise.race([people.rest(), sleep(Math.max(1, calm + options.drainMs - Date.now()))]);
+    await Promise.race([
+      people.rest(),
+      sleep(Math.max(1, calm + options.drainMs - Date.now()), undefined, { ref: false }),
+    ]);
     await history.until(async () => (await history.counts()).open === 0 || late());
     await history.until(async () => (await history.locks()).length === 0 || late());
     for (const { runId, step, state } of await history.locks())

@@ -3,7 +3,7 @@ import { hasRetryLeft, isInfrastructure, retryPauseMs } from '../retry.ts';
 import { inArtifacts, startAction, stopAction } from './attempt-actions.ts';
 import { circuitOf } from './circuits.ts';
 import { contextOf, isFallback, seeingOwn } from './contexts.ts';
-import { type Draft, emitFor, endUnit, moveUnit, takeTurn } from './draft.ts';
+import { type Draft, emitFor, endUnit, moveUnit, ownAttempt, ownRow, takeTurn } from './draft.ts';
 import { readOutputs } from './outputs.ts';
 import { type AttemptBody, evaluated, maxChildDepth, resolveBody } from './resolve.ts';
 import { cancelUnit, failUnit, isStopping, iterationOf, succeedUnit } from './settle-unit.ts';
@@ -92,10 +92,9 @@ function waitForCircuit(draft: Draft, unit: Unit, until: number): void {
 export function stopAttempt(draft: Draft, unit: Unit, reason: 'cancelled' | 'timeout'): void {
   const { live } = unit;
   if (live?.phase !== 'Starting') return;
-  live.phase = 'Stopping';
-  live.stopReason = reason;
-  draft.attempts.add(live);
-  draft.actions.push(stopAction(unit, live));
+  const own = ownAttempt(draft, live);
+  unit.live = Object.assign(own, { phase: 'Stopping', stopReason: reason });
+  draft.actions.push(stopAction(unit, own));
 }
 
 /** Says the Start or Stop of an attempt again that was live when the run was hydrated: the first may never have got out. */
@@ -120,17 +119,22 @@ export function observeAttemptEnded(draft: Draft, seen: Extract<RunObservation, 
   endAttempt(draft, unit, live, seen.at, seen.result);
 }
 
-function endAttempt(draft: Draft, unit: Unit, live: AttemptRow, seenAt: number, result: AttemptResult): void {
+function endAttempt(
+  draft: Draft,
+  unit: Unit,
+  begun: Readonly<AttemptRow>,
+  seenAt: number,
+  result: AttemptResult,
+): void {
   const { state, now } = draft;
-  const row = unit.row as StepRow;
   // Another machine's clock: never before the beginning nor in the future.
-  const at = Math.max(live.startedAt, Math.min(seenAt, now));
+  const at = Math.max(begun.startedAt, Math.min(seenAt, now));
   const deadline = deadlineOf(draft, unit);
   unit.live = null;
+  const live = ownAttempt(draft, begun);
   if (takesSlot(bodyOf(unit.step, live.via).body.kind)) state.slots--;
   live.finishedAt = at;
   live.imageId = result.imageId === undefined ? null : storableText(result.imageId);
-  draft.attempts.add(live);
   const verdict = judge(live, unit, deadline, at, result, state.outputBytes);
   live.phase = verdict.phase;
   live.error = verdict.error;
@@ -141,7 +145,7 @@ function endAttempt(draft: Draft, unit: Unit, live: AttemptRow, seenAt: number, 
       ? failUnit(draft, unit, { phase: 'Failed', error, at })
       : cancelUnit(draft, unit, { at });
   }
-  if (isInfrastructure(verdict.error.type)) row.infrastructureFailures++;
+  if (isInfrastructure(verdict.error.type)) ownRow(draft, unit).infrastructureFailures++;
   if (verdict.phase === 'TimedOut' && now >= deadline) return endByDeadline(draft, unit, at);
   failAttempt(draft, unit, live.number, verdict.error, at);
 }

@@ -13,6 +13,7 @@ export interface Draft {
   state: RunState;
   now: Instant;
   runChanged: boolean;
+  /** Rows that are new, or copies of what they were. */
   steps: Set<StepRow>;
   attempts: Set<AttemptRow>;
   events: RunEvent[];
@@ -38,15 +39,15 @@ export function newDraft(plan: Plan, state: RunState, now: Instant): Draft {
   };
 }
 
-/** What must be committed, copied out of the state; null when nothing changed. Raises the run's revision. */
+/** What must be committed; null when nothing changed. Raises the run's revision. */
 export function closeDraft(draft: Draft): RunTransition | null {
   const { run } = draft.state;
   if (!draft.runChanged && draft.steps.size === 0 && draft.attempts.size === 0) return null;
   run.revision++;
   return {
     run: { ...run },
-    steps: Array.from(draft.steps, (row) => ({ ...row })),
-    attempts: Array.from(draft.attempts, (row) => ({ ...row })),
+    steps: [...draft.steps],
+    attempts: [...draft.attempts],
     events: draft.events,
   };
 }
@@ -67,14 +68,32 @@ export function moveUnit(
   change: Partial<StepRow> & { phase: StepPhase; reason: string | null },
 ): void {
   const { state } = draft;
-  const row =
-    unit.row ?? newStepRow({ runId: state.run.id, step: unit.step.name, item: unit.item, label: labelOf(state, unit) });
   count(state, unit, -1);
-  unit.row = Object.assign(row, change);
+  Object.assign(ownRow(draft, unit), change);
   count(state, unit, 1);
   show(state, unit);
   armTimers(state, unit);
-  draft.steps.add(row);
+}
+
+/** The row of a unit as this decision may change it: what was handed out to be committed stays as it is. */
+export function ownRow(draft: Draft, unit: Unit): StepRow {
+  const { state, steps } = draft;
+  const { step, item, row } = unit;
+  if (row !== null && steps.has(row)) return row;
+  const own = row
+    ? { ...row }
+    : newStepRow({ runId: state.run.id, step: step.name, item, label: labelOf(state, unit) });
+  unit.row = own;
+  steps.add(own);
+  return own;
+}
+
+/** An attempt as this decision may change it. */
+export function ownAttempt({ attempts }: Draft, live: Readonly<AttemptRow>): AttemptRow {
+  if (attempts.has(live)) return live;
+  const own = { ...live };
+  attempts.add(own);
+  return own;
 }
 
 /**

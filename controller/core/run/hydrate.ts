@@ -42,9 +42,8 @@ function unitOf(plan: Plan, state: RunState, { step, item }: { step: string; ite
   return item === wholeStep ? whole : itemAt(whole, item);
 }
 
-function restoreRow(plan: Plan, state: RunState, recorded: StepRow): void {
-  const unit = unitOf(plan, state, recorded);
-  const row = { ...recorded };
+function restoreRow(plan: Plan, state: RunState, row: StepRow): void {
+  const unit = unitOf(plan, state, row);
   unit.row = row;
   if (row.items !== null) itemsOf(stepAt(state, unit.step.index)).outputs = new Array(row.items).fill(null);
   if (row.phase === 'Waiting' && (row.reason === reasons.cache || row.reason === reasons.locks)) {

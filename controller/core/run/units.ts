@@ -15,9 +15,9 @@ export interface Unit {
   /** Place among all units of the run: those of one instant are served in this order, whatever became of the run before. */
   order: number;
   /** Null while Pending, unless a retry of the run made it so. */
-  row: StepRow | null;
+  row: Readonly<StepRow> | null;
   /** The attempt that has not ended. */
-  live: AttemptRow | null;
+  live: Readonly<AttemptRow> | null;
 }
 
 export interface StepState extends Unit {

@@ -7,7 +7,7 @@ import type { Promotion } from '../../crds/promotion.ts';
 import type { WorkflowRun } from '../../crds/workflow-run.ts';
 import { type MixedWorld, reasonOf, startMixedWorld } from '../fixtures/mixed-world.ts';
 import { quickstartRepository } from '../fixtures/controller.ts';
-import { type Finished, install, kubectl, kubectlOrThrow } from '../fixtures/kubectl.ts';
+import { type Finished, install, kubectl, kubectlOrThrow, manifest } from '../fixtures/kubectl.ts';
 import { type Cluster, startApiServer } from '../fixtures/kubernetes.ts';
 
 const server = await startApiServer();
@@ -351,7 +351,7 @@ describe.skipIf(!server)('a controller that promotes by approval', () => {
 });
 
 function object(kind: string, name: string, spec: object) {
-  return { apiVersion: 'windlass.dev/v1alpha1', kind, metadata: { name, namespace }, spec };
+  return manifest(kind, name, spec, namespace);
 }
 
 const notEve = { name: 'not-eve', expression: 'request.userInfo.username != "eve"' };

@@ -3,6 +3,7 @@ import type { Pod } from '../../controller/executors/pod/pod.ts';
 import type { RunningController } from '../../controller/start.ts';
 import { type ClusterWorld, startClusterWorld } from '../fixtures/cluster-world.ts';
 import type { HandPods } from '../fixtures/hand-pods.ts';
+import { manifest } from '../fixtures/kubectl.ts';
 
 const started = await startClusterWorld();
 afterAll(() => started?.stop());
@@ -12,15 +13,9 @@ function world(): ClusterWorld {
   return started;
 }
 
-const object = (kind: string, name: string, spec: object) => ({
-  apiVersion: 'windlass.dev/v1alpha1',
-  kind,
-  metadata: { name },
-  spec,
-});
 const image = 'example.org/tools:1';
 
-const shops = object('Workflow', 'shops', {
+const shops = manifest('Workflow', 'shops', {
   steps: [
     {
       name: 'shop',
@@ -32,7 +27,7 @@ const shops = object('Workflow', 'shops', {
     { name: 'sum', needs: ['shop'], image, run: 'sum' },
   ],
 });
-const guarded = object('Workflow', 'guarded', {
+const guarded = manifest('Workflow', 'guarded', {
   steps: [
     {
       name: 'deploy',
@@ -43,15 +38,15 @@ const guarded = object('Workflow', 'guarded', {
     },
   ],
 });
-const parent = object('Workflow', 'parent', { steps: [{ name: 'nested', workflow: { name: 'middle' } }] });
-const middle = object('Workflow', 'middle', { steps: [{ name: 'inner', workflow: { name: 'shops' } }] });
+const parent = manifest('Workflow', 'parent', { steps: [{ name: 'nested', workflow: { name: 'middle' } }] });
+const middle = manifest('Workflow', 'middle', { steps: [{ name: 'inner', workflow: { name: 'shops' } }] });
 
 describe.skipIf(!started)('the engine with steps as Pods', () => {
   let controller: RunningController;
   let namespace: string;
   let pods: HandPods;
   const create = (name: string, workflow: string) =>
-    world().kubectl(`create -n ${namespace} -f -`, object('WorkflowRun', name, { workflow }));
+    world().kubectl(`create -n ${namespace} -f -`, manifest('WorkflowRun', name, { workflow }));
   const patch = (name: string, spec: object) =>
     world().kubectl(`patch wrun ${name} -n ${namespace} --type=merge -p ${JSON.stringify({ spec })}`);
   const row = async (name: string) =>

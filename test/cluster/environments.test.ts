@@ -6,7 +6,7 @@ import { type MixedWorld, reasonOf, startMixedWorld } from '../fixtures/mixed-wo
 import { KubernetesClient } from '../../controller/kubernetes/client.ts';
 import { createKubernetesGovernance } from '../../controller/kubernetes/governance.ts';
 import { quickstartRepository } from '../fixtures/controller.ts';
-import { install, kubectl, kubectlOrThrow } from '../fixtures/kubectl.ts';
+import { install, kubectl, kubectlOrThrow, manifest } from '../fixtures/kubectl.ts';
 import { kstatus } from '../fixtures/kstatus.ts';
 import { type Cluster, startApiServer } from '../fixtures/kubernetes.ts';
 
@@ -22,12 +22,7 @@ function cluster(): Cluster {
 }
 
 const run = (...args: string[]) => kubectlOrThrow(cluster(), args);
-const object = (kind: string, name: string, spec: object, where = namespace) => ({
-  apiVersion: 'windlass.dev/v1alpha1',
-  kind,
-  metadata: { name, namespace: where },
-  spec,
-});
+const object = (kind: string, name: string, spec: object, where = namespace) => manifest(kind, name, spec, where);
 const space = (name: string, labels: object = {}) => ({
   apiVersion: 'v1',
   kind: 'Namespace',

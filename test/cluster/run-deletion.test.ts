@@ -1,6 +1,7 @@
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { runFinalizer } from '../../controller/seams/deletion.ts';
 import { type ClusterWorld, startClusterWorld } from '../fixtures/cluster-world.ts';
+import { manifest } from '../fixtures/kubectl.ts';
 
 const started = await startClusterWorld();
 afterAll(() => started?.stop());
@@ -10,12 +11,6 @@ function world(): ClusterWorld {
   return started;
 }
 
-const object = (kind: string, name: string, spec: object) => ({
-  apiVersion: 'windlass.dev/v1alpha1',
-  kind,
-  metadata: { name },
-  spec,
-});
 const asks = { steps: [{ name: 'ok', approval: {} }] };
 const hasFinally = (time: string) => ({ ...asks, finally: [{ name: 'bye', wait: { for: time } }] });
 
@@ -37,8 +32,8 @@ describe.skipIf(!started)('deleting a run that has something to do at its end', 
 
   /** A run of this workflow that waits for approval. */
   async function begin(name: string, spec: object): Promise<void> {
-    await world().kubectl(`apply -n ${namespace} -f -`, object('Workflow', `${name}-flow`, spec));
-    await world().kubectl(`create -n ${namespace} -f -`, object('WorkflowRun', name, { workflow: `${name}-flow` }));
+    await world().kubectl(`apply -n ${namespace} -f -`, manifest('Workflow', `${name}-flow`, spec));
+    await world().kubectl(`create -n ${namespace} -f -`, manifest('WorkflowRun', name, { workflow: `${name}-flow` }));
     await world().waitFor(namespace, name, '.status.conditions[?(@.type=="WaitingForApproval")].status', 'True');
   }
 

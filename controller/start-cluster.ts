@@ -6,6 +6,7 @@ import { KubernetesClient } from './kubernetes/client.ts';
 import { createOwnPodEvents } from './own-pod.ts';
 import { rootCause } from './root-cause.ts';
 import { backoffMs } from './runtime/loop.ts';
+import { pause } from './seams/clock.ts';
 import { type ControllerOptions, type RunningController, startController } from './start.ts';
 
 export type ClusterOptions = ControllerOptions & ClusterHomeOptions;
@@ -47,10 +48,7 @@ async function waitForHome(options: ClusterOptions, stopped: AbortSignal): Promi
         reason = why;
         events.report([why]);
       }
-      await new Promise<void>((resolve) => {
-        const cancel = clock.at(clock.now() + Math.min(longestPauseMs, backoffMs(failures, Math.random())), resolve);
-        stopped.addEventListener('abort', () => (cancel(), resolve()), { once: true });
-      });
+      await pause(clock, Math.min(longestPauseMs, backoffMs(failures, Math.random())), stopped);
     }
     return null;
   } finally {

@@ -1,139 +1,112 @@
-import type { Clock } from '../seams/clock.ts';
-import type { KubernetesClient } from './client.ts';
-import { isRefusal } from './errors.ts';
-
-/** What every object of a list has. */
-export interface Listed {
-  metadata: { name: string; namespace?: string; uid: string; resourceVersion: string };
-}
+import { type Clock, pause } from '../seams/clock.ts';
+import type { KubernetesClient, Query } from './client.ts';
+import { isRefusal, KubernetesError, statusOf } from './errors.ts';
+import { type Listed, listAll } from './list.ts';
 
 export interface ListWatchOptions<T extends Listed> {
   client: KubernetesClient;
   /** Of the collection: `/api/v1/pods`. */
   path: string;
-  query?: Record<string, string>;
+  query?: Query;
   clock: Clock;
-  /** Everything there is, after a list: at the start, and whenever events may have been missed. */
-  onList: (objects: T[]) => void;
+  /** Everything there was at `version`: at the start, and whenever events may have been missed. */
+  onList: (objects: T[], version: string) => void;
   /** One object has changed, or has gone: then as it was last. */
   onChange: (type: 'changed' | 'gone', object: T) => void;
-  /** The API server could not be read; it is tried again. */
-  onError?: (error: unknown) => void;
-  /** A list at least this often, whatever the watch says. Default 10 minutes. */
-  relistMs?: number;
+  /** A watch runs on a complete list: nothing is missing, but for what is on its way. May be said again. */
+  onWatching?: () => void;
+  /** Nothing more is seen until the watch runs again, which is tried. `normal`: as it happens now and then, and passes. */
+  onError?: (error: unknown, normal: boolean) => void;
   signal: AbortSignal;
 }
 
-interface List<T> {
-  metadata: { resourceVersion: string; continue?: string };
-  items: T[];
-}
+/** Everything is listed anew this often, so that no lost event, whoever lost it, is lost for long. */
+const relistMs = 10 * 60_000;
+/** The API server sends a bookmark about every minute, so that longer silence is a dead connection. */
+const silenceMs = 150_000;
+const firstPauseMs = 100;
+const longestPauseMs = 10_000;
 
-interface WatchEvent<T> {
+interface WatchLine<T> {
   type: 'ADDED' | 'MODIFIED' | 'DELETED' | 'BOOKMARK' | 'ERROR';
   object: T;
 }
 
-/** The API server ends a watch after this; it is quiet for so long at most, as it sends bookmarks. */
-const watchSeconds = 290;
-const longestBackoffMs = 10_000;
-
-/** Lists, watches from there, and goes on for ever: through restarts of the API server, cut connections and lost history (410). */
+/** Lists, watches from there, and goes on until the signal aborts: through restarts of the API server, cut connections and lost history (410). */
 export async function listWatch<T extends Listed>(options: ListWatchOptions<T>): Promise<void> {
-  const { clock, signal, relistMs = 600_000 } = options;
-  let failures = 0;
+  const { client, path, query = {}, clock, signal } = options;
   let version: string | null = null;
   let relistAt = 0;
+  let failures = 0;
+  let early = 0;
   while (!signal.aborted) {
+    const begun = clock.monotonic();
     try {
-      if (version === null || clock.now() >= relistAt) {
-        version = await list(options);
-        relistAt = clock.now() + relistMs;
+      if (version === null || begun >= relistAt) {
+        const list = await listAll<T>(client, path, { query, signal });
+        if (signal.aborted) return;
+        relistAt = clock.monotonic() + relistMs;
+        version = list.version;
+        options.onList(list.items, version);
       }
-      version = await watch(options, version, () => {
-        failures = 0;
-      });
+      const watchedAt = clock.monotonic();
+      const heard: string | null = await watch(options, version, relistAt - watchedAt);
+      version = heard ?? version;
+      // Something between here and the API server may end watches at once: asking again without a pause would be a storm.
+      early = heard === null && clock.monotonic() - watchedAt < 1000 ? early + 1 : 0;
+      if (early > 2) throw new Error('watches are ended as soon as they begin');
+      if (early > 0) await pause(clock, backoff(early), signal);
+      failures = 0;
     } catch (error) {
       if (signal.aborted) return;
+      // What happened from here on is unknown, and only a new list proves what is there.
       version = null;
-      options.onError?.(error);
-      const backoff = Math.min(longestBackoffMs, 100 * 2 ** failures++);
-      // Not all replicas at once when the API server is back.
-      await pause(clock, backoff * (0.5 + Math.random() / 2), signal);
+      failures = clock.monotonic() - begun > longestPauseMs ? 1 : failures + 1;
+      // An API server that has just begun says 429.
+      const normal = (isRefusal(error, 410) && failures === 1) || (isRefusal(error, 429) && failures < 4);
+      options.onError?.(error, normal);
+      const asked = error instanceof KubernetesError ? (error.status.retryAfterMs ?? 0) : 0;
+      await pause(clock, Math.max(Math.min(asked, longestPauseMs), backoff(failures)), signal);
     }
   }
 }
 
-async function list<T extends Listed>(options: ListWatchOptions<T>): Promise<string> {
-  const items: T[] = [];
-  let next: string | undefined;
-  do {
-    const query: Record<string, string> = { ...options.query, limit: '500', ...(next ? { continue: next } : {}) };
-    const page: List<T> = await options.client.request('GET', options.path, { query, signal: options.signal });
-    items.push(...page.items);
-    next = page.metadata.continue;
-    if (!next) {
-      options.onList(items);
-      return page.metadata.resourceVersion;
+/** Until the watch ends in good order, after `ms` at the latest. Resolves with the version to go on from; null when nothing was heard. */
+async function watch<T extends Listed>(options: ListWatchOptions<T>, from: string, ms: number): Promise<string | null> {
+  const { client, path, query, signal } = options;
+  const timeoutSeconds = Math.max(1, Math.ceil(ms / 1000));
+  const asked = { ...query, watch: true, resourceVersion: from, allowWatchBookmarks: true, timeoutSeconds };
+  const chunks = await client.stream(path, asked, signal, silenceMs);
+  options.onWatching?.();
+  let version: string | null = null;
+  for await (const line of lines(chunks)) {
+    if (signal.aborted) break;
+    const { type, object } = JSON.parse(line) as WatchLine<T>;
+    if (type === 'ERROR') {
+      const { code = 500 } = object as { code?: number };
+      throw new KubernetesError('WATCH', path, statusOf(code, JSON.stringify(object), {}));
     }
-  } while (!options.signal.aborted);
-  throw new Error('aborted');
-}
-
-/** Resolves with the version to go on from when the server ends the watch; null when a list is needed. */
-async function watch<T extends Listed>(
-  options: ListWatchOptions<T>,
-  from: string,
-  onAlive: () => void,
-): Promise<string | null> {
-  let version = from;
-  const query = {
-    ...options.query,
-    watch: 'true',
-    allowWatchBookmarks: 'true',
-    resourceVersion: from,
-    timeoutSeconds: String(watchSeconds),
-  };
-  // A connection that died in silence is noticed: the server would have ended the watch by then.
-  const signal = AbortSignal.any([options.signal, AbortSignal.timeout((watchSeconds + 30) * 1000)]);
-  try {
-    for await (const event of events<T>(await options.client.stream(options.path, query, signal))) {
-      onAlive();
-      if (event.type === 'ERROR') return null;
-      version = event.object.metadata.resourceVersion;
-      if (event.type === 'BOOKMARK') continue;
-      options.onChange(event.type === 'DELETED' ? 'gone' : 'changed', event.object);
-    }
-  } catch (error) {
-    if (isRefusal(error, 410)) return null;
-    throw error;
+    if (type !== 'BOOKMARK') options.onChange(type === 'DELETED' ? 'gone' : 'changed', object);
+    version = object.metadata.resourceVersion;
   }
   return version;
 }
 
-async function* events<T>(stream: AsyncIterable<Buffer>): AsyncGenerator<WatchEvent<T>> {
-  let rest: Buffer[] = [];
-  for await (const chunk of stream) {
-    let at = 0;
-    for (let end = chunk.indexOf(10); end !== -1; end = chunk.indexOf(10, at)) {
-      const line = Buffer.concat([...rest, chunk.subarray(at, end)]).toString();
-      rest = [];
-      at = end + 1;
-      if (line !== '') yield JSON.parse(line) as WatchEvent<T>;
+async function* lines(chunks: AsyncIterable<Uint8Array>): AsyncGenerator<string> {
+  const decoder = new TextDecoder();
+  let rest: string[] = [];
+  for await (const chunk of chunks) {
+    const [first = '', ...more] = decoder.decode(chunk, { stream: true }).split('\n');
+    rest.push(first);
+    for (const next of more) {
+      const line = rest.join('');
+      rest = [next];
+      if (line !== '') yield line;
     }
-    if (at < chunk.length) rest.push(chunk.subarray(at));
   }
 }
 
-function pause(clock: Clock, ms: number, signal: AbortSignal): Promise<void> {
-  return new Promise((resolve) => {
-    const done = () => {
-      cancel();
-      signal.removeEventListener('abort', done);
-      resolve();
-    };
-    const cancel = clock.at(clock.now() + ms, done);
-    signal.addEventListener('abort', done);
-    if (signal.aborted) done();
-  });
+/** With chance in it: not all replicas at once when the API server is back. */
+function backoff(failures: number): number {
+  return Math.min(longestPauseMs, firstPauseMs * 2 ** Math.min(failures - 1, 10)) * (0.5 + Math.random() / 2);
 }

@@ -1,4 +1,4 @@
-import type { Clock } from '../seams/clock.ts';
+import { type Clock, pause } from '../seams/clock.ts';
 
 /** Resolves when it is the caller's turn, or the signal aborts. */
 export type Pace = (signal: AbortSignal) => Promise<void>;
@@ -12,15 +12,6 @@ export function createPace(clock: Clock, { burst, perSecond }: { burst: number; 
     const now = clock.now();
     even = Math.max(even, now) + interval;
     const turn = even - burst * interval;
-    if (turn <= now || signal.aborted) return;
-    await new Promise<void>((resolve) => {
-      const done = () => {
-        cancel();
-        signal.removeEventListener('abort', done);
-        resolve();
-      };
-      const cancel = clock.at(turn, done);
-      signal.addEventListener('abort', done);
-    });
+    if (turn > now) await pause(clock, turn - now, signal);
   };
 }

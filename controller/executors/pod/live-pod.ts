@@ -2,9 +2,8 @@ import type { AttemptKey, AttemptResult, StepError } from '../../core/run/types.
 import type { Instant } from '../../core/time.ts';
 import type { KubernetesClient } from '../../kubernetes/client.ts';
 import { isRefusal } from '../../kubernetes/errors.ts';
-import type { Clock } from '../../seams/clock.ts';
+import { type Clock, pause } from '../../seams/clock.ts';
 import type { ExecutorSink } from '../../seams/executor.ts';
-import { pause } from '../pause.ts';
 import { collectStatus, withCollected } from './artifacts.ts';
 import { describeExit } from './exit.ts';
 import { attemptHash, hashOf, plainOutputs, podsPath } from './names.ts';

@@ -1,8 +1,7 @@
 import type { Instant } from '../../core/time.ts';
 import type { KubernetesClient } from '../../kubernetes/client.ts';
 import { KubernetesError } from '../../kubernetes/errors.ts';
-import type { Clock } from '../../seams/clock.ts';
-import { pause } from '../pause.ts';
+import { type Clock, pause } from '../../seams/clock.ts';
 import { LogLines } from './log-lines.ts';
 import type { LogWriter } from './log-writer.ts';
 import { OutputFrame } from './output-frame.ts';

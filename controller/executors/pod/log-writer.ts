@@ -1,8 +1,7 @@
 import type { AttemptKey } from '../../core/run/types.ts';
-import type { Clock } from '../../seams/clock.ts';
+import { type Clock, pause } from '../../seams/clock.ts';
 import type { LogSink } from '../../seams/executor.ts';
 import { Masker } from '../masking.ts';
-import { pause } from '../pause.ts';
 
 const chunkBytes = 64 * 1024;
 /** What may wait for a slow store before reading the log waits, too. */

@@ -1,9 +1,8 @@
 import type { AttemptKey } from '../../core/run/types.ts';
 import type { Instant } from '../../core/time.ts';
 import type { KubernetesClient } from '../../kubernetes/client.ts';
-import type { Clock } from '../../seams/clock.ts';
+import { type Clock, pause } from '../../seams/clock.ts';
 import type { LogSink } from '../../seams/executor.ts';
-import { pause } from '../pause.ts';
 import { LogFollow } from './log-follow.ts';
 import { LogWriter } from './log-writer.ts';
 import type { SilentNodes } from './silent-nodes.ts';

@@ -112,7 +112,9 @@ export class Pods {
           if (type === 'gone') this.#onGone(pod);
           else this.#onChanged(pod);
         },
-        onError: (error) => this.#listener.unseen(error),
+        onError: (error, normal) => {
+          if (!normal) this.#listener.unseen(error);
+        },
         signal: this.#closing.signal,
       });
     });

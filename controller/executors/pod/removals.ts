@@ -1,7 +1,6 @@
 import type { KubernetesClient } from '../../kubernetes/client.ts';
 import { isRefusal } from '../../kubernetes/errors.ts';
-import type { Clock } from '../../seams/clock.ts';
-import { pause } from '../pause.ts';
+import { type Clock, pause } from '../../seams/clock.ts';
 import { podsPath } from './names.ts';
 import type { KnownPod } from './pods.ts';
 

@@ -1,6 +1,5 @@
 import type { Instant } from '../../core/time.ts';
-import type { Clock } from '../../seams/clock.ts';
-import { pause } from '../pause.ts';
+import { type Clock, pause } from '../../seams/clock.ts';
 
 const firstPauseMs = 1000;
 const longestPauseMs = 10_000;

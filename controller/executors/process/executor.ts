@@ -1,11 +1,10 @@
 import { join } from 'node:path';
 import type { AttemptKey, AttemptResult, ResolvedBody } from '../../core/run/types.ts';
 import type { Instant } from '../../core/time.ts';
-import type { Clock } from '../../seams/clock.ts';
+import { type Clock, pause } from '../../seams/clock.ts';
 import type { Executor, ExecutorSink, FileStore, SecretReader, StartAction, StopAction } from '../../seams/executor.ts';
 import type { ArtifactOptions } from '../artifacts/transfer.ts';
 import { containerOutputBytes } from '../container-outputs.ts';
-import { pause } from '../pause.ts';
 import { readSecrets } from '../secrets.ts';
 import { ArtifactsMissing, artifactsFor, withArtifacts } from './artifacts.ts';
 import { AttemptFolder, attemptHash, attemptHashes, type Launcher } from './attempt-folder.ts';

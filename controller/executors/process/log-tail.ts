@@ -3,10 +3,9 @@ import { type FileHandle, open } from 'node:fs/promises';
 import { Readable } from 'node:stream';
 import type { AttemptKey } from '../../core/run/types.ts';
 import type { ArtifactStore, StoredArtifact } from '../../seams/artifacts.ts';
-import type { Clock } from '../../seams/clock.ts';
+import { type Clock, pause } from '../../seams/clock.ts';
 import type { LogSink } from '../../seams/executor.ts';
 import { Masker } from '../masking.ts';
-import { pause } from '../pause.ts';
 import { restOfLog } from './log-rest.ts';
 
 const chunkBytes = 64 * 1024;

@@ -12,11 +12,6 @@ export function isConflict(error: unknown): error is KubernetesError {
   return isRefusal(error, 409) && error.status.reason !== 'AlreadyExists';
 }
 
-/** The history before this instant is gone: only a new list helps. */
-export function isExpired(error: unknown): boolean {
-  return isRefusal(error, 410);
-}
-
 /** A `test` of a JSON patch did not hold. The API server says it with an answer that names no field. */
 export function isFailedTest(error: unknown): boolean {
   return isRefusal(error, 422) && error.status.causes.length === 0;

@@ -43,8 +43,11 @@ export function createFollowedKinds(options: {
             namespace,
             version,
           ),
-        onApplied: (raw) => cache.applied(toObject(kind, raw)),
-        onDeleted: ({ metadata }) => cache.deleted(metadata.namespace, metadata.name, metadata.uid),
+        onChange(type, raw) {
+          const { namespace, name, uid } = raw.metadata;
+          if (type === 'gone') cache.deleted(namespace, name, uid);
+          else cache.applied(toObject(kind, raw));
+        },
       });
     const scopes: (string | null)[] = namespaces ?? [null];
     return { cache, reflectors: new Map(scopes.map((namespace) => [namespace, one(namespace)])) };

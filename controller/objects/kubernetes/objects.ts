@@ -4,6 +4,7 @@ import { type Kind, kinds, type ObjectByKind } from '../../../crds/kinds.ts';
 import { apiVersion } from '../../../crds/metadata.ts';
 import type { KubernetesClient } from '../../kubernetes/client.ts';
 import { isRefusal } from '../../kubernetes/errors.ts';
+import { listAll } from '../../kubernetes/list.ts';
 import type { Clock } from '../../seams/clock.ts';
 import { ObjectConflict, type Draft, type ListFilter, type ObjectStore, type WatchEvent } from '../../seams/objects.ts';
 import { serverSideApply } from './apply.ts';
@@ -11,7 +12,6 @@ import { byNamespaceAndName } from './cache.ts';
 import { isConflict, isFailedTest, isNotFound, notServed, seamError } from './errors.ts';
 import { createFollowedKinds } from './followed-kinds.ts';
 import { createLatestWins } from './latest-wins.ts';
-import { listAll } from './list.ts';
 import { copy, lastApplied, pathOf, type RawObject, toObject } from './raw.ts';
 
 export interface KubernetesObjectsOptions {
@@ -101,7 +101,7 @@ export function createKubernetesObjects(options: KubernetesObjectsOptions): Kube
       const query = selector.length === 0 ? {} : { labelSelector: selector.join(',') };
       const lists = await Promise.all(
         wanted.map((namespace) =>
-          listAll(client, pathOf(kind, namespace), query).catch((error: unknown) => {
+          listAll<RawObject>(client, pathOf(kind, namespace), { query }).catch((error: unknown) => {
             if (isRefusal(error, 404)) throw notServed(kind, error);
             throw seamError(error, 'list', kind, namespace ?? '*', '*');
           }),

@@ -1,5 +1,6 @@
 import type { KubernetesClient } from '../../../controller/kubernetes/client.ts';
-import { type Listed, listWatch } from '../../../controller/kubernetes/list-watch.ts';
+import type { Listed } from '../../../controller/kubernetes/list.ts';
+import { listWatch } from '../../../controller/kubernetes/list-watch.ts';
 import { systemClock } from '../../../controller/runtime/clock.ts';
 
 export type End = 'Succeeded' | 'Failed';

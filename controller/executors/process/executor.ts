@@ -21,6 +21,7 @@ import { type LaunchEnd, launch, refusalOf } from './launcher.ts';
 import { LogTail } from './log-tail.ts';
 import { Carriers, signal, startOf } from './processes.ts';
 import { lost, readResult } from './result.ts';
+import { Spawner } from './spawner.ts';
 import { VersionFiles } from './version-files.ts';
 
 const mebibyte = 1024 * 1024;
@@ -80,6 +81,7 @@ export class ProcessExecutor implements Executor {
   readonly #limits: { storedBytes: number; fileBytes: number };
   readonly #files: VersionFiles;
   readonly #carriers = new Carriers();
+  readonly #spawner = new Spawner();
   readonly #live = new Map<string, Live>();
   #closed = false;
 
@@ -142,6 +144,7 @@ export class ProcessExecutor implements Executor {
     this.#live.clear();
     for (const live of all) live.over.abort();
     await Promise.allSettled(all.map((live) => live.begun));
+    this.#spawner.close();
   }
 
   #enter(key: AttemptKey, begin: (live: Live) => Promise<void>): Promise<void> {
@@ -196,7 +199,7 @@ export class ProcessExecutor implements Executor {
     const at = { host: this.#options.host, hash: live.hash, folder: live.folder, files: files.directory };
     const env = stepEnvironment(action, body, secrets.values, at);
     try {
-      const { pid, end } = await launch({
+      const { pid, end } = await launch(this.#spawner, {
         workDirectory: live.folder.workDirectory,
         ...(body.kind === 'container'
           ? {
@@ -283,7 +286,7 @@ export class ProcessExecutor implements Executor {
         leftSince = await this.#endLeftovers(live, leftSince);
       }
       if (live.over.signal.aborted) return;
-      if ((await ended) === 'notBegun') return await this.#followAdopted(live);
+      if ((await ended) !== 'gone') return await this.#followAdopted(live);
       if (live.pid !== null) signal(-live.pid, 'SIGKILL');
       live.pid = null;
       if (live.stopped) await this.#killCarriers(live.hash);

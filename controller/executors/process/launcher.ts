@@ -1,4 +1,4 @@
-import { spawn } from 'node:child_process';
+import type { SpawnEnd, Spawner } from './spawner.ts';
 
 /** The launcher's exit code when another launcher has begun this attempt, or nobody may begin it any more. */
 const lostTheRace = 121;
@@ -45,39 +45,30 @@ trap : TERM INT HUP
 exit 0
 `;
 
-/** `notBegun`: another launcher was first, or nobody may begin any more. */
-export type LaunchEnd = 'gone' | 'notBegun';
+/** `notBegun`: another launcher was first, or nobody may begin any more. `unseen`: the folder has to be asked. */
+export type LaunchEnd = 'gone' | 'notBegun' | 'unseen';
 
 /**
  * Starts a launcher in a session of its own, so that neither Ctrl-C nor the end of the controller reaches it.
- * Resolves once it was created. @throws as spawn does (E2BIG, EAGAIN, …).
+ * Resolves once it was created. @throws as Spawner does.
  */
-export function launch(options: {
-  workDirectory: string;
-  env: Record<string, string>;
-  command: string[];
-  logBytes: number;
-}): Promise<{ pid: number; end: Promise<LaunchEnd> }> {
-  return new Promise((resolve, reject) => {
-    const child = spawn(
-      '/bin/sh',
-      ['-c', script, 'windlass', String(Math.floor(options.logBytes / 512)), ...options.command],
-      {
-        cwd: options.workDirectory,
-        env: options.env,
-        detached: true,
-        stdio: 'ignore',
-      },
-    );
-    const end = new Promise<LaunchEnd>((ended) => {
-      child.once('exit', (code) => ended(code === lostTheRace ? 'notBegun' : 'gone'));
-    });
-    child.once('error', reject);
-    child.once('spawn', () => {
-      child.unref();
-      resolve({ pid: child.pid ?? 0, end });
-    });
+export async function launch(
+  spawner: Spawner,
+  options: { workDirectory: string; env: Record<string, string>; command: string[]; logBytes: number },
+): Promise<{ pid: number; end: Promise<LaunchEnd> }> {
+  const blocks = String(Math.floor(options.logBytes / 512));
+  const { pid, end } = await spawner.spawn({
+    file: '/bin/sh',
+    args: ['-c', script, 'windlass', blocks, ...options.command],
+    cwd: options.workDirectory,
+    env: options.env,
   });
+  return { pid, end: end.then(launchEnd) };
+}
+
+function launchEnd(end: SpawnEnd): LaunchEnd {
+  if (end === 'unseen') return end;
+  return end.code === lostTheRace ? 'notBegun' : 'gone';
 }
 
 /** What a person must change before this can be started, or null when it was the world that failed. */

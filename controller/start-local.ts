@@ -248,8 +248,10 @@ function createLocalLocks(observe: (observation: RunObservation) => void): Local
     const told = new Set([...granted, ...refused.map(({ claim }) => claim)]);
     holders = [...holders, ...granted];
     waiters = waiters.filter((waiter) => !told.has(waiter));
-    for (const { holder } of granted) observe({ type: 'LocksGranted', holder });
-    for (const { claim, error } of refused) observe({ type: 'LocksRefused', holder: claim.holder, error });
+    for (const { holder, since } of granted) observe({ type: 'LocksGranted', holder, since });
+    for (const { claim, error } of refused) {
+      observe({ type: 'LocksRefused', holder: claim.holder, since: claim.since, error });
+    }
   }
 
   return {

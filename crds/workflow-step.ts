@@ -106,7 +106,7 @@ export const Step = Strict({
     }),
   ),
   compensate: Type.Optional(Compensation),
-  locks: Locks('Held from the beginning of the step to its end.'),
+  locks: Locks('Held from the beginning of the step to its end; and again while it is compensated.'),
   cache: Type.Optional(Cache),
   artifacts: Type.Optional(Artifacts),
   run: Type.Optional(Type.String({ minLength: 1, maxLength: 65536, description: 'A shell script.' })),

@@ -34,6 +34,7 @@ test('what another replica grants is heard, also when there was nothing to hear 
   locks.start();
   elsewhere.tell();
   const holder = { step: null };
+  const old = { type: 'lock', message: 'taken', retryable: false };
   await locks.acquire({
     type: 'Acquire',
     runId: 'r',
@@ -43,7 +44,9 @@ test('what another replica grants is heard, also when there was nothing to hear 
     priority: 0,
     since: 0,
   });
-  elsewhere.decided.push({ type: 'Granted', runId: 'r', holder });
+  // What it asked for long ago, it was told then.
+  elsewhere.decided.push({ type: 'Refused', runId: 'r', holder, since: -1, error: old });
+  elsewhere.decided.push({ type: 'Granted', runId: 'r', holder, since: 0 });
   elsewhere.tell();
   expect(await heard.promise).toBe('LocksGranted');
   await locks.stop();

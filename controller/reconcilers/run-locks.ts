@@ -1,7 +1,8 @@
 import type { Logger } from 'pino';
 import { decideAdmission } from '../core/admission/decide.ts';
 import { nodeOf } from '../core/admission/types.ts';
-import type { Holder, RunAction, RunObservation } from '../core/run/types.ts';
+import type { RunAction, RunObservation } from '../core/run/types.ts';
+import type { Instant } from '../core/time.ts';
 import type { LockAnswer, Store } from '../store/types.ts';
 
 export interface RunLocksDependencies {
@@ -30,7 +31,8 @@ export interface RunLocks {
 interface Asked {
   /** It is in a group: somebody may take its place. */
   grouped: boolean;
-  unanswered: Map<string, Holder>;
+  /** Who waits, by node, and since when. */
+  unanswered: Map<string, Instant>;
 }
 
 export function createRunLocks({ store, slots, post, supersede, log }: RunLocksDependencies): RunLocks {
@@ -50,11 +52,17 @@ export function createRunLocks({ store, slots, post, supersede, log }: RunLocksD
       const { runId, holder } = answer;
       const known = asked.get(runId);
       if (!known) continue;
-      if (answer.type === 'Superseded') supersede(runId, answer.reason);
-      else if (known.unanswered.delete(nodeOf(runId, holder))) {
-        if (answer.type === 'Granted') post(runId, { type: 'LocksGranted', holder });
-        else post(runId, { type: 'LocksRefused', holder, error: answer.error });
+      if (answer.type === 'Superseded') {
+        supersede(runId, answer.reason);
+        continue;
       }
+      const { since } = answer;
+      const node = nodeOf(runId, holder);
+      // Of what the same unit asked for before, it says nothing about now.
+      if (known.unanswered.get(node) !== since) continue;
+      known.unanswered.delete(node);
+      if (answer.type === 'Granted') post(runId, { type: 'LocksGranted', holder, since });
+      else post(runId, { type: 'LocksRefused', holder, since, error: answer.error });
     }
   }
 
@@ -82,7 +90,7 @@ export function createRunLocks({ store, slots, post, supersede, log }: RunLocksD
     async acquire(action) {
       const known = of(action.runId);
       if (action.request.group) known.grouped = true;
-      known.unanswered.set(nodeOf(action.runId, action.holder), action.holder);
+      known.unanswered.set(nodeOf(action.runId, action.holder), action.since);
       const { type: _type, ...ask } = action;
       await store.locks.ask(ask, slots, decideAdmission);
     },

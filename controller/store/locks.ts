@@ -1,6 +1,7 @@
 import { and, eq, inArray, sql } from 'drizzle-orm';
 import type { AdmissionDecision, LockClaim } from '../core/admission/types.ts';
 import type { AttemptKey, Holder } from '../core/run/types.ts';
+import type { reasons } from '../core/run/units.ts';
 import { type Batch, createBatch } from './batch.ts';
 import type { Changes } from './changes.ts';
 import type { Database, Drizzle } from './database.ts';
@@ -14,6 +15,12 @@ import type { DecideAdmission, LockAnswer, LockAsk, LockTable } from './types.ts
 type Row = typeof lockClaims.$inferSelect;
 
 const topic = 'locks';
+
+/** Why a step that has ended asks for and holds something all the same: it is being undone. */
+const undone: readonly (typeof reasons)['compensating' | 'compensationLocks'][] = [
+  'Compensating',
+  'CompensationWaitingForLocks',
+];
 
 /**
  * Who holds and who waits. Not fenced, as the rows of runs are the truth: whoever asks for a run that has ended, or lets go of
@@ -107,11 +114,13 @@ export function createLockTable(database: Database, home: string, changes: Chang
             state: sql`case when ${stays} then ${lockClaims.state} else 'Waiting' end`,
             error: sql`case when ${stays} then ${lockClaims.error} end`,
             superseded: sql`case when ${stays} then ${lockClaims.superseded} end`,
-            since: sql`case when ${stays} then ${lockClaims.since} else excluded.since end`,
+            since: sql`excluded.since`,
             request: sql`excluded.request`,
             onlySlot: sql`excluded.only_slot`,
             priority: sql`excluded.priority`,
           },
+          // Said late by a replica that was stalled: the same has asked for something else since.
+          setWhere: sql`excluded.since >= ${lockClaims.since}`,
         });
     }
   }
@@ -127,7 +136,8 @@ export function createLockTable(database: Database, home: string, changes: Chang
       r.finished_at is not null
       or (c.step <> '' and exists (
         select from steps s
-        where s.run_id = c.run_id and s.step = c.step and s.item = c.item and s.finished_at is not null))))`;
+        where s.run_id = c.run_id and s.step = c.step and s.item = c.item and s.finished_at is not null
+          and coalesce(s.reason, '') not in ${undone}))))`;
     const named = JSON.stringify(ended.map(({ runId, holder }) => ({ run_id: runId, ...place(holder) })));
     await tx.execute(sql`
       delete from lock_claims c using json_to_recordset(${named}::text::json) as e(run_id text, step text, item int)
@@ -190,9 +200,9 @@ export function createLockTable(database: Database, home: string, changes: Chang
         run_id text, step text, item int, state text, error jsonb, superseded text)
       where c.run_id = d.run_id and c.step = d.step and c.item = d.item`);
     return [
-      ...decision.granted.map(({ runId, holder }): LockAnswer => ({ type: 'Granted', runId, holder })),
+      ...decision.granted.map(({ runId, holder, since }): LockAnswer => ({ type: 'Granted', runId, holder, since })),
       ...decision.refused.map(
-        ({ claim: { runId, holder }, error }): LockAnswer => ({ type: 'Refused', runId, holder, error }),
+        ({ claim: { runId, holder, since }, error }): LockAnswer => ({ type: 'Refused', runId, holder, since, error }),
       ),
       ...decision.superseded.map(
         ({ claim: { runId, holder }, reason }): LockAnswer => ({ type: 'Superseded', runId, holder, reason }),
@@ -328,11 +338,11 @@ function claimOf(row: Row): LockClaim {
 }
 
 function answersOf(row: Row): LockAnswer[] {
-  const { runId, state, error, superseded } = row;
+  const { runId, state, since, error, superseded } = row;
   const holder = holderOf(row);
   const answers: LockAnswer[] = [];
   if (superseded !== null) answers.push({ type: 'Superseded', runId, holder, reason: superseded });
-  if (state === 'Held') answers.push({ type: 'Granted', runId, holder });
-  if (state === 'Refused' && error !== null) answers.push({ type: 'Refused', runId, holder, error });
+  if (state === 'Held') answers.push({ type: 'Granted', runId, holder, since });
+  if (state === 'Refused' && error !== null) answers.push({ type: 'Refused', runId, holder, since, error });
   return answers;
 }

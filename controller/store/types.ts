@@ -238,10 +238,10 @@ export interface DeadLetterHistory {
 /** Who asks for locks: a run, or a unit of one. */
 export type LockAsk = Omit<Extract<RunAction, { type: 'Acquire' }>, 'type'>;
 
-/** What was decided about an ask. Superseded: its run is to be cancelled, as another takes its place. */
+/** What was decided about the ask of that `since`. Superseded: its run is to be cancelled, as another takes its place. */
 export type LockAnswer =
-  | { type: 'Granted'; runId: string; holder: Holder }
-  | { type: 'Refused'; runId: string; holder: Holder; error: StepError }
+  | { type: 'Granted'; runId: string; holder: Holder; since: Instant }
+  | { type: 'Refused'; runId: string; holder: Holder; since: Instant; error: StepError }
   | { type: 'Superseded'; runId: string; holder: Holder; reason: string };
 
 /** How admission is decided: by `decideAdmission`, which the store must not know. */

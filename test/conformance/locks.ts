@@ -1,7 +1,7 @@
 import { describe, expect, test } from 'vitest';
 import { decideAdmission } from '../../controller/core/admission/decide.ts';
 import type { AdmissionFacts } from '../../controller/core/admission/types.ts';
-import type { Holder, LockRequest, RunRow } from '../../controller/core/run/types.ts';
+import type { Holder, LockRequest, RunRow, StepRow } from '../../controller/core/run/types.ts';
 import { wholeStep } from '../../controller/core/run/types.ts';
 import type { LockAnswer, LockAsk, Store } from '../../controller/store/types.ts';
 import { runRow, stepRow, transition } from '../fixtures/history.ts';
@@ -74,7 +74,7 @@ export function describeLocks(driver: string, opened: () => Store): void {
       expect(await asks(second)).toEqual([]);
       expect(await asks(second)).toEqual([]);
       expect(await opened().locks.answers([one.id, two.id, 'none'])).toEqual([
-        { type: 'Granted', runId: one.id, holder: whole },
+        { type: 'Granted', runId: one.id, holder: whole, since: first.since },
       ]);
       expect((await opened().locks.counts()).find((count) => count.namespace === namespace)).toEqual({
         namespace,
@@ -101,6 +101,33 @@ export function describeLocks(driver: string, opened: () => Store): void {
       expect(await asks(ask(two, unit('e'), lock('z')))).toEqual([`Granted ${two.id}/d`, `Granted ${two.id}/e`]);
     });
 
+    test('a step that is undone holds again, whoever says late that it had ended', async () => {
+      const namespace = fresh('ns');
+      const [one, two] = [await run(namespace), await run(namespace)];
+      const fence = new Map((await opened().runs.claim(200)).map((c) => [c.id, c.fence])).get(one.id) ?? 1;
+      const now = (reason: string | null, revision: number, phase: StepRow['phase'] = 'Succeeded') =>
+        opened().runs.commit(
+          transition(
+            { ...one, revision },
+            { steps: [stepRow(one.id, 'a', { phase, reason, via: 'compensate', finishedAt: 5 })] },
+          ),
+          fence,
+        );
+      const late = { runId: one.id, holder: unit('a') };
+      const letGo = () => told(() => opened().locks.letGo(namespace, late, null, decideAdmission));
+      await now('CompensationWaitingForLocks', 1);
+      // Before it was undone it held the same, of which the release was lost.
+      const [main, undoing] = [ask(one, unit('a'), lock('x')), ask(one, unit('a'), lock('x'))];
+      expect(await asks(main)).toEqual([`Granted ${one.id}/a`]);
+      expect(await asks(undoing)).toEqual([`Granted ${one.id}/a`]);
+      expect(await opened().locks.answers([one.id])).toMatchObject([{ type: 'Granted', since: undoing.since }]);
+      await now('Compensating', 2);
+      expect(await asks(ask(two, unit('b'), lock('x')))).toEqual([]);
+      expect(await letGo()).toEqual([]);
+      await now(null, 3, 'Compensated');
+      expect(await letGo()).toEqual([`Granted ${two.id}/b`]);
+    });
+
     test('whoever asks for a run that has ended, or is not there, gets and holds nothing', async () => {
       const namespace = fresh('ns');
       const gone = await run(namespace, { phase: 'Failed', outcome: 'Failed', finishedAt: 5 });
@@ -119,6 +146,18 @@ export function describeLocks(driver: string, opened: () => Store): void {
       await asks(ask(top, whole, lock('x')), ask(top, unit('call', 2), lock('y')));
       expect(await asks(ask(grandchild, unit('s'), lock('x', 'y')))).toEqual([`Granted ${grandchild.id}/s`]);
       expect(await asks(ask(top, unit('other'), lock('y')))).toEqual([]);
+    });
+
+    test('what a unit asks for now is not changed by what it asked for before and is said late', async () => {
+      const namespace = fresh('ns');
+      const [one, two] = [await run(namespace), await run(namespace)];
+      const [old, fresher] = [ask(one, unit('a'), lock('x')), ask(one, unit('a'), lock('y'))];
+      expect(await asks(fresher)).toEqual([`Granted ${one.id}/a`]);
+      expect(await asks(old)).toEqual([`Granted ${one.id}/a`]);
+      expect(await opened().locks.answers([one.id])).toMatchObject([{ since: fresher.since }]);
+      expect(await asks(ask(two, unit('b'), lock('y')), ask(two, unit('c'), lock('x')))).toEqual([
+        `Granted ${two.id}/c`,
+      ]);
     });
 
     test('a refusal says why, also to whoever asks again; another time it is judged anew', async () => {

@@ -37,6 +37,7 @@ export function judge(plan: Plan, world: World, watched: Watched): string[] {
   judgeTimes(world, began, watched, say);
   judgeLimits(plan, world, began, say);
   judgeLocks(plan, world, began, say);
+  judgeHeld(plan, world, watched, say);
   judgeCompensation(plan, world, rows, undoing, watched, say);
   judgeOutcome(plan, world, rows, watched, say);
   return problems;
@@ -175,7 +176,7 @@ function judgeLocks(plan: Plan, world: World, began: Begun[], say: Say): void {
     const step = stepOf(plan, key.step);
     const names = new Map(step.locks.map(({ name, limit }) => [name.source, limit]));
     for (const [name, limit] of names) {
-      const text = name.includes('index') ? `lock-${key.item % 2}` : name;
+      const text = lockName(name, key.item);
       held.set(text, [...(held.get(text) ?? []), { from: at, to: world.steps.get(id)?.finishedAt ?? at }]);
       limits.set(text, Math.max(limits.get(text) ?? 0, limit));
     }
@@ -184,6 +185,27 @@ function judgeLocks(plan: Plan, world: World, began: Begun[], say: Say): void {
     const most = mostAtOnce(spans);
     if (most > (limits.get(name) ?? 1)) say(`${most} hold ${name}, whose limit is ${limits.get(name)}`);
   }
+}
+
+/** No attempt, and no compensation, begins without what its unit must hold. */
+function judgeHeld(plan: Plan, world: World, { limitedSlots }: Watched, say: Say): void {
+  for (const { key, action, held } of world.begun) {
+    const step = stepOf(plan, key.step);
+    const undoes = isCompensation(action.effect);
+    const what = undoes ? `the compensation of ${unitId(key)}` : unitId(key);
+    const names = held?.locks.map(({ name }) => name) ?? [];
+    for (const { name } of step.locks) {
+      const text = lockName(name.source, key.item);
+      if (!names.includes(text)) say(`${what} began without ${text}`);
+    }
+    const kind = (undoes ? step.compensate : step.main)?.body.kind ?? '';
+    if (limitedSlots && slotKinds.has(kind) && held?.slot !== true) say(`${what} began without a slot`);
+  }
+}
+
+/** What the name of a lock comes to: the one expression that workflows have here is of the item's place. */
+function lockName(source: string, item: number): string {
+  return source.includes('index') ? `lock-${item % 2}` : source;
 }
 
 function mostAtOnce(spans: { from: Instant; to: Instant }[]): number {

@@ -64,8 +64,8 @@ function worldOf(seed: number, random: Random): WorldOptions {
     circuits,
     limitedSlots: random.chance(0.3),
     fate: fates(seed),
-    lockFate: ({ holder }) => {
-      const share = hashShare(`${seed}/lock/${holder.step === null ? '' : unitId(holder)}`);
+    lockFate: ({ holder }, asked) => {
+      const share = hashShare(`${seed}/lock/${holder.step === null ? '' : unitId(holder)}/${asked}`);
       return { afterMs: Math.floor(share * 6000), refused: share > 0.95 };
     },
   };

@@ -61,6 +61,13 @@ describe('the judge sees', () => {
       },
     ],
     ['two holders of a lock', /2 hold db/, (world) => (row(world, 's0').finishedAt = row(world, 's1').finishedAt)],
+    ['a step without its lock', /^s0 began without db/, (world) => (find(world, 's0 main').held = null)],
+    [
+      'a compensation without its lock',
+      /the compensation of s0 began without db/,
+      (world) => (find(world, 's0 compensate').held = null),
+    ],
+    ['a step without a slot', /^s0 began without a slot/, () => {}, { limitedSlots: true }],
     [
       'a wrong order of compensations',
       /is undone after/,

@@ -247,5 +247,8 @@ export function stopUnit(draft: Draft, unit: Unit): void {
 
 /** A unit has got the locks that it waited for. */
 export function grantLocks(draft: Draft, unit: Unit): void {
-  if (unit.row?.phase === 'Waiting' && unit.row.reason === reasons.locks) takeTurn(draft, unit);
+  const { row } = unit;
+  // Taken up when the run is settled.
+  if (row?.via === 'compensate') moveUnit(draft, unit, { phase: row.phase, reason: reasons.compensating });
+  else takeTurn(draft, unit);
 }

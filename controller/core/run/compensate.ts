@@ -1,10 +1,11 @@
 import { startAttempt, stopAttempt } from './attempts.ts';
 import { type Draft, moveUnit } from './draft.ts';
+import { askLocks } from './locks.ts';
 import { failCompensation } from './settle-unit.ts';
 import type { RunState } from './state.ts';
 import { compensationTimeout } from './stop.ts';
 import { armRunTimers, isCompensationOver } from './timers.ts';
-import { isCompensable, isEarlier, phaseOf, reasons, type Unit } from './units.ts';
+import { isCompensable, isEarlier, isUndone, phaseOf, reasons, type Unit, waitsForLocks } from './units.ts';
 
 /** Begins to undo what succeeded. */
 export function beginCompensating(draft: Draft): void {
@@ -36,7 +37,8 @@ export function compensate(draft: Draft): boolean {
     } else if (over) {
       failCompensation(draft, current, compensationTimeout);
     } else {
-      if (run.desired === 'Paused' || (current.row?.until ?? 0) > now) return false;
+      const { row } = current;
+      if (run.desired === 'Paused' || row === null || waitsForLocks(row) || (row.until ?? 0) > now) return false;
       startAttempt(draft, current);
     }
   }
@@ -51,7 +53,7 @@ function begin(draft: Draft, unit: Unit): void {
     infrastructureFailures: 0,
     until: null,
   });
-  startAttempt(draft, unit);
+  if (!askLocks(draft, unit)) startAttempt(draft, unit);
 }
 
 /** The units to undo, the next one last. */
@@ -60,7 +62,7 @@ function compensableUnits(state: RunState): Unit[] {
   for (const step of state.steps) {
     if (step.step.compensate === null) continue;
     for (const unit of step.items?.units ?? [step]) {
-      if (unit !== undefined && isCompensable(unit) && unit.row?.reason !== reasons.compensating) units.push(unit);
+      if (unit !== undefined && isCompensable(unit) && unit.row !== null && !isUndone(unit.row)) units.push(unit);
     }
   }
   const endOf = (unit: Unit) => unit.row?.finishedAt ?? 0;

@@ -8,9 +8,9 @@ import { observeCircuits } from './circuits.ts';
 import { closeDraft, type Draft, endUnit, newDraft } from './draft.ts';
 import { endRun, settle } from './ending.ts';
 import { endForEachByDeadline } from './for-each.ts';
-import { sayAcquire } from './locks.ts';
+import { asksSince, sayAcquire } from './locks.ts';
 import { askQueue, beginRun, holdsAsRun, queueTimeout } from './queue.ts';
-import { succeedUnit } from './settle-unit.ts';
+import { failCompensation, succeedUnit } from './settle-unit.ts';
 import { findUnit, makeReady, type RunState, stepOf } from './state.ts';
 import { storableError, storableText } from './storable.ts';
 import { runTimeout, setOutcome, stopFinally, stopRun } from './stop.ts';
@@ -23,7 +23,7 @@ import {
   type RunOutcome,
   type StepError,
 } from './types.ts';
-import { hasItems, reasons, type Unit } from './units.ts';
+import { hasItems, reasons, type Unit, waitsForLocks } from './units.ts';
 
 /**
  * Decides what becomes of a run, given what was observed since the last decision. Pure but for `state`, which it updates
@@ -72,9 +72,9 @@ function observe(draft: Draft, observation: RunObservation): void {
     case 'SpecObserved':
       return observeSpec(draft, observation);
     case 'LocksGranted':
-      return observeLocks(draft, observation.holder, null);
+      return observeLocks(draft, observation, null);
     case 'LocksRefused':
-      return observeLocks(draft, observation.holder, storableError(observation.error));
+      return observeLocks(draft, observation, storableError(observation.error));
     case 'CacheHit':
     case 'CacheMiss':
       return askCacheAnswered(draft, observation);
@@ -112,19 +112,22 @@ function observeUnmasked(draft: Draft, { step, secrets }: Extract<RunObservation
   draft.runChanged = true;
 }
 
-function observeLocks(draft: Draft, holder: Holder, refused: StepError | null): void {
+function observeLocks(
+  draft: Draft,
+  { holder, since }: { holder: Holder; since: Instant },
+  refused: StepError | null,
+): void {
   const { state, plan } = draft;
   if (holder.step === null) {
-    if (state.run.phase !== 'Queued' || !holdsAsRun(plan)) return;
+    if (state.run.phase !== 'Queued' || since !== state.run.queuedAt || !holdsAsRun(plan)) return;
     return refused === null ? beginRun(draft) : endQueued(draft, 'Failed', refused);
   }
   const unit = findUnit(plan, state, holder.step, holder.item);
-  if (unit === undefined) return;
+  if (unit === undefined || !unit.row || !waitsForLocks(unit.row) || since !== asksSince(draft, unit)) return;
   if (refused === null) return grantLocks(draft, unit);
   // Nothing of it has begun, and a fallback would need the same locks.
-  if (unit.row?.phase === 'Waiting' && unit.row.reason === reasons.locks) {
-    endUnit(draft, unit, { phase: 'Failed', error: refused });
-  }
+  if (unit.row.via === 'compensate') failCompensation(draft, unit, refused);
+  else endUnit(draft, unit, { phase: 'Failed', error: refused });
 }
 
 /** A run that never left the queue has nothing to stop, undo or finish. */
@@ -175,9 +178,10 @@ function endPause(draft: Draft, unit: Unit): void {
 /** Says again what a unit waits for that was hydrated: the first may never have got out. */
 function confirm(draft: Draft, unit: Unit): void {
   if (unit.live !== null) return confirmAttempt(draft, unit);
-  if (unit.row?.phase !== 'Waiting') return;
-  if (unit.row.reason === reasons.cache) sayLookUp(draft, unit);
-  else if (unit.row.reason === reasons.locks && !draft.steps.has(unit.row)) sayAcquire(draft, unit);
+  const { row } = unit;
+  if (row === null) return;
+  if (row.phase === 'Waiting' && row.reason === reasons.cache) sayLookUp(draft, unit);
+  else if (waitsForLocks(row) && !draft.steps.has(row)) sayAcquire(draft, unit);
 }
 
 /** The run's clock stands while nothing runs and it is paused, or waits for nothing but approvals. */

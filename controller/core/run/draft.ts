@@ -5,7 +5,18 @@ import { makeReady, type RunState, stepOf } from './state.ts';
 import { armTimers } from './timers.ts';
 import type { AttemptRow, RunAction, RunEvent, RunTransition, StepError, StepPhase, StepRow } from './types.ts';
 import { wholeStep } from './types.ts';
-import { hasEnded, isEarlier, isFailure, newStepRow, reasons, type StepState, takesSlot, type Unit } from './units.ts';
+import {
+  bodyOf,
+  hasEnded,
+  hasItems,
+  isEarlier,
+  isFailure,
+  newStepRow,
+  reasons,
+  type StepState,
+  takesSlot,
+  type Unit,
+} from './units.ts';
 
 /** A decision while it is being made: the state it changes, and what it changed so far. */
 export interface Draft {
@@ -127,10 +138,7 @@ export function endUnit(
     finishedAt: at,
   });
   noteEnd(state, unit);
-  if (holdsLocks) {
-    const { id: runId, namespace } = state.run;
-    draft.actions.push({ type: 'Release', runId, holder: { step: step.name, item }, namespace });
-  }
+  if (holdsLocks) letGo(draft, unit);
   const whole = stepOf(state, unit);
   if (item !== wholeStep) {
     if (whole.items !== null) whole.items.handedOut--;
@@ -152,14 +160,21 @@ export function takeTurn(draft: Draft, unit: Unit, change: Partial<StepRow> = {}
 }
 
 /** Whether a unit asks for locks, or for one of the namespace's running steps. */
-export function asksForLocks(state: RunState, { step, item }: Unit): boolean {
-  if (item === wholeStep && step.forEach !== null) return false;
-  return step.locks.length > 0 || asksForSlot(state, step);
+export function asksForLocks(state: RunState, unit: Unit): boolean {
+  if (hasItems(unit)) return false;
+  return unit.step.locks.length > 0 || asksForSlot(state, unit);
 }
 
 /** A unit whose own body takes no slot asks for none for its fallbacks either: what it holds never changes while it runs. */
-export function asksForSlot(state: RunState, { main }: StepState['step']): boolean {
-  return state.limitedSlots && takesSlot(main.body.kind);
+export function asksForSlot(state: RunState, { step, row }: Unit): boolean {
+  if (!state.limitedSlots) return false;
+  return takesSlot(bodyOf(step, row?.via === 'compensate' ? 'compensate' : 'main').body.kind);
+}
+
+/** What a unit has asked for is for others now. */
+export function letGo({ state, actions }: Draft, { step, item }: Unit): void {
+  const { id: runId, namespace } = state.run;
+  actions.push({ type: 'Release', runId, holder: { step: step.name, item }, namespace });
 }
 
 function labelOf(state: RunState, unit: Unit): string | null {

@@ -1,4 +1,6 @@
 import { describe, expect, test } from 'vitest';
+import type { LockFate } from '../../../test/fixtures/world-locks.ts';
+import type { World } from '../../../test/fixtures/world.ts';
 import { after, begun, exit1, good, live, never, phases, type Steps, yielding } from '../../../test/fixtures/lives.ts';
 
 const undo = { run: 'undo' };
@@ -88,6 +90,102 @@ describe('compensation', () => {
     ];
     const world = live(steps, { c: [exit1] }, { spec });
     expect(begun(world).slice(3)).toEqual(['b compensate 60000', 'a compensate 61000']);
+  });
+});
+
+describe('a compensation holds what its step does', () => {
+  const locks = [{ name: 'db' }];
+  const one = {
+    name: 'a',
+    locks,
+    compensate: { run: 'undo', retry: { limit: 1, backoff: { initial: '1s', jitter: 0 } } },
+  };
+  const failing: Steps = [one, { name: 'c', needs: ['a'] }];
+  const asked = (world: World) =>
+    world.actions.flatMap(({ at, action }) => {
+      if (action.type === 'Acquire')
+        return [`Acquire ${JSON.stringify(action.request)} since ${action.since - after(0)}`];
+      return action.type === 'Release' ? [`Release ${at - after(0)}`] : [];
+    });
+  /** As the step is asked for at once, and its compensation then. */
+  const later =
+    (fate: ReturnType<LockFate>): LockFate =>
+    (_, asked) =>
+      asked > 0 ? fate : { afterMs: 0 };
+
+  test('asked for when its turn comes, kept over its retries, let go when it has ended', () => {
+    const world = live(failing, { c: [exit1], 'a compensate': [exit1, good] }, { lockFate: later({ afterMs: 5000 }) });
+    expect(begun(world)).toEqual(['a main 0', 'c main 1000', 'a compensate 7000', 'a compensate 9000']);
+    const request = '{"locks":[{"name":"db","limit":1}],"group":null,"slot":false}';
+    expect(asked(world)).toEqual([
+      `Acquire ${request} since 0`,
+      'Release 1000',
+      `Acquire ${request} since 2000`,
+      'Release 10000',
+    ]);
+    expect(phases(world)).toMatchObject({ a: 'Compensated' });
+  });
+
+  test('until then its step says that it waits', () => {
+    const reasons = new Set<string>();
+    live(
+      failing,
+      { c: [exit1] },
+      {
+        lockFate: later({ afterMs: 5000 }),
+        onDecision: ({ world }) => reasons.add(`${world.steps.get('a')?.phase} ${world.steps.get('a')?.reason}`),
+      },
+    );
+    expect([...reasons]).toContain('Succeeded CompensationWaitingForLocks');
+  });
+
+  test('one of the running steps of the namespace, if it is of a kind that is one', () => {
+    const steps: Steps = [
+      { name: 'a', run: 'true', compensate: { workflow: { name: 'undo' } } },
+      { name: 'b', needs: ['a'], workflow: { name: 'do' }, compensate: { run: 'undo' } },
+      { name: 'c', needs: ['b'], assert: [{ that: 'false' }] },
+    ];
+    const world = live(steps, { b: [good] }, { limitedSlots: true });
+    expect(begun(world)).toEqual(['a main 0', 'b main 1000', 'b compensate 2000', 'a compensate 3000']);
+    const slot = '{"locks":[],"group":null,"slot":true}';
+    expect(asked(world)).toEqual([
+      `Acquire ${slot} since 0`,
+      'Release 1000',
+      `Acquire ${slot} since 2000`,
+      'Release 3000',
+    ]);
+  });
+
+  test('refused, as it would wait for ever, it has failed and the rest goes on', () => {
+    const steps: Steps = [
+      { name: 'b', compensate: undo },
+      { ...one, needs: ['b'] },
+      { name: 'c', needs: ['a'] },
+    ];
+    const world = live(steps, { c: [exit1] }, { lockFate: later({ afterMs: 0, refused: true }) });
+    expect(phases(world)).toMatchObject({ a: 'Succeeded CompensationFailed', b: 'Compensated' });
+    expect(world.steps.get('a')).toMatchObject({ error: { type: 'lock' }, attempts: 1 });
+    expect(asked(world).at(-1)).toBe('Release 3000');
+  });
+
+  test('waiting counts in the 30 minutes, and ends by force', () => {
+    const options = { lockFate: later({ afterMs: 86_400_000 }) };
+    const late = live({ steps: failing, finally: [z] }, { c: [exit1] }, options);
+    expect(late.run.finalizingAt).toBe(after(2000 + 30 * 60_000));
+    expect(phases(late)).toMatchObject({ a: 'Succeeded CompensationFailed', z: 'Succeeded' });
+    const spec = [{ at: after(9000), desired: 'Cancelled' as const, force: true }];
+    const forced = live(failing, { c: [exit1] }, { ...options, spec });
+    expect(forced.run.finishedAt).toBe(after(9000));
+    expect(asked(forced).at(-1)).toBe('Release 9000');
+  });
+
+  test('granted to a paused run, it is kept', () => {
+    const spec = [
+      { at: after(3000), desired: 'Paused' as const },
+      { at: after(60_000), desired: 'Running' as const },
+    ];
+    const world = live(failing, { c: [exit1] }, { lockFate: later({ afterMs: 5000 }), spec });
+    expect(begun(world).slice(2)).toEqual(['a compensate 60000']);
   });
 });
 

@@ -160,7 +160,8 @@ describe('the cache', () => {
       { c: [exit1] },
     );
     expect(phases(world)).toMatchObject({ 'a[0]': 'Compensated', 'a[1]': 'Cached' });
-    expect(said(world, 'Acquire')).toHaveLength(1);
+    // For the step, and for undoing it.
+    expect(said(world, 'Acquire')).toHaveLength(2);
   });
 });
 

@@ -5,7 +5,18 @@ import { outputsSize } from './outputs.ts';
 import { emptyState, handOutItems, itemAt, itemsOf, makeReady, type RunState, stepAt } from './state.ts';
 import { armRunTimers, armTimers } from './timers.ts';
 import { isFinished, type RunRows, type StepRow, wholeStep } from './types.ts';
-import { bodyOf, hasEnded, isEarlier, isFailure, meetsNeed, reasons, takesSlot, type Unit } from './units.ts';
+import {
+  bodyOf,
+  hasEnded,
+  isEarlier,
+  isFailure,
+  isUndone,
+  meetsNeed,
+  reasons,
+  takesSlot,
+  type Unit,
+  waitsForLocks,
+} from './units.ts';
 
 /**
  * Rebuilds the state of a run from its rows. The next decision says again what was said to the world and not answered
@@ -46,10 +57,9 @@ function restoreRow(plan: Plan, state: RunState, row: StepRow): void {
   const unit = unitOf(plan, state, row);
   unit.row = row;
   if (row.items !== null) itemsOf(stepAt(state, unit.step.index)).outputs = new Array(row.items).fill(null);
-  if (row.phase === 'Waiting' && (row.reason === reasons.cache || row.reason === reasons.locks)) {
-    state.unconfirmed.push(unit);
-  }
-  if (row.reason === reasons.compensating) state.compensation.current = unit;
+  const asksCache = row.phase === 'Waiting' && row.reason === reasons.cache;
+  if (asksCache || waitsForLocks(row)) state.unconfirmed.push(unit);
+  if (isUndone(row)) state.compensation.current = unit;
   count(state, unit, 1);
   show(state, unit);
   armTimers(state, unit);

@@ -2,7 +2,7 @@ import type { Plan, PlanStep, StepIndex } from '../plan/types.ts';
 import type { Instant } from '../time.ts';
 import { newRun } from './create.ts';
 import { isFinished, type RunRows, type RunTransition, type StepRow, wholeStep } from './types.ts';
-import { newStepRow, reasons } from './units.ts';
+import { isUndone, newStepRow, reasons } from './units.ts';
 
 /** What a retry of a run is to do again. */
 export interface RetryOptions {
@@ -146,13 +146,14 @@ function planItems(step: PlanStep, rows: StepRow[]): PlannedUnit[] {
 
 /** Why what is recorded of a step, or an item, is not to be kept; null: it is good. */
 function whyAgain(rows: StepRow[]): string | null {
-  for (const { phase, reason } of rows) {
+  for (const row of rows) {
+    const { phase, reason } = row;
     if (phase === 'Failed') return 'failed';
     if (phase === 'TimedOut') return 'timed out';
     if (phase === 'Cancelled') return 'was cancelled';
     if (phase === 'Compensated') return 'was undone';
     if (phase === 'Skipped' && reason === reasons.needNotMet) return 'was skipped because of a need';
-    if (reason === reasons.compensationFailed || reason === reasons.compensating) return 'was undone in part';
+    if (reason === reasons.compensationFailed || isUndone(row)) return 'was undone in part';
     if (phase !== 'Succeeded' && phase !== 'Cached' && phase !== 'Skipped') return 'never ended';
   }
   return null;

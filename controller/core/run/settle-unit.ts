@@ -1,7 +1,7 @@
 import type { JsonObject } from '../../../crds/json.ts';
 import type { Instant } from '../time.ts';
 import { contextOf, isFallback, seeingOwn } from './contexts.ts';
-import { type Draft, emitFor, endUnit, moveUnit, takeTurn } from './draft.ts';
+import { asksForLocks, type Draft, emitFor, endUnit, letGo, moveUnit, takeTurn } from './draft.ts';
 import { outputsSize } from './outputs.ts';
 import { evaluated } from './resolve.ts';
 import { makeReady, stepOf } from './state.ts';
@@ -26,7 +26,7 @@ export function succeedUnit(draft: Draft, unit: Unit, yielded: Yield): void {
   const row = unit.row;
   if (row?.via === 'compensate') {
     moveUnit(draft, unit, { phase: 'Compensated', reason: null, until: null, error: null });
-    state.compensation.current = null;
+    endCompensation(draft, unit);
     return;
   }
   const { until } = unit.step;
@@ -142,8 +142,13 @@ export function cancelUnit(draft: Draft, unit: Unit, ended: { at?: Instant } = {
 /** A compensation has failed for good. What it should undo stays, and the next one goes on. */
 export function failCompensation(draft: Draft, unit: Unit, error: StepError): void {
   moveUnit(draft, unit, { phase: phaseOf(unit), reason: reasons.compensationFailed, until: null, error });
-  draft.state.compensation.current = null;
+  endCompensation(draft, unit);
   emitFor(draft, unit, 'CompensationFailed', `compensation of ${unitName(unit)}: ${error.message}`);
+}
+
+function endCompensation(draft: Draft, unit: Unit): void {
+  draft.state.compensation.current = null;
+  if (asksForLocks(draft.state, unit)) letGo(draft, unit);
 }
 
 /** Whether nothing of a unit is to begin any more. */

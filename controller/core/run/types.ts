@@ -225,9 +225,9 @@ export type RunObservation =
       force: boolean;
       approvals: StepApprovalEntry[];
     }
-  /** What `Acquire` came to. Refused: it can never be granted, or the group rejects. */
-  | { type: 'LocksGranted'; holder: Holder }
-  | { type: 'LocksRefused'; holder: Holder; error: StepError }
+  /** What the `Acquire` of that `since` came to. Refused: it can never be granted, or the group rejects. */
+  | { type: 'LocksGranted'; holder: Holder; since: Instant }
+  | { type: 'LocksRefused'; holder: Holder; since: Instant; error: StepError }
   /** What `LookUp` came to: an entry; or nobody has one, and this unit is the one to fill it. */
   | {
       type: 'CacheHit';
@@ -304,6 +304,7 @@ export type RunAction =
       holder: Holder;
       namespace: string;
       priority: number;
+      /** Since when it waits; another of the same holder has another. */
       since: Instant;
       request: LockRequest;
     }

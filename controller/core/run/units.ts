@@ -75,6 +75,8 @@ export const reasons = {
   /** Succeeded in another run. */
   reused: 'Reused',
   compensating: 'Compensating',
+  /** A compensation that must hold something first; `compensating` once it does. */
+  compensationLocks: 'CompensationWaitingForLocks',
   compensationFailed: 'CompensationFailed',
 } as const;
 
@@ -113,6 +115,16 @@ export function isCompensable({ step, row }: Unit): boolean {
     row.reason !== reasons.reused &&
     row.reason !== reasons.compensationFailed
   );
+}
+
+/** Whether a unit is being undone now. */
+export function isUndone({ reason }: StepRow): boolean {
+  return reason === reasons.compensating || reason === reasons.compensationLocks;
+}
+
+/** Whether a unit waits for what it must hold before it begins, or before it is undone. */
+export function waitsForLocks({ phase, reason }: StepRow): boolean {
+  return (phase === 'Waiting' && reason === reasons.locks) || reason === reasons.compensationLocks;
 }
 
 /** What a unit does now. @throws when the plan has no such body: the row is of another version */

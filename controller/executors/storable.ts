@@ -1,7 +1,5 @@
 import type { JsonValue } from '../../crds/json.ts';
-
-/** Deepest nesting that history keeps. */
-const maxDepth = 64;
+import { storedDepth } from '../seams/limits.ts';
 
 /** Text that Postgres can hold: NUL and lone surrogates become U+FFFD. */
 export function storableText(text: string): string {
@@ -12,7 +10,7 @@ export function storableText(text: string): string {
 export function storableJson(value: JsonValue, depth = 0): { value: JsonValue } | null {
   if (typeof value === 'string') return { value: storableText(value) };
   if (value === null || typeof value !== 'object') return { value };
-  if (depth >= maxDepth) return null;
+  if (depth >= storedDepth) return null;
   if (Array.isArray(value)) {
     const items: JsonValue[] = [];
     for (const item of value) {

@@ -1,6 +1,7 @@
 import type { SQL } from 'drizzle-orm';
 import { and, asc, eq, gt, gte, lt, sql } from 'drizzle-orm';
 import type { AttemptKey } from '../core/run/types.ts';
+import { logPieceBytes, storedLogBytes } from '../seams/limits.ts';
 import { createBatch } from './batch.ts';
 import type { Changes } from './changes.ts';
 import type { Database, Drizzle } from './database.ts';
@@ -9,9 +10,7 @@ import { noticeOf, readLongLog, readRest, writeLongLog } from './long-logs.ts';
 import { logChunks } from './schema/journal.ts';
 import type { LogHistory, LogLine } from './types.ts';
 
-const chunkBytes = 64 * 1024;
-const keptBytes = 4 * 1024 * 1024;
-const notice = new TextEncoder().encode('\n[log cut at 4 MiB; the step runs on]\n');
+const notice = new TextEncoder().encode(`\n[log cut at ${storedLogBytes / 2 ** 20} MiB; the step runs on]\n`);
 
 type Chunk = typeof logChunks.$inferInsert;
 
@@ -64,7 +63,7 @@ export function createLogHistory(database: Database, changes: Changes): LogHisto
       const stored = await readStored(key, position, limitBytes);
       // Only at the border, where what is stored ends, or at the end of the log, may there be a rest.
       const end = stored.at(-1)?.position ?? null;
-      if (end !== null && end < keptBytes - 3) return stored;
+      if (end !== null && end < storedLogBytes - 3) return stored;
       const long = await readLongLog(drizzle, key);
       if (long === null) return stored;
       if (end !== null) return [...stored, ...noticeOf(long, end)];
@@ -104,7 +103,7 @@ function between(db: Drizzle, attempt: SQL | undefined, position: number, limitB
     .where(
       and(
         attempt,
-        gt(logChunks.position, position - chunkBytes),
+        gt(logChunks.position, position - logPieceBytes),
         lt(logChunks.position, position + limitBytes),
         sql`${logChunks.position} + octet_length(${logChunks.bytes}) > ${position}::bigint`,
       ),
@@ -115,13 +114,13 @@ function between(db: Drizzle, attempt: SQL | undefined, position: number, limitB
 /** Chunks to store: at most 64 KiB each, nothing beyond 4 MiB but the notice, in the place of the first byte left out. */
 function cut(key: AttemptKey, position: number, bytes: Uint8Array): Chunk[] {
   const { runId, step, item, attempt } = key;
-  const kept = bytes.subarray(0, Math.max(0, keptBytes - position));
+  const kept = bytes.subarray(0, Math.max(0, storedLogBytes - position));
   const pieces: Chunk[] = [];
-  for (let i = 0; i < kept.byteLength; i += chunkBytes) {
-    pieces.push({ runId, step, item, attempt, position: position + i, bytes: kept.subarray(i, i + chunkBytes) });
+  for (let i = 0; i < kept.byteLength; i += logPieceBytes) {
+    pieces.push({ runId, step, item, attempt, position: position + i, bytes: kept.subarray(i, i + logPieceBytes) });
   }
-  if (position <= keptBytes && position + bytes.byteLength > keptBytes) {
-    pieces.push({ runId, step, item, attempt, position: keptBytes, bytes: notice });
+  if (position <= storedLogBytes && position + bytes.byteLength > storedLogBytes) {
+    pieces.push({ runId, step, item, attempt, position: storedLogBytes, bytes: notice });
   }
   return pieces;
 }

@@ -1,6 +1,5 @@
 import type { JsonValue } from '../../crds/json.ts';
-
-const maxDepth = 64;
+import { storedDepth } from '../seams/limits.ts';
 
 /**
  * The value as Postgres can keep it: NUL and lone surrogates become U+FFFD, and what lies deeper than 64 levels becomes
@@ -13,7 +12,7 @@ export function storable<T>(value: T): T {
 function clean(value: JsonValue | undefined, depth: number): JsonValue | undefined {
   if (typeof value === 'string') return cleanText(value);
   if (typeof value !== 'object' || value === null) return value;
-  if (depth > maxDepth) return null;
+  if (depth > storedDepth) return null;
   return Array.isArray(value) ? cleanList(value, depth) : cleanObject(value, depth);
 }
 

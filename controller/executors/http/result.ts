@@ -1,6 +1,7 @@
 import type { JsonValue } from '../../../crds/json.ts';
 import type { AttemptResult, StepError } from '../../core/run/types.ts';
 import type { Instant } from '../../core/time.ts';
+import { storedDepth } from '../../seams/limits.ts';
 import { containsSecret } from '../masking.ts';
 import { storableJson, storableText } from '../storable.ts';
 import type { Answer } from './exchange.ts';
@@ -17,7 +18,7 @@ export function resultOf(
     return { outcome: 'Failed', error: statusError(answer, step, now) };
   }
   const read = storableJson(bodyOf(answer));
-  if (!read) return failed('output', 'the body is nested deeper than 64 levels');
+  if (!read) return failed('output', `the body is nested deeper than ${storedDepth} levels`);
   const values = {
     status,
     headers: Object.fromEntries(Object.entries(answer.headers).map(([name, value]) => [name, storableText(value)])),

@@ -12,6 +12,7 @@ import {
   type StartAction,
   type StopAction,
 } from '../../seams/executor.ts';
+import { storedLogBytes } from '../../seams/limits.ts';
 import { SecretRefused } from '../secrets.ts';
 import { hasArtifacts, type PodArtifactOptions, stepOf, withArtifactContainers } from './artifacts.ts';
 import { LivePod, type Masks } from './live-pod.ts';
@@ -28,7 +29,6 @@ import { VersionFiles } from './version-files.ts';
 
 type PodBody = Extract<ResolvedBody, { kind: 'run' | 'container' }>;
 
-const mebibyte = 1024 * 1024;
 /** A request that creates a Pod is not waited for any longer: the lease may be another's by then. */
 const createMs = 2000;
 /** Pods that are created at the same time: more would only wait in the API server, and be given up. */
@@ -168,7 +168,7 @@ export class PodExecutor implements Executor {
   async #enter(key: AttemptKey, begin: (live: LivePod) => Promise<void>): Promise<void> {
     if (this.#closed) throw new Error('the Pod executor is closed');
     this.#pods.watch();
-    const { client, clock, sink, logBytes = 4 * mebibyte } = this.#options;
+    const { client, clock, sink, logBytes = storedLogBytes } = this.#options;
     const live: LivePod = new LivePod(key, {
       client,
       nodes: this.#nodes,

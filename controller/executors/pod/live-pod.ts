@@ -4,8 +4,8 @@ import type { KubernetesClient } from '../../kubernetes/client.ts';
 import { isRefusal } from '../../kubernetes/errors.ts';
 import { type Clock, pause } from '../../seams/clock.ts';
 import type { ExecutorSink } from '../../seams/executor.ts';
+import { describeExit } from '../exit.ts';
 import { collectStatus, withCollected } from './artifacts.ts';
-import { describeExit } from './exit.ts';
 import { attemptHash, hashOf, plainOutputs, podsPath } from './names.ts';
 import { type OutputsMessage, readMessage, readOutputs, readPlainMessage } from './outputs.ts';
 import { type Pod, stepStatus } from './pod.ts';
@@ -231,7 +231,7 @@ export class LivePod {
     const error: StepError = {
       type: outOfMemory ? 'outOfMemory' : 'exit',
       exitCode,
-      message: describeExit(exitCode, outOfMemory, log?.lastLine ?? null),
+      message: describeExit(exitCode, log?.lastLine ?? null, outOfMemory),
       retryable: true,
     };
     this.#report({ outcome: 'Failed', error }, at);

@@ -1,8 +1,6 @@
 import { createHash } from 'node:crypto';
 import type { AttemptResult, StepError } from '../../core/run/types.ts';
-import { containerOutputBytes } from '../container-outputs.ts';
-import { containsSecret } from '../masking.ts';
-import { storableText } from '../storable.ts';
+import { containerOutputBytes, resultOf, scriptOutputBytes } from '../outputs.ts';
 
 /** What the wrapper's termination message says of $WINDLASS_OUTPUT. */
 export type OutputsMessage =
@@ -48,12 +46,7 @@ export function readOutputs(message: OutputsMessage, framed: string | null, secr
     const error = lostOutput('its outputs, at the end of the log, did not come whole');
     return { outcome: 'Failed', error };
   }
-  const text = bytes.toString();
-  if (text !== '' && containsSecret(text, secrets)) {
-    const what = 'what was written to $WINDLASS_OUTPUT contains the value of a secret; outputs are stored and shown';
-    return { outcome: 'Failed', error: { type: 'secretInOutput', message: what, retryable: false } };
-  }
-  return { outcome: 'Succeeded', outputs: { text: storableText(text) } };
+  return resultOf(bytes.toString(), secrets);
 }
 
 function verified(framed: string | null, { size, sha256 }: { size: number; sha256: string }): Buffer | null {
@@ -66,7 +59,7 @@ function verified(framed: string | null, { size, sha256 }: { size: number; sha25
 function notHandedOver(what: string): StepError {
   const message =
     what === 'too large'
-      ? 'more than 16 MiB were written to $WINDLASS_OUTPUT'
+      ? `more than ${scriptOutputBytes / 2 ** 20} MiB were written to $WINDLASS_OUTPUT`
       : `outputs that are long or no plain text need the program ${what}, which the image does not have`;
   return { type: 'output', message, retryable: false };
 }

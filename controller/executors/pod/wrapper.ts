@@ -1,3 +1,5 @@
+import { scriptOutputBytes } from '../outputs.ts';
+
 /** Where a step finds things in its container. One emptyDir holds all that is written. */
 export const paths = {
   root: '/windlass',
@@ -10,8 +12,6 @@ export const paths = {
 
 /** Longest termination message that the kubelet takes. */
 export const messageBytes = 4096;
-/** Of $WINDLASS_OUTPUT, all outputs of a step together; as on a laptop. */
-export const outputBytes = 16 * 1024 * 1024;
 /** Two pipes of 64 KiB and the buffers of those who copy between them, twice over; base64 makes a third more of it. */
 const paddingBytes = 300_000;
 /** Exit code of the wrapper itself when the work directory could not be prepared. */
@@ -58,7 +58,7 @@ out=${paths.output} end=/dev/termination-log
 [ -s "$out" ] || exit 0
 say() { printf '%s' "$1" >"$end"; exit 0; }
 size=$(wc -c <"$out") && size=$((size))
-[ $size -le ${outputBytes} ] || say 'e too large'
+[ $size -le ${scriptOutputBytes} ] || say 'e too large'
 if [ $size -lt ${messageBytes} ] && [ "$(LC_ALL=C tr -d '\\11\\12\\40-\\176' <"$out" | wc -c)" -eq 0 ]; then
   { printf t; cat "$out"; } >"$end"
   exit 0

@@ -3,8 +3,9 @@ import type { AttemptKey, AttemptResult, ResolvedBody } from '../../core/run/typ
 import type { Instant } from '../../core/time.ts';
 import { type Clock, pause } from '../../seams/clock.ts';
 import type { Executor, ExecutorSink, FileStore, SecretReader, StartAction, StopAction } from '../../seams/executor.ts';
+import { storedLogBytes } from '../../seams/limits.ts';
 import type { ArtifactOptions } from '../artifacts/transfer.ts';
-import { containerOutputBytes } from '../container-outputs.ts';
+import { containerOutputBytes } from '../outputs.ts';
 import { readSecrets } from '../secrets.ts';
 import { ArtifactsMissing, artifactsFor, withArtifacts } from './artifacts.ts';
 import { AttemptFolder, attemptHash, attemptHashes, type Launcher } from './attempt-folder.ts';
@@ -87,7 +88,7 @@ export class ProcessExecutor implements Executor {
 
   constructor(options: ProcessExecutorOptions) {
     this.#options = options;
-    this.#limits = options.log ?? { storedBytes: 4 * mebibyte, fileBytes: 100 * mebibyte };
+    this.#limits = options.log ?? { storedBytes: storedLogBytes, fileBytes: 100 * mebibyte };
     this.#files = new VersionFiles(join(options.root, 'files'), options.files);
   }
 

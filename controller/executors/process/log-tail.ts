@@ -1,17 +1,13 @@
 import { statSync } from 'node:fs';
 import { type FileHandle, open } from 'node:fs/promises';
 import { Readable } from 'node:stream';
-import type { AttemptKey } from '../../core/run/types.ts';
 import type { ArtifactStore, StoredArtifact } from '../../seams/artifacts.ts';
-import { type Clock, pause } from '../../seams/clock.ts';
-import type { LogSink } from '../../seams/executor.ts';
+import { pause } from '../../seams/clock.ts';
+import { LogHandover, type LogHandoverOptions, retryMs } from '../log-handover.ts';
 import { Masker } from '../masking.ts';
 import { restOfLog } from './log-rest.ts';
 
 const chunkBytes = 64 * 1024;
-const retryMs = 1000;
-/** How much of the end is kept to find the last line in. */
-const endBytes = 2048;
 /** A character may lie across the border of what is handed on: it is whole in the rest. */
 const overlapBytes = 3;
 /** Of a notice at the end. */
@@ -19,21 +15,14 @@ const noticeBytes = 256;
 /** An end waits so long for a place that does not take the rest of its log; the rest is given up then. */
 const unkeptMs = 30_000;
 
-export interface LogTailOptions {
+export interface LogTailOptions extends LogHandoverOptions {
   path: string;
-  key: AttemptKey;
-  sink: LogSink;
   secrets: readonly string[];
-  /** First position that is not stored yet. */
-  from: number;
   /** Most bytes to hand on while it runs; what is more goes to the artifacts at its end. */
   limit: number;
   /** Most bytes of the file and of what is kept in all; a notice then says that it was cut. */
   fileBytes: number;
   artifacts: Pick<ArtifactStore, 'put'>;
-  clock: Clock;
-  /** Aborted when nobody wants the log any more: nothing is handed on after that. */
-  released: AbortSignal;
 }
 
 /**
@@ -43,6 +32,7 @@ export interface LogTailOptions {
 export class LogTail {
   readonly #options: LogTailOptions;
   readonly #masker: Masker;
+  readonly #handover: LogHandover;
   #buffer: Buffer | null = null;
   #file: FileHandle | null = null;
   #read = 0;
@@ -51,11 +41,11 @@ export class LogTail {
   #over = false;
   /** There was more than is kept at all: the last line is not known. */
   #cut = false;
-  #end: Buffer = Buffer.alloc(0);
 
   constructor(options: LogTailOptions) {
     this.#options = options;
     this.#masker = new Masker(options.secrets);
+    this.#handover = new LogHandover(options);
   }
 
   /** Hands on what is new. */
@@ -78,14 +68,7 @@ export class LogTail {
     } finally {
       await this.close();
     }
-    if (this.#cut) return null;
-    return (
-      this.#end
-        .toString()
-        .split('\n')
-        .map((line) => line.trim())
-        .findLast((line) => line !== '') ?? null
-    );
+    return this.#cut ? null : this.#handover.lastLine();
   }
 
   async close(): Promise<void> {
@@ -113,10 +96,10 @@ export class LogTail {
       this.#over = true;
       await this.#tell(null);
     }
-    for (let at = 0; at < Math.min(bytes.length, room); at += chunkBytes) {
-      await this.#append(bytes.subarray(at, Math.min(at + chunkBytes, room)));
-    }
-    this.#remember(bytes);
+    const kept = bytes.subarray(0, room);
+    await this.#handover.give(this.#shown, kept);
+    this.#shown += kept.length;
+    this.#handover.remember(bytes);
   }
 
   /** Keeps what was not handed on. What it says is the same however often it is done: by the next controller, too. */
@@ -124,7 +107,7 @@ export class LogTail {
     const { path, secrets, fileBytes: limit, artifacts, clock, released } = this.#options;
     const seen = (bytes: Buffer, cut: boolean): void => {
       this.#cut = cut;
-      this.#remember(bytes);
+      this.#handover.remember(bytes);
     };
     const begun = clock.now();
     while (!released.aborted) {
@@ -143,35 +126,8 @@ export class LogTail {
     return Math.max(0, this.#options.limit - overlapBytes);
   }
 
-  #remember(bytes: Buffer): void {
-    this.#end = Buffer.concat([this.#end, bytes.subarray(-endBytes)]).subarray(-endBytes);
-  }
-
   async #tell(rest: StoredArtifact | null): Promise<void> {
     const { key, sink } = this.#options;
-    await this.#untilTaken(() => sink.overflow(key, this.#border(), rest));
-  }
-
-  async #append(bytes: Buffer): Promise<void> {
-    const { key, sink, from } = this.#options;
-    const position = this.#shown;
-    this.#shown += bytes.length;
-    const fresh = bytes.subarray(Math.max(0, from - position));
-    if (fresh.length === 0) return;
-    // A copy: the sink may keep it while the buffer is read into again.
-    const at = this.#shown - fresh.length;
-    await this.#untilTaken(() => sink.append(key, at, Uint8Array.from(fresh)));
-  }
-
-  /** The store may be slow or away for a while; an end is reported only after its log, so this waits with it. */
-  async #untilTaken(give: () => Promise<void>): Promise<void> {
-    const { clock, released } = this.#options;
-    while (!released.aborted) {
-      try {
-        return await give();
-      } catch {
-        await pause(clock, retryMs, released);
-      }
-    }
+    await this.#handover.untilTaken(() => sink.overflow(key, this.#border(), rest));
   }
 }

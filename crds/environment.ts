@@ -1,6 +1,7 @@
 import { type Static, Type } from 'typebox';
+import { approvers } from './approvers.ts';
 import type { KindDefinition, WindlassObject } from './metadata.ts';
-import { Condition, MapOf, NamespaceName, ObjectName, Strict, Text, Time } from './metadata.ts';
+import { MapOf, NamespaceName, ObjectName, reconciledStatus, Strict, Text, Time } from './metadata.ts';
 
 const Track = Strict(
   {
@@ -44,16 +45,7 @@ const UpstreamGate = Strict(
 
 const ApprovalGate = Strict(
   {
-    groups: Type.Optional(
-      Type.Array(Text('A group.', 253), {
-        minItems: 1,
-        maxItems: 50,
-        description: 'Approvers must be in one of these. Default: anyone who may approve.',
-      }),
-    ),
-    count: Type.Optional(
-      Type.Integer({ minimum: 1, maximum: 20, description: 'How many people must approve. Default 1.' }),
-    ),
+    ...approvers,
     notAuthor: Type.Optional(
       Type.Boolean({ description: 'Authors, committers and taggers of what is promoted may not approve it.' }),
     ),
@@ -107,15 +99,11 @@ const ActiveVersion = Strict({
 });
 
 export const EnvironmentStatus = Strict({
-  observedGeneration: Type.Optional(Type.Integer({ description: 'The generation this status was computed from.' })),
-  lastHandledReconcileAt: Type.Optional(
-    Text('The last value of the annotation windlass.dev/requestedAt that was acted upon.', 253),
-  ),
+  ...reconciledStatus,
   revision: Type.Optional(Type.Integer({ description: 'Raised by every recorded decision.' })),
   namespace: Type.Optional(Text('The namespace it owns.', 63)),
   active: Type.Optional(Type.Array(ActiveVersion, { maxItems: 200, description: 'The active versions.' })),
   waiting: Type.Optional(Type.Integer({ description: 'Promotions that are not yet let in.' })),
-  conditions: Type.Optional(Type.Array(Condition, { maxItems: 16, description: 'Ready, Reconciling, Stalled.' })),
 });
 export type EnvironmentStatus = Static<typeof EnvironmentStatus>;
 export type Environment = WindlassObject<'Environment', EnvironmentSpec, EnvironmentStatus>;

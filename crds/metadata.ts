@@ -83,6 +83,15 @@ export const Condition = Strict({
 });
 export type Condition = Static<typeof Condition>;
 
+/** What the status of a kind says that is reconciled for ever, and on request. */
+export const reconciledStatus = {
+  observedGeneration: Type.Optional(Type.Integer({ description: 'The generation this status was computed from.' })),
+  lastHandledReconcileAt: Type.Optional(
+    Text('The last value of the annotation windlass.dev/requestedAt that was acted upon.', 253),
+  ),
+  conditions: Type.Optional(Type.Array(Condition, { maxItems: 16, description: 'Ready, Reconciling, Stalled.' })),
+};
+
 /** What a user may write in `metadata`. The store adds uid, generation, resourceVersion and creationTimestamp. */
 export const UserMetadata = Strict({
   name: Type.Optional(ObjectName('The name, unique within its namespace and kind.')),
@@ -138,4 +147,15 @@ export interface KindDefinition {
   /** Exactly one of these fields, where CEL cannot see one of them because it may hold anything. */
   oneOf?: { path: string; fields: readonly string[] }[];
   printerColumns: { name: string; type: 'string' | 'integer' | 'date'; jsonPath: string; priority?: number }[];
+}
+
+/** A field of the spec that is as it was from the beginning, there or not. */
+export function immutable(field: string): KindDefinition['rules'][number] {
+  const same = `has(self.${field}) == has(oldSelf.${field}) && (!has(self.${field}) || self.${field} == oldSelf.${field})`;
+  return { path: 'spec', rule: same, message: `${field} ${field.endsWith('s') ? 'are' : 'is'} immutable` };
+}
+
+/** The same of a field that is always there. */
+export function immutableAlways(field: string): KindDefinition['rules'][number] {
+  return { path: 'spec', rule: `self.${field} == oldSelf.${field}`, message: `${field} is immutable` };
 }

@@ -1,6 +1,6 @@
 import { type Static, Type } from 'typebox';
 import type { KindDefinition, WindlassObject } from './metadata.ts';
-import { Condition, ObjectName, Strict, Text, Time } from './metadata.ts';
+import { immutable, immutableAlways, ObjectName, reconciledStatus, Strict, Text, Time } from './metadata.ts';
 
 const PromotionApproval = Strict({
   user: Text('Who decides.', 253),
@@ -54,16 +54,12 @@ const GateStatus = Strict({
 });
 
 export const PromotionStatus = Strict({
-  observedGeneration: Type.Optional(Type.Integer({ description: 'The generation this status was computed from.' })),
-  lastHandledReconcileAt: Type.Optional(
-    Text('The last value of the annotation windlass.dev/requestedAt that was acted upon.', 253),
-  ),
+  ...reconciledStatus,
   phase: Type.Optional(Text('Pending, Gating, Succeeded, Failed, Rejected or Superseded.', 32)),
   commit: Type.Optional(Text('The commit of the ref, kept from first sight.', 64)),
   changes: Type.Optional(Type.Array(Change, { maxItems: 200, description: 'What it changes.' })),
   gates: Type.Optional(Type.Array(GateStatus, { maxItems: 40, description: 'Every gate, and what it says.' })),
   finishedAt: Type.Optional(Time('When it reached its last phase.')),
-  conditions: Type.Optional(Type.Array(Condition, { maxItems: 16, description: 'Ready, Reconciling, Stalled.' })),
 });
 export type PromotionStatus = Static<typeof PromotionStatus>;
 export type Promotion = WindlassObject<'Promotion', PromotionSpec, PromotionStatus>;
@@ -76,15 +72,7 @@ export const promotionKind: KindDefinition = {
   spec: PromotionSpec,
   status: PromotionStatus,
   atomicSpec: false,
-  rules: [
-    { path: 'spec', rule: 'self.environment == oldSelf.environment', message: 'environment is immutable' },
-    { path: 'spec', rule: 'self.ref == oldSelf.ref', message: 'ref is immutable' },
-    {
-      path: 'spec',
-      rule: 'has(self.workflows) == has(oldSelf.workflows) && (!has(self.workflows) || self.workflows == oldSelf.workflows)',
-      message: 'workflows are immutable',
-    },
-  ],
+  rules: [immutableAlways('environment'), immutableAlways('ref'), immutable('workflows')],
   printerColumns: [
     { name: 'Environment', type: 'string', jsonPath: '.spec.environment' },
     { name: 'Ref', type: 'string', jsonPath: '.spec.ref' },

@@ -1,4 +1,5 @@
 import { Type } from 'typebox';
+import { approvers } from './approvers.ts';
 import { Duration, identifierPattern, MapOf, ObjectName, Strict, Text } from './metadata.ts';
 
 export const Any = (description: string) =>
@@ -163,16 +164,7 @@ export const ChildWorkflow = Strict(
 );
 export const StepApproval = Strict(
   {
-    groups: Type.Optional(
-      Type.Array(Text('A group.', 253), {
-        minItems: 1,
-        maxItems: 50,
-        description: 'Approvers must be in one of these. Default: anyone who may approve.',
-      }),
-    ),
-    count: Type.Optional(
-      Type.Integer({ minimum: 1, maximum: 20, description: 'How many people must approve. Default 1.' }),
-    ),
+    ...approvers,
     timeout: Type.Optional(Duration('Without enough approvals by then the step is TimedOut. Default: waits on.')),
   },
   { description: 'Waits until enough people approve; one rejection fails the step.' },

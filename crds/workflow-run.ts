@@ -1,6 +1,17 @@
 import { type Static, Type } from 'typebox';
 import type { KindDefinition, WindlassObject } from './metadata.ts';
-import { Condition, Identifier, MapOf, ObjectName, Strict, Text, Time } from './metadata.ts';
+import {
+  Condition,
+  Identifier,
+  immutable,
+  immutableAlways,
+  MapOf,
+  ObjectName,
+  reconciledStatus,
+  Strict,
+  Text,
+  Time,
+} from './metadata.ts';
 
 export const Approval = Strict({
   step: Identifier('The step that waits for approval.'),
@@ -81,7 +92,7 @@ export const WorkflowRunSpec = Strict({
 export type WorkflowRunSpec = Static<typeof WorkflowRunSpec>;
 
 export const WorkflowRunStatus = Strict({
-  observedGeneration: Type.Optional(Type.Integer({ description: 'The generation this status was computed from.' })),
+  observedGeneration: reconciledStatus.observedGeneration,
   phase: Type.Optional(
     Text('Pending, Queued, Running, Compensating, Finalizing, Succeeded, Degraded, Failed, Cancelled or TimedOut.', 32),
   ),
@@ -127,17 +138,10 @@ export const workflowRunKind: KindDefinition = {
       rule: '!has(self.force) || !self.force || (has(self.desired) && self.desired == "Cancelled")',
       message: 'force goes with desired Cancelled',
     },
-    ...['priority', 'replay'].map((field) => ({
-      path: 'spec',
-      rule: `has(self.${field}) == has(oldSelf.${field}) && (!has(self.${field}) || self.${field} == oldSelf.${field})`,
-      message: `${field} is immutable`,
-    })),
-    { path: 'spec', rule: 'self.workflow == oldSelf.workflow', message: 'workflow is immutable' },
-    {
-      path: 'spec',
-      rule: 'has(self.inputs) == has(oldSelf.inputs) && (!has(self.inputs) || self.inputs == oldSelf.inputs)',
-      message: 'inputs are immutable',
-    },
+    immutable('priority'),
+    immutable('replay'),
+    immutableAlways('workflow'),
+    immutable('inputs'),
   ],
   printerColumns: [
     { name: 'Workflow', type: 'string', jsonPath: '.spec.workflow' },

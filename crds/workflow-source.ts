@@ -1,6 +1,6 @@
 import { type Static, Type } from 'typebox';
 import type { KindDefinition, WindlassObject } from './metadata.ts';
-import { Condition, Duration, ObjectName, Strict, Text } from './metadata.ts';
+import { Duration, ObjectName, reconciledStatus, Strict, Text } from './metadata.ts';
 
 export const WorkflowSourceSpec = Strict({
   url: Text('The repository: https, ssh, or (on a laptop) file or a path.', 2048),
@@ -32,13 +32,9 @@ const RefusedRef = Strict({
 });
 
 export const WorkflowSourceStatus = Strict({
-  observedGeneration: Type.Optional(Type.Integer({ description: 'The generation this status was computed from.' })),
+  ...reconciledStatus,
   commit: Type.Optional(Text('The tip of the branch at the last fetch.', 64)),
-  lastHandledReconcileAt: Type.Optional(
-    Text('The last value of the annotation windlass.dev/requestedAt that was acted upon.', 253),
-  ),
   refused: Type.Optional(Type.Array(RefusedRef, { maxItems: 50, description: 'Refs that are not followed, and why.' })),
-  conditions: Type.Optional(Type.Array(Condition, { maxItems: 16, description: 'Ready, Reconciling, Stalled.' })),
 });
 export type WorkflowSourceStatus = Static<typeof WorkflowSourceStatus>;
 export type WorkflowSource = WindlassObject<'WorkflowSource', WorkflowSourceSpec, WorkflowSourceStatus>;

@@ -1,6 +1,6 @@
 import { type Static, Type } from 'typebox';
 import type { KindDefinition, WindlassObject } from './metadata.ts';
-import { Condition, Duration, identifierPattern, MapOf, Strict, Text } from './metadata.ts';
+import { Duration, identifierPattern, MapOf, reconciledStatus, Strict, Text } from './metadata.ts';
 import { Any, Image, Retry } from './workflow-bodies.ts';
 import { Locks } from './workflow-flow.ts';
 import { maxSteps, otherKinds, Step, stepKinds } from './workflow-step.ts';
@@ -81,12 +81,8 @@ export const WorkflowSpec = Strict({
 export type WorkflowSpec = Static<typeof WorkflowSpec>;
 
 export const WorkflowStatus = Strict({
-  observedGeneration: Type.Optional(Type.Integer({ description: 'The generation this status was computed from.' })),
-  lastHandledReconcileAt: Type.Optional(
-    Text('The last value of the annotation windlass.dev/requestedAt that was acted upon.', 253),
-  ),
+  ...reconciledStatus,
   digest: Type.Optional(Text('Content digest of the version this object holds.', 80)),
-  conditions: Type.Optional(Type.Array(Condition, { maxItems: 16, description: 'Ready, Reconciling, Stalled.' })),
 });
 export type WorkflowStatus = Static<typeof WorkflowStatus>;
 export type Workflow = WindlassObject<'Workflow', WorkflowSpec, WorkflowStatus>;

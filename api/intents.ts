@@ -1,5 +1,7 @@
+import { isDeepStrictEqual } from 'node:util';
 import type { Promotion } from '../crds/promotion.ts';
 import type { WorkflowRun } from '../crds/workflow-run.ts';
+import { refusalOf, wantsExecution } from '../controller/core/run/execution.ts';
 import { ObjectConflict, type ObjectStore } from '../controller/seams/objects.ts';
 import type { Caller } from './access.ts';
 import { approvalEntry, withEntry } from './approvals.ts';
@@ -70,26 +72,32 @@ export function setDesired(
 
 /**
  * Makes a run that has ended go on as its next execution; with `number`, only if that is this one.
- * @throws ObjectConflict while it has not ended
+ * @throws ObjectConflict while it has not ended, and when it was refused just so
  */
 export function retryRun(
   objects: ObjectStore,
   { namespace, name }: { namespace: string; name: string },
   { from, onlyFailed, number: only }: { from?: string | undefined; onlyFailed?: boolean | undefined; number?: number },
 ): Promise<WorkflowRun> {
-  return objects.update('WorkflowRun', namespace, name, ({ spec, status }) => {
+  return objects.update('WorkflowRun', namespace, name, (run) => {
+    const { spec, status } = run;
     if (status?.finishedAt === undefined) {
       throw new ObjectConflict('Conflict', `Run ${name} has not ended yet; only what has ended is retried.`);
     }
     const number = (status.execution ?? 1) + 1;
     // Asked for already, and not taken up yet.
-    if (spec.execution?.number === number || (only !== undefined && only !== number)) {
+    if (wantsExecution(run) || (only !== undefined && only !== number)) {
       throw new ObjectConflict('Conflict', `Run ${name} is being retried already.`);
     }
     // It is wanted again, whatever was wanted of it before.
     const { desired: _, reason: _why, force: _force, ...rest } = spec;
     const execution = { number, ...(from === undefined ? {} : { from }), ...(onlyFailed ? { onlyFailed } : {}) };
-    return { spec: { ...rest, execution } };
+    const wanted = { ...rest, execution };
+    const refused = refusalOf(run);
+    // Written again as it stands, it would be looked at no more.
+    if (refused !== null && isDeepStrictEqual(wanted, spec))
+      throw new ObjectConflict('Conflict', `Run ${name}: ${refused}.`);
+    return { spec: wanted };
   });
 }
 

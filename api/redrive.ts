@@ -1,5 +1,6 @@
 import type { Context } from 'hono';
 import type { WorkflowRun } from '../crds/workflow-run.ts';
+import { goesOn } from '../controller/core/run/execution.ts';
 import { ObjectConflict } from '../controller/seams/objects.ts';
 import type { DeadLetter } from '../controller/store/types.ts';
 import { callerOf, demand } from './access.ts';
@@ -90,27 +91,22 @@ function isOf({ metadata }: WorkflowRun, { id }: DeadLetter): boolean {
   return metadata.labels?.[letterLabel] === String(id);
 }
 
-function wantsNext({ spec }: WorkflowRun, letter: DeadLetter): boolean {
-  return (spec.execution?.number ?? 1) > letter.execution;
-}
-
 async function demandEnded(deps: AppDependencies, letter: DeadLetter, there: WorkflowRun | null): Promise<void> {
   const { id, namespace, name, redrivenName, redrivenAs } = letter;
-  if (there && wantsNext(there, letter)) throw conflict(`Run ${name} of dead letter ${id} is being retried already.`);
+  if (there && goesOn(there)) throw conflict(`Run ${name} of dead letter ${id} is being retried already.`);
   if (there || letter.state !== 'Redriven' || redrivenName === null || redrivenAs === null) return;
   const row = await deps.store.runs.get(redrivenAs);
   const object = await deps.store.objects.get('WorkflowRun', namespace, redrivenName);
-  const goesOn = object?.metadata.uid === redrivenAs && object.status?.finishedAt === undefined;
-  if (row ? row.finishedAt === null : goesOn) {
+  const isGoing = object?.metadata.uid === redrivenAs && goesOn(object);
+  if (row ? row.finishedAt === null : isGoing) {
     throw conflict(`Dead letter ${id} was started again as run ${redrivenName}, which has not ended.`);
   }
 }
 
-function goOn(c: Context, letter: DeadLetter, run: WorkflowRun): Promise<WorkflowRun> {
+function goOn(c: Context, { namespace, name }: DeadLetter, run: WorkflowRun): Promise<WorkflowRun> {
   // By whoever was cut short.
-  if (wantsNext(run, letter)) return Promise.resolve(run);
-  const { namespace, name } = letter;
-  return retryRun(callerOf(c).objects, { namespace, name }, { number: letter.execution + 1 });
+  if (goesOn(run)) return Promise.resolve(run);
+  return retryRun(callerOf(c).objects, { namespace, name }, { number: (run.status?.execution ?? 1) + 1 });
 }
 
 async function createAgain(deps: AppDependencies, c: Context, letter: DeadLetter, name: string): Promise<WorkflowRun> {

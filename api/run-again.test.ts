@@ -334,6 +334,39 @@ describe('a redrive', () => {
     await world.store.objects.writeStatus('WorkflowRun', { namespace: 'dev', name, uid }, status);
     expect(await redrive(id)).toMatchObject({ run: `never-was-again-${id}-2`, problem: null });
   });
+
+  test('of a run that is there goes on after a cancelled execution, and after one that was refused', async () => {
+    const row = await failed('there-again');
+    const id = await letterOf(row);
+    const { objects } = world.store;
+    const key = { namespace: 'dev', name: row.name, uid: row.id };
+    const number = async () => (await objects.get('WorkflowRun', 'dev', row.name))?.spec.execution?.number;
+    await redrive(id);
+    const finishedAt = new Date(at).toISOString();
+    await objects.writeStatus('WorkflowRun', key, { phase: 'Cancelled', execution: 2, finishedAt });
+    expect(await redrive(id)).toMatchObject({ run: row.name, problem: null });
+    expect(await number()).toBe(3);
+    expect(await redrive(id)).toMatchObject({ run: null, problem: expect.stringContaining('retried already') });
+
+    // Before that has begun somebody cancels it with kubectl: so it is refused.
+    const cancelled = await objects.update('WorkflowRun', 'dev', row.name, ({ spec }) => ({
+      spec: { ...spec, desired: 'Cancelled' },
+    }));
+    const refuse = async ({ metadata: { generation } }: WorkflowRun) => {
+      const refused = { type: 'ExecutionRefused', status: 'True' as const, reason: 'ExecutionRefused' };
+      const said = { ...refused, message: 'execution 3 is refused: no', lastTransitionTime: finishedAt };
+      const conditions = [{ ...said, observedGeneration: generation }];
+      await objects.writeStatus('WorkflowRun', key, { phase: 'Cancelled', execution: 2, finishedAt, conditions });
+    };
+    await refuse(cancelled);
+    expect(await redrive(id)).toMatchObject({ run: row.name, problem: null });
+    const wanted = await objects.get('WorkflowRun', 'dev', row.name);
+    expect(wanted?.spec).toMatchObject({ execution: { number: 3 } });
+    expect(wanted?.spec.desired).toBeUndefined();
+    // Refused as it stands, asking for the same changes nothing.
+    await refuse(wanted as WorkflowRun);
+    expect(await redrive(id)).toMatchObject({ run: null, problem: expect.stringContaining('3 is refused: no') });
+  });
 });
 
 test('the cache is explained by the parts in which a key differs from the entries', async () => {

@@ -9,6 +9,7 @@ import { createArtifactRetention } from './reconcilers/artifact-retention.ts';
 import { createCacheRetention } from './reconcilers/cache-retention.ts';
 import { createEnvironmentReconciler } from './reconcilers/environment.ts';
 import { createMetrics } from './reconcilers/metrics.ts';
+import { createRedrives } from './reconcilers/redrives.ts';
 import { createRepositories, sourceKey } from './reconcilers/repositories.ts';
 import { createKindStatusWriter, createRunStatusWriter } from './reconcilers/statuses.ts';
 import { createRunRetention } from './reconcilers/run-retention.ts';
@@ -90,6 +91,7 @@ export async function startController(home: Home, options: ControllerOptions): P
   });
   const retention = home.retention === null ? null : createRunRetention({ store, clock, log, ...home.retention });
   const cacheRetention = createCacheRetention({ store, clock, log });
+  const redrives = createRedrives({ store, clock, log });
   const artifactRetention =
     home.artifacts === null || home.artifacts.keptMs === null
       ? null
@@ -138,6 +140,7 @@ export async function startController(home: Home, options: ControllerOptions): P
   await retention?.start();
   artifactRetention?.start();
   cacheRetention.start();
+  redrives.start();
   await home.announce(server.url);
 
   return {
@@ -152,6 +155,7 @@ export async function startController(home: Home, options: ControllerOptions): P
         retention?.stop(),
         artifactRetention?.stop(),
         cacheRetention.stop(),
+        redrives.stop(),
       ]);
       await runs.stop(graceMs);
       await Promise.all(Object.values(statuses).map((status) => status.close()));

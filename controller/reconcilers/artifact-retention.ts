@@ -17,6 +17,6 @@ export function createArtifactRetention({ artifacts, keptMs, ...deps }: Artifact
     ...deps,
     everyMs,
     what: 'artifacts that nobody refers to',
-    remove: () => deps.store.artifacts.sweep({ keptMs, remove: (digests) => artifacts.delete(digests) }),
+    round: () => deps.store.artifacts.sweep({ keptMs, remove: (digests) => artifacts.delete(digests) }),
   });
 }

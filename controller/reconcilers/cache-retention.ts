@@ -11,6 +11,6 @@ const limits = { maxBytes: 10 * 1024 ** 3, maxAgeMs: 30 * 24 * 3_600_000 };
 
 /** Removes entries of the step cache by their age, and by what all of them take, every ten minutes. */
 export function createCacheRetention(deps: CacheRetentionDependencies): LeaderRounds {
-  const remove = () => deps.store.cache.evict(limits);
-  return createLeaderRounds({ ...deps, everyMs, what: 'entries of the step cache', remove });
+  const round = () => deps.store.cache.evict(limits);
+  return createLeaderRounds({ ...deps, everyMs, what: 'entries of the step cache', round });
 }

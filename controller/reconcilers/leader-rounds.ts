@@ -7,10 +7,10 @@ export interface LeaderRoundsDependencies {
   clock: Clock;
   log: Pick<Logger, 'warn' | 'debug'>;
   everyMs: number;
-  /** What is removed, in the plural: for the log. */
+  /** What is looked at, in the plural: for the log. */
   what: string;
-  /** Returns how many were removed. */
-  remove(): Promise<number>;
+  /** Returns how many it has removed or changed. */
+  round(): Promise<number>;
 }
 
 export interface LeaderRounds {
@@ -22,14 +22,14 @@ export interface LeaderRounds {
 /** The first round leaves a start alone. */
 const firstMs = 60_000;
 
-/** Removes what has had its time, every so often. The leader's work; a round that fails is made up for by the next. */
+/** Looks for what has had its time, every so often. The leader's work; a round that fails is made up for by the next. */
 export function createLeaderRounds({
   store,
   clock,
   log,
   everyMs,
   what,
-  remove,
+  round,
 }: LeaderRoundsDependencies): LeaderRounds {
   let cancel = () => {};
   let running: Promise<void> = Promise.resolve();
@@ -38,17 +38,17 @@ export function createLeaderRounds({
   function arm(afterMs: number): void {
     if (stopped) return;
     cancel = clock.at(clock.now() + afterMs, () => {
-      running = round().finally(() => arm(everyMs));
+      running = goRound().finally(() => arm(everyMs));
     });
   }
 
-  async function round(): Promise<void> {
+  async function goRound(): Promise<void> {
     if (!store.isLeader()) return;
     try {
-      const removed = await remove();
-      if (removed > 0) log.debug({ removed }, `${what} were removed`);
+      const changed = await round();
+      if (changed > 0) log.debug({ changed }, `went over ${what}`);
     } catch (error) {
-      if (!stopped) log.warn({ err: error }, `${what} could not be removed; it is tried again`);
+      if (!stopped) log.warn({ err: error }, `going over ${what} failed; it is tried again`);
     }
   }
 

@@ -2,6 +2,7 @@ import type { JsonObject } from '../../crds/json.ts';
 import type { WorkflowRun, WorkflowRunStatus } from '../../crds/workflow-run.ts';
 import { nextConditions } from '../core/conditions.ts';
 import { newRun } from '../core/run/create.ts';
+import { wantsExecution } from '../core/run/execution.ts';
 import { judgeHistory, lostMessage } from '../core/run/history-lost.ts';
 import { hydrate } from '../core/run/hydrate.ts';
 import { projectRunStatus } from '../core/run/project.ts';
@@ -13,7 +14,7 @@ import type { Store } from '../store/types.ts';
 import type { AppliedVersions } from './applied-versions.ts';
 import { pinVersion } from './pin.ts';
 import type { PlanCache } from './plans.ts';
-import { goOn, refuseExecution, wantsExecution } from './run-execution.ts';
+import { goOn, refuseExecution } from './run-execution.ts';
 
 /** What became of a WorkflowRun object that this replica does not own yet. */
 export interface Admission {

@@ -1,20 +1,12 @@
 import type { WorkflowRun, WorkflowRunStatus } from '../../crds/workflow-run.ts';
 import { nextConditions } from '../core/conditions.ts';
+import { executionRefused } from '../core/run/execution.ts';
 import { reopenRun } from '../core/run/retry.ts';
 import type { RunRow } from '../core/run/types.ts';
 import type { Instant } from '../core/time.ts';
 import type { Clock } from '../seams/clock.ts';
 import type { Store } from '../store/types.ts';
 import type { PlanCache } from './plans.ts';
-
-/** What a condition is called that says why an ended run does not go on. */
-const refusal = 'ExecutionRefused';
-
-/** Whether the object of a run that has ended asks for it to go on, and was not told yet that it cannot. */
-export function wantsExecution({ metadata, spec, status }: WorkflowRun): boolean {
-  if ((spec.execution?.number ?? 1) <= (status?.execution ?? 1)) return false;
-  return !status?.conditions?.some((c) => c.type === refusal && c.observedGeneration === metadata.generation);
-}
 
 /** Makes an ended run go on, keeping what succeeded. Null: it does, to be claimed by somebody; else why it cannot. */
 export async function goOn(
@@ -46,11 +38,11 @@ export function refuseExecution(
   const message = `execution ${spec.execution?.number ?? 1} is refused: ${problem}`;
   const [condition] = nextConditions(
     status.conditions,
-    [{ type: refusal, status: 'True', reason: refusal, message }],
+    [{ type: executionRefused, status: 'True', reason: executionRefused, message }],
     metadata.generation,
     now,
   );
-  const others = (status.conditions ?? []).filter(({ type }) => type !== refusal);
+  const others = (status.conditions ?? []).filter(({ type }) => type !== executionRefused);
   return {
     ...status,
     observedGeneration: metadata.generation,

@@ -1,10 +1,10 @@
 import type { Logger } from 'pino';
 import type { WorkflowRun } from '../../crds/workflow-run.ts';
+import { wantsExecution } from '../core/run/execution.ts';
 import { endedRow, judgeHistory } from '../core/run/history-lost.ts';
 import type { Instant } from '../core/time.ts';
 import type { Clock } from '../seams/clock.ts';
 import type { Store } from '../store/types.ts';
-import { wantsExecution } from './run-execution.ts';
 
 export interface RunRetentionDependencies {
   store: Store;

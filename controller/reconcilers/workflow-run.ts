@@ -1,6 +1,7 @@
 import type { Logger } from 'pino';
 import { decideRun } from '../core/run/decide.ts';
 import { endedRow, judgeHistory } from '../core/run/history-lost.ts';
+import { wantsExecution } from '../core/run/execution.ts';
 import { hydrate } from '../core/run/hydrate.ts';
 import { projectRunStatus } from '../core/run/project.ts';
 import {
@@ -35,7 +36,7 @@ import { createRunClaims } from './run-claims.ts';
 import type { RunLocks } from './run-locks.ts';
 import { isHeld, type RunDeletion } from './run-deletion.ts';
 import { type Entry, type Loaded, unknownRun } from './run-entries.ts';
-import { isFinishedObject, wantsExecution } from './run-execution.ts';
+import { isFinishedObject } from './run-execution.ts';
 import { observeCircuits, observeSpec, type SpecObserved, versionOf } from './run-observations.ts';
 import { noteWait, sayWait } from './run-waits.ts';
 import type { RunStatusWriter } from './statuses.ts';

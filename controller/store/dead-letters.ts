@@ -1,13 +1,18 @@
-import { and, count, desc, eq, getTableColumns, inArray, isNull, type SQL, sql } from 'drizzle-orm';
+import { and, count, desc, eq, getTableColumns, gt, inArray, isNull, lt, type SQL, sql } from 'drizzle-orm';
 import type { Changes } from './changes.ts';
 import type { Database } from './database.ts';
 import { insertEvents } from './events.ts';
 import { numericId, page, readCursor } from './page.ts';
 import { deadLetters } from './schema/dead-letters.ts';
+import { runs } from './schema/runs.ts';
 import { storable } from './storable.ts';
 import type { DeadLetterHistory, EventRow } from './types.ts';
 
 const { home: _home, ...columns } = getTableColumns(deadLetters);
+
+/** What it was redriven as is not recorded as going on. */
+const goesOnUnrecorded = sql`not exists (
+  select from ${runs} where ${runs.id} = ${deadLetters.redrivenAs} and ${runs.finishedAt} is null)`;
 
 const open = inArray(deadLetters.state, ['Waiting', 'Redriven']);
 
@@ -100,6 +105,30 @@ export function createDeadLetters({ drizzle }: Database, home: string, changes: 
         .update(deadLetters)
         .set({ state: 'Redriven', redrivenAs: as })
         .where(and(eq(deadLetters.id, id), eq(deadLetters.home, home), open, ...begun));
+    },
+    unrecorded: (before, after, limit) =>
+      drizzle
+        .select(columns)
+        .from(deadLetters)
+        .where(
+          and(
+            eq(deadLetters.home, home),
+            eq(deadLetters.state, 'Redriven'),
+            lt(deadLetters.redrivenAt, before),
+            gt(deadLetters.id, after),
+            goesOnUnrecorded,
+          ),
+        )
+        .orderBy(deadLetters.id)
+        .limit(limit),
+    waitAgain({ id, redrives, redrivenAs }, { message, at }) {
+      const asSeen = [
+        eq(deadLetters.state, 'Redriven'),
+        eq(deadLetters.redrives, redrives),
+        sql`${deadLetters.redrivenAs} is not distinct from ${redrivenAs}`,
+        goesOnUnrecorded,
+      ];
+      return changed(id, { state: 'Waiting' }, asSeen, { reason: 'DeadLetterWaits', message, at });
     },
     discard(id, { by, reason, at }) {
       const set = { state: 'Discarded' as const, closedAt: at, closedBy: storable(by), closedReason: storable(reason) };

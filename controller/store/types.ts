@@ -231,6 +231,13 @@ export interface DeadLetterHistory {
   ): Promise<boolean>;
   /** Says that the redrive of this number was done, as which run. Says nothing once that run has ended, or said already. */
   markRedriven(id: number, redriven: { redrives: number; as: string }): Promise<void>;
+  /** Those that were redriven before that instant as a run of which nothing is recorded, or nothing new: by ascending id, past `after`. */
+  unrecorded(before: Instant, after: number, limit: number): Promise<DeadLetter[]>;
+  /** It waits again, as nothing came of its redrive, and that is told by an event. False unless it is still as it was seen. */
+  waitAgain(
+    seen: Pick<DeadLetter, 'id' | 'redrives' | 'redrivenAs'>,
+    why: { message: string; at: Instant },
+  ): Promise<boolean>;
   /** Puts it aside, for a reason, and tells it by an event. False unless it waits or was redriven. */
   discard(id: number, discarded: { by: string; reason: string; at: Instant }): Promise<boolean>;
 }

@@ -434,6 +434,31 @@ export function describeRuns(driver: string, opened: () => Store): void {
       expect(await letter(run)).toMatchObject({ state: 'Waiting' });
     });
 
+    test('it can wait again while nothing of what it was redriven as is recorded, and not otherwise', async () => {
+      const unrecorded = async (before: number, after = 0) =>
+        (await opened().deadLetters.unrecorded(before, after, 500)).map((found) => found.id);
+      const why = { message: 'it is gone', at: 70 };
+      const { run, other, id, asItIs, end } = await redrivenAs();
+      const seen = (await asItIs()) as DeadLetter;
+      expect(await unrecorded(61)).toContain(id);
+      expect(await unrecorded(60)).not.toContain(id);
+      expect(await unrecorded(61, id)).not.toContain(id);
+      expect(await opened().deadLetters.waitAgain({ ...seen, redrivenAs: run.id }, why)).toBe(false);
+      expect(await opened().deadLetters.waitAgain({ ...seen, redrives: 2 }, why)).toBe(false);
+      expect(await opened().deadLetters.waitAgain(seen, why)).toBe(true);
+      expect(await opened().deadLetters.waitAgain(seen, why)).toBe(false);
+      expect(await asItIs()).toMatchObject({ state: 'Waiting', redrives: 1, redrivenAs: other.id });
+      const events = await opened().events.list({ name: run.name }, { limit: 5 });
+      expect(events).toContainEqual(expect.objectContaining({ reason: 'DeadLetterWaits', message: 'it is gone' }));
+      // What came of it after all is its end.
+      await end(other, 'Succeeded');
+      expect(await asItIs()).toMatchObject({ state: 'Resolved' });
+      const going = await redrivenAs();
+      await opened().runs.create(going.other);
+      expect(await unrecorded(61)).not.toContain(going.id);
+      expect(await opened().deadLetters.waitAgain((await going.asItIs()) as DeadLetter, why)).toBe(false);
+    });
+
     test('one that was discarded comes back with the failure of what it was redriven as', async () => {
       const { other, id, asItIs, end } = await redrivenAs();
       await opened().deadLetters.discard(id, { by: 'ada', reason: 'r', at: 70 });

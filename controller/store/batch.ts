@@ -1,7 +1,9 @@
 import { isDataError } from './errors.ts';
 
 export interface BatchOptions<Item, Result> {
-  maxItems: number;
+  /** Default 200. */
+  maxItems?: number;
+  /** Default 4 MiB: keeps one statement from growing without bound. */
   maxBytes?: number;
   /** Two items of one key never share a batch; the later one waits for the next. */
   key: (item: Item) => string;
@@ -30,6 +32,7 @@ interface Entry<Item, Result> {
  * limits. A batch whose data is refused is halved until the bad item stands alone, so that it costs the others nothing.
  */
 export function createBatch<Item, Result>(options: BatchOptions<Item, Result>): Batch<Item, Result> {
+  const { maxItems = 200, maxBytes = 4 * 1024 * 1024 } = options;
   let queue: Entry<Item, Result>[] = [];
   let draining: Promise<void> | null = null;
 
@@ -40,7 +43,7 @@ export function createBatch<Item, Result>(options: BatchOptions<Item, Result>): 
     let bytes = 0;
     for (const entry of queue) {
       const key = options.key(entry.item);
-      const full = taken.length >= options.maxItems || bytes + entry.bytes > (options.maxBytes ?? Infinity);
+      const full = taken.length >= maxItems || bytes + entry.bytes > maxBytes;
       // A key that is taken or left behind holds back its later items: their order is kept.
       if (keys.has(key) || (full && taken.length > 0)) left.push(entry);
       else {

@@ -19,7 +19,6 @@ export function createStepCache(database: Database, home: string, changes: Chang
   const { drizzle } = database;
 
   const asked = createBatch<LookUp, CacheAnswer>({
-    maxItems: 200,
     // Two that ask for one entry take turns: the second is told to wait for the first.
     key: (request) => `${request.namespace}/${request.cache.key}`,
     async write(requests) {
@@ -46,8 +45,6 @@ export function createStepCache(database: Database, home: string, changes: Chang
   });
 
   const filled = createBatch<CacheFill, void>({
-    maxItems: 200,
-    maxBytes: 4 * 1024 * 1024,
     key: (entry) => `${entry.namespace}/${entry.key}`,
     async write(entries) {
       const json = JSON.stringify(entries.map(fillElement));

@@ -5,7 +5,7 @@ import type { Batch } from './batch.ts';
 import { createBatch } from './batch.ts';
 import type { Database } from './database.ts';
 import { Unstorable, sqlState } from './errors.ts';
-import { deadLetterColumns, endUnstorable, rowElements, writeRest } from './run-statements.ts';
+import { changingElement, deadLetterColumns, endUnstorable, rowElements, writeRest } from './run-statements.ts';
 import { storable } from './storable.ts';
 import type { Changes } from './changes.ts';
 
@@ -31,8 +31,6 @@ export interface RunCommits {
 /** Writes the decisions of many runs in one statement, each only if its fence still holds. */
 export function createRunCommits(database: Database, changes: Changes, clock: Clock): RunCommits {
   const batch: Batch<Decided, boolean> = createBatch({
-    maxItems: 200,
-    maxBytes: 4 * 1024 * 1024,
     key: (item) => item.id,
     async write(items) {
       const notify = changes.hasPeers() && items.some((item) => item.events);
@@ -90,31 +88,9 @@ function textOf(cause: unknown): string {
   return String(cause);
 }
 
-/** What may change in a run, with the names of its columns. The rest of the row was pinned when it was created. */
 function element(transition: RunTransition, fence: number) {
   const { run } = transition;
-  return {
-    id: run.id,
-    fence,
-    execution: run.execution,
-    queued_at: run.queuedAt,
-    phase: run.phase,
-    desired: run.desired,
-    reason: storable(run.reason),
-    started_at: run.startedAt,
-    finished_at: run.finishedAt,
-    stood_ms: run.stoodMs,
-    stands_since: run.standsSince,
-    outcome: run.outcome,
-    error: storable(run.error),
-    forced: run.forced,
-    compensating_at: run.compensatingAt,
-    finalizing_at: run.finalizingAt,
-    outputs: storable(run.outputs),
-    logs_unmasked: storable(run.logsUnmasked),
-    revision: run.revision,
-    ...rowElements(transition),
-  };
+  return { id: run.id, fence, ...changingElement(run), ...rowElements(transition) };
 }
 
 /** Writes the rows of runs for which `which` holds, and all that goes with them. One round trip a batch. */

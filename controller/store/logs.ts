@@ -23,7 +23,6 @@ export function createLogHistory(database: Database, changes: Changes): LogHisto
 
   const chunks = createBatch<Chunk, void>({
     maxItems: 64,
-    maxBytes: 4 * 1024 * 1024,
     key: (c) => `${c.runId}/${c.step}/${c.item}/${c.attempt}/${c.position}`,
     async write(items) {
       await drizzle

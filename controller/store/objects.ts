@@ -69,8 +69,6 @@ export function createObjectStore(database: Database, home: string, watches: Obj
   }
 
   const statuses = createBatch<{ kind: Kind; namespace: string; name: string; uid: string; status: object }, void>({
-    maxItems: 200,
-    maxBytes: 4 * 1024 * 1024,
     key: (item) => item.uid,
     async write(items) {
       const rows = await database.run<StatusRow>(statusStatement, [home, JSON.stringify(items)]);

@@ -216,21 +216,19 @@ function theEnvironment(home: string, project: string, name: string) {
   return and(eq(environments.home, home), eq(environments.project, project), eq(environments.name, name));
 }
 
+/** Of the active versions. */
+function rowsOf(home: string, project: string, environment: string) {
+  const of = activeVersions;
+  return and(eq(of.home, home), eq(of.project, project), eq(of.environment, environment));
+}
+
 /** Namespace and active versions; history stays. */
 async function letGo(tx: Drizzle, home: string, project: string, environment: string): Promise<void> {
   await tx
     .update(environments)
     .set({ namespace: null })
     .where(theEnvironment(home, project, environment));
-  await tx
-    .delete(activeVersions)
-    .where(
-      and(
-        eq(activeVersions.home, home),
-        eq(activeVersions.project, project),
-        eq(activeVersions.environment, environment),
-      ),
-    );
+  await tx.delete(activeVersions).where(rowsOf(home, project, environment));
 }
 
 async function raiseRevision(tx: Drizzle, home: string, { project, name, uid }: Environment): Promise<number> {
@@ -278,16 +276,7 @@ async function activate(
   for (const { workflow, digest, ref, commit, at } of activations) {
     await tx.insert(activeHistory).values({ home, project, environment: name, uid, workflow, digest, ref, commit, at });
     if (digest === null) {
-      await tx
-        .delete(activeVersions)
-        .where(
-          and(
-            eq(activeVersions.home, home),
-            eq(activeVersions.project, project),
-            eq(activeVersions.environment, name),
-            eq(activeVersions.workflow, workflow),
-          ),
-        );
+      await tx.delete(activeVersions).where(and(rowsOf(home, project, name), eq(activeVersions.workflow, workflow)));
     } else {
       const set = { digest, ref, commit, since: at };
       await tx
@@ -323,13 +312,7 @@ function activeOf(db: Drizzle, home: string, project: string, environment: strin
       since: activeVersions.since,
     })
     .from(activeVersions)
-    .where(
-      and(
-        eq(activeVersions.home, home),
-        eq(activeVersions.project, project),
-        eq(activeVersions.environment, environment),
-      ),
-    )
+    .where(rowsOf(home, project, environment))
     .orderBy(asc(activeVersions.workflow));
 }
 

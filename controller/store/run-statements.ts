@@ -1,6 +1,29 @@
-import type { AttemptRow, RunEvent, StepRow } from '../core/run/types.ts';
+import type { AttemptRow, RunEvent, RunRow, StepRow } from '../core/run/types.ts';
 import { eventLock } from './events.ts';
 import { storable } from './storable.ts';
+
+/** What may change in a run, with the names of its columns. The rest of the row was pinned when it was created. */
+export function changingElement(run: RunRow) {
+  return {
+    execution: run.execution,
+    queued_at: run.queuedAt,
+    phase: run.phase,
+    desired: run.desired,
+    reason: storable(run.reason),
+    started_at: run.startedAt,
+    finished_at: run.finishedAt,
+    stood_ms: run.stoodMs,
+    stands_since: run.standsSince,
+    outcome: run.outcome,
+    error: storable(run.error),
+    forced: run.forced,
+    compensating_at: run.compensatingAt,
+    finalizing_at: run.finalizingAt,
+    outputs: storable(run.outputs),
+    logs_unmasked: storable(run.logsUnmasked),
+    revision: run.revision,
+  };
+}
 
 /** What travels beside a run's row, with the names of the columns. */
 export function rowElements(rows: { steps: StepRow[]; attempts: AttemptRow[]; events: RunEvent[] }) {

@@ -6,7 +6,7 @@ import { createChildSpecs, initialSpec } from './child-specs.ts';
 import type { RunCommits } from './commit.ts';
 import type { Database } from './database.ts';
 import { page, readCursor } from './page.ts';
-import { deadLetterColumns, rowElements, writeRest } from './run-statements.ts';
+import { changingElement, deadLetterColumns, rowElements, writeRest } from './run-statements.ts';
 import { attempts, runs, steps } from './schema/runs.ts';
 import { storable } from './storable.ts';
 import type { RunFilter, RunHistory } from './types.ts';
@@ -35,8 +35,6 @@ export function createRunHistory(
   const specs = createChildSpecs(database, identity, changes, report);
 
   const created = createBatch<CreatedRun, boolean>({
-    maxItems: 200,
-    maxBytes: 4 * 1024 * 1024,
     key: ({ id }) => id,
     async write(items) {
       const json = `[${items.map((item) => item.json).join(',')}]`;
@@ -183,31 +181,15 @@ function insertElement(run: RunRow, home: string, events: RunEvent[], taken: Ste
     environment_uid: run.environmentUid,
     values: storable(run.values),
     inputs: storable(run.inputs),
-    phase: run.phase,
-    desired: run.desired,
-    reason: storable(run.reason),
     date: run.date,
     created_at: run.createdAt,
     priority: run.priority,
-    execution: run.execution,
-    queued_at: run.queuedAt,
     parent: run.parent,
     root: run.root,
     root_name: run.rootName,
     depth: run.depth,
     replay_of: run.replayOf,
-    started_at: run.startedAt,
-    finished_at: run.finishedAt,
-    stood_ms: run.stoodMs,
-    stands_since: run.standsSince,
-    outcome: run.outcome,
-    error: storable(run.error),
-    forced: run.forced,
-    compensating_at: run.compensatingAt,
-    finalizing_at: run.finalizingAt,
-    outputs: storable(run.outputs),
-    logs_unmasked: storable(run.logsUnmasked),
-    revision: run.revision,
+    ...changingElement(run),
     spec: run.parent === null ? null : initialSpec(run),
     ...rowElements({ steps: taken, attempts: [], events }),
   };

@@ -1,6 +1,6 @@
 import type { Kind, ObjectByKind } from '../../../crds/kinds.ts';
 import { kinds } from '../../../crds/kinds.ts';
-import { apiVersion } from '../../../crds/metadata.ts';
+import { apiVersion, type ObjectMeta } from '../../../crds/metadata.ts';
 
 /** Who owns which fields, as the API server keeps it. */
 export interface ManagedFields {
@@ -14,17 +14,9 @@ export interface ManagedFields {
 export interface RawObject {
   apiVersion: string;
   kind: string;
-  metadata: {
-    name: string;
-    namespace: string;
-    uid: string;
-    resourceVersion: string;
-    generation: number;
-    creationTimestamp: string;
-    deletionTimestamp?: string;
+  metadata: Omit<ObjectMeta, 'labels' | 'annotations'> & {
     labels?: Record<string, string>;
     annotations?: Record<string, string>;
-    finalizers?: string[];
     managedFields?: ManagedFields[];
   };
   spec: Record<string, unknown>;

@@ -15,6 +15,7 @@ import type { AppliedVersions } from './applied-versions.ts';
 import { pinVersion } from './pin.ts';
 import type { PlanCache } from './plans.ts';
 import { goOn, refuseExecution } from './run-execution.ts';
+import { untilDecided } from './statuses.ts';
 
 /** What became of a WorkflowRun object that this replica does not own yet. */
 export interface Admission {
@@ -231,24 +232,8 @@ function waiting(
   return { observedGeneration: generation, phase: 'Pending', conditions };
 }
 
-/** The status as it was, with the word that nothing is done until a person decides. */
-export function lostStatus(
-  { metadata, status }: WorkflowRun,
-  row: Pick<RunRow, 'revision'> | null,
-  now: number,
-): WorkflowRunStatus {
-  const message = lostMessage(status, row);
-  const conditions = nextConditions(
-    status?.conditions,
-    [
-      { type: 'Succeeded', status: 'Unknown', reason: 'HistoryLost', message },
-      { type: 'Finished', status: 'False', reason: 'HistoryLost', message },
-      { type: 'Stalled', status: 'True', reason: 'HistoryLost', message },
-    ],
-    metadata.generation,
-    now,
-  );
-  return { ...status, observedGeneration: metadata.generation, conditions };
+export function lostStatus(object: WorkflowRun, row: Pick<RunRow, 'revision'> | null, now: Instant): WorkflowRunStatus {
+  return untilDecided(object, 'HistoryLost', lostMessage(object.status, row), now);
 }
 
 /** It never began, so there is nothing to record; nobody should have to wait for a workflow that may never come. */

@@ -2,6 +2,7 @@ import type { Logger } from 'pino';
 import type { Kind, ObjectByKind } from '../../crds/kinds.ts';
 import type { WorkflowRun, WorkflowRunStatus } from '../../crds/workflow-run.ts';
 import { nextConditions } from '../core/conditions.ts';
+import type { Instant } from '../core/time.ts';
 import { createStatusWriter } from '../runtime/status.ts';
 import type { Clock } from '../seams/clock.ts';
 import type { ObjectStore } from '../seams/objects.ts';
@@ -54,18 +55,27 @@ export function createRunStatusWriter(deps: { objects: ObjectStore; clock: Clock
   return {
     ...writer,
     park(object, message) {
-      const { metadata, status } = object;
-      const conditions = nextConditions(
-        status?.conditions,
-        [
-          { type: 'Succeeded', status: 'Unknown', reason: 'Parked', message },
-          { type: 'Finished', status: 'False', reason: 'Parked', message },
-          { type: 'Stalled', status: 'True', reason: 'Parked', message },
-        ],
-        metadata.generation,
-        deps.clock.now(),
-      );
-      writer.offer(metadata, { ...status, observedGeneration: metadata.generation, conditions });
+      writer.offer(object.metadata, untilDecided(object, 'Parked', message, deps.clock.now()));
     },
   };
+}
+
+/** The status as it was, with the word that nothing is done until a person decides. */
+export function untilDecided(
+  { metadata, status }: WorkflowRun,
+  reason: 'Parked' | 'HistoryLost',
+  message: string,
+  now: Instant,
+): WorkflowRunStatus {
+  const conditions = nextConditions(
+    status?.conditions,
+    [
+      { type: 'Succeeded', status: 'Unknown', reason, message },
+      { type: 'Finished', status: 'False', reason, message },
+      { type: 'Stalled', status: 'True', reason, message },
+    ],
+    metadata.generation,
+    now,
+  );
+  return { ...status, observedGeneration: metadata.generation, conditions };
 }

@@ -1,3 +1,4 @@
+import { Registry } from 'prom-client';
 import { afterAll, beforeAll, beforeEach, describe, expect, test, vi } from 'vitest';
 import type { WindlassObject } from '../crds/metadata.ts';
 import { kinds } from '../crds/kinds.ts';
@@ -11,12 +12,13 @@ import {
   dependencies,
   host,
   openApiWorld,
+  token,
   workflowSpec,
 } from '../test/fixtures/api.ts';
 import { createApp } from './app.ts';
 import { immutableFields } from './objects.ts';
 import { openapiDocument } from './openapi.ts';
-import type { Run, RunSummary } from './resources/run.ts';
+import type { Run, RunSummary, Step } from './resources/run.ts';
 import type { PromotionDetail, PromotionSummary } from './resources/promotion.ts';
 
 type Listed<T> = { items: T[]; next: string | null };
@@ -285,7 +287,7 @@ describe('runs', () => {
         { number: 2, imageId: 'busybox@sha256:aa' },
       ],
     });
-    expect(body.steps[1]?.approval).toEqual({ groups: ['editors'], count: 2 });
+    expect(body.steps[1]?.approval).toEqual({ groups: ['editors'], count: 2, missing: null });
     expect((await world.call<Listed<unknown>>('GET', `${runs}/whole/steps`)).body).toEqual({
       items: body.steps,
       next: null,
@@ -416,6 +418,65 @@ describe('approvals of a step', () => {
     const { body } = await world.call('POST', `${steps}/approve/reject`, { comment: 'no' });
     expect(approvals(body)).toEqual([ann, { ...local, decision: 'Reject', comment: 'no' }]);
     expect((await world.call<Run>('GET', '/api/v1/namespaces/dev/runs/asked')).body.approvals).toHaveLength(2);
+  });
+
+  test('are missed by the step, in the words of the conditions of its run, until it has ended', async () => {
+    const path = '/api/v1/namespaces/dev/runs/misses';
+    const missing = async () => (await world.call<Run>('GET', path)).body.steps.map((step) => step.approval?.missing);
+    const row = await addRun(world.store, { name: 'misses', run: { phase: 'Running' } });
+    expect(await missing()).toEqual([undefined, null, undefined, undefined]);
+    const waiting = { step: 'approve', phase: 'Waiting' as const, reason: 'WaitingForApproval' };
+    await change(world.store, row.id, { steps: [waiting] });
+    expect((await missing())[1]).toBe('2 more of groups editors');
+    const write = (entries: { user: string; groups: string[]; execution?: number }[]) =>
+      world.store.objects.update('WorkflowRun', 'dev', 'misses', ({ spec }) => ({
+        spec: {
+          ...spec,
+          approvals: entries.map((entry) => ({ step: 'approve', decision: 'Approve' as const, ...entry })),
+        },
+      }));
+    const ada = { user: 'ada', groups: ['editors'] };
+    await write([ada, { ...ada, user: 'eve', execution: 2 }, { user: 'bob', groups: ['guests'] }]);
+    expect((await missing())[1]).toBe('1 more of groups editors; not counted: bob (in none of them)');
+    expect((await world.call<Listed<Step>>('GET', `${path}/steps`)).body.items[1]?.approval?.missing).toMatch(
+      /^1 more/,
+    );
+
+    const held = createApp({
+      ...world.deps,
+      registry: new Registry(),
+      believed: async () => ({ approvals: [], held: 'No policy.' }),
+    });
+    const headers = { host, authorization: `Bearer ${token}` };
+    const run = (await (await held.request(`http://${host}${path}`, { headers })).json()) as Run;
+    expect(run.steps[1]?.approval?.missing).toBe('2 more of groups editors. No policy.');
+
+    await change(world.store, row.id, { steps: [{ ...waiting, phase: 'Succeeded', reason: null, finishedAt: 2 }] });
+    expect((await missing())[1]).toBeNull();
+  });
+
+  test('are missed by the items of a step, and by a child run', async () => {
+    const spec = { ...workflowSpec, steps: [{ name: 'ask', forEach: { items: [1, 2] }, approval: {} }] };
+    const digest = `sha256:${'a5'.repeat(32)}`;
+    const version = { digest, workflow: 'report', spec: JSON.parse(JSON.stringify(spec)), files: {} };
+    await world.store.versions.put([version], new Map(), 1);
+    const parent = { runId: id, step: 'fetch', item: -1, attempt: 1 };
+    const row = await addRun(world.store, {
+      name: 'asks-below',
+      object: false,
+      created: { digest, parent, root: id, rootName: 'asked', depth: 1 },
+      run: { phase: 'Running' },
+      steps: [
+        { step: 'ask', phase: 'Running', items: 2 },
+        { step: 'ask', item: 0, phase: 'Waiting', reason: 'WaitingForApproval' },
+      ],
+    });
+    const path = '/api/v1/namespaces/dev/runs/asks-below';
+    expect((await world.call<Run>('GET', path)).body.steps[0]?.approval?.missing).toBe('1 more');
+    await world.call('POST', `${path}/steps/ask/approve`, {});
+    expect((await world.call<Run>('GET', path)).body.steps[0]?.approval?.missing).toBe('0 more');
+    await change(world.store, row.id, { steps: [{ step: 'ask', item: 0, phase: 'Succeeded', finishedAt: 2 }] });
+    expect((await world.call<Run>('GET', path)).body.steps[0]?.approval?.missing).toBeNull();
   });
 
   test('are refused where nothing waits for them', async () => {

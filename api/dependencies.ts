@@ -1,7 +1,9 @@
 import type { Registry } from 'prom-client';
 import type { Kind } from '../crds/kinds.ts';
+import type { WorkflowRun } from '../crds/workflow-run.ts';
 import type { WorkflowSource } from '../crds/workflow-source.ts';
 import type { ArtifactReader } from '../controller/seams/artifacts.ts';
+import type { StepApprovalEntry } from '../controller/core/run/types.ts';
 import type { Clock } from '../controller/seams/clock.ts';
 import type { Store } from '../controller/store/types.ts';
 import type { Access } from './access.ts';
@@ -31,6 +33,8 @@ export interface AppDependencies {
   validate(kind: Kind, object: unknown): InvalidField[];
   /** The tags of a source at its last fetch, newest first. */
   tags(source: WorkflowSource): Promise<string[]>;
+  /** Which approvals in the spec of a run count, as decisions have it; `held`: why some or all do not. */
+  believed(run: WorkflowRun): Promise<{ approvals: StepApprovalEntry[]; held: string | null }>;
   /** The circuit breakers of this replica: target hosts whose last request failed. `openUntil`: ms since the epoch. */
   circuits(): { host: string; state: 'Closed' | 'Open' | 'HalfOpen'; failures: number; openUntil: number | null }[];
   /** Namespace of sources, environments and promotions; null: every namespace may be a project, requests say which. */

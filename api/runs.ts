@@ -1,10 +1,13 @@
 import type { WorkflowRun } from '../crds/workflow-run.ts';
-import type { WorkflowSpec } from '../crds/workflow.ts';
+import type { StepSpec, WorkflowSpec } from '../crds/workflow.ts';
+import { type ApprovalAsked, entriesByStep, sayMissing } from '../controller/core/run/approvals.ts';
 import type { RunRow } from '../controller/core/run/types.ts';
+import { reasons } from '../controller/core/run/units.ts';
 import type { JsonObject } from '../crds/json.ts';
 import type { AppDependencies } from './dependencies.ts';
 import { notFound } from './errors.ts';
 import {
+  askedBy,
   type ItemPhases,
   pendingRun,
   type Run,
@@ -35,7 +38,8 @@ export async function findRun(deps: AppDependencies, namespace: string, name: st
 }
 
 /** Every step of the version a run executes, in the order of the file; empty while nothing is pinned. */
-export async function runSteps(deps: AppDependencies, row: RunRow | null): Promise<Step[]> {
+export async function runSteps(deps: AppDependencies, run: KnownRun): Promise<Step[]> {
+  const { row } = run;
   const snapshot = row ? await deps.store.versions.get(row.digest) : null;
   if (!row || !snapshot) return [];
   const { runs } = deps.store;
@@ -50,11 +54,34 @@ export async function runSteps(deps: AppDependencies, row: RunRow | null): Promi
   const attemptsOf = Map.groupBy(attempts, (a) => a.step);
   // a snapshot is stored only after its spec was checked
   const spec = snapshot.spec as WorkflowSpec;
+  const waits = ({ name, approval }: StepSpec) =>
+    approval !== undefined && (byStep.get(name)?.reason === reasons.approval || (phases.get(name)?.Waiting ?? 0) > 0);
+  const all = [...spec.steps, ...(spec.finally ?? [])];
+  const given = all.some(waits) ? await approvalsOf(deps, run.object, row) : null;
   const resources = (steps: WorkflowSpec['steps'], section: 'main' | 'finally') =>
-    steps.map((step) =>
-      stepResource(step, section, byStep.get(step.name), attemptsOf.get(step.name) ?? [], phases.get(step.name) ?? {}),
-    );
+    steps.map((step) => {
+      const { name, approval } = step;
+      const missing = given !== null && approval && waits(step) ? given.missing(name, askedBy(approval)) : null;
+      return stepResource(step, section, byStep.get(name), attemptsOf.get(name) ?? [], phases.get(name) ?? {}, missing);
+    });
   return [...resources(spec.steps, 'main'), ...resources(spec.finally ?? [], 'finally')];
+}
+
+/** What was approved of a run so far, by the rules of its decisions. */
+async function approvalsOf(deps: AppDependencies, object: WorkflowRun | null, row: RunRow) {
+  const { approvals, held } = await entriesOf(deps, object, row);
+  const byStep = entriesByStep(approvals, row.execution);
+  return {
+    missing(step: string, asked: ApprovalAsked): string {
+      const says = sayMissing(asked, byStep.get(step) ?? []);
+      return held === null ? says : `${says}. ${held}`;
+    },
+  };
+}
+
+async function entriesOf(deps: AppDependencies, object: WorkflowRun | null, { id, parent }: RunRow) {
+  if (parent !== null) return { approvals: (await deps.store.runs.specs([id])).get(id)?.approvals ?? [], held: null };
+  return object?.spec.approvals?.length ? await deps.believed(object) : { approvals: [], held: null };
 }
 
 function summarise(run: KnownRun): RunSummary {
@@ -74,6 +101,6 @@ export async function runResource(deps: AppDependencies, run: KnownRun): Promise
     approvals: object?.spec.approvals ?? [],
     conditions: object?.status?.conditions ?? [],
     deleted: object === null && row.parent === null,
-    steps: await runSteps(deps, row),
+    steps: await runSteps(deps, run),
   };
 }

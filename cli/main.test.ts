@@ -219,6 +219,7 @@ describe('a run that waits for approval', () => {
   });
 
   test('approve RUN STEP under a name, and it is told so', async () => {
+    expect((await cli('get', 'steps', name)).stdout).toContain('WaitingForApproval; needs 1 more');
     expect((await cli('approve', name, 'nope')).code).toBe(3);
     expect((await cli('approve', name, 'act')).code).toBe(4);
     expect(await cli('approve', name)).toMatchObject({
@@ -512,6 +513,23 @@ spec: { steps: [{ name: a, run: echo applied }] }
   ])('%j ends with %i', async (argv, code) => {
     expect((await cli(...argv)).code).toBe(code);
   });
+});
+
+test('a step that some have approved says how many more it needs', async () => {
+  const spec = 'spec: { steps: [{ name: consent, approval: { groups: [owners], count: 2 } }] }';
+  const stdin = `apiVersion: windlass.dev/v1alpha1\nkind: Workflow\nmetadata: { name: two }\n${spec}\n`;
+  expect((await windlass(['apply', '-f', '-', '-n', 'mine'], { ...options, stdin })).code).toBe(0);
+  await cli('run', 'two', '-n', 'mine', '--name', 'two-ask');
+  const needs = async (...argv: string[]) => /needs [^\n]*/.exec((await cli(...argv, '-n', 'mine')).stdout)?.[0];
+  await eventually(
+    () => needs('get', 'steps', 'two-ask'),
+    (said) => said === 'needs 2 more of groups owners',
+  );
+  expect((await cli('approve', 'two-ask', 'consent', '--as', 'ada', '-n', 'mine')).code).toBe(0);
+  expect(await needs('get', 'steps', 'two-ask')).toBe('needs 1 more of groups owners');
+  expect(await needs('describe', 'run', 'two-ask')).toBe('needs 1 more of groups owners');
+  expect((await cli('cancel', 'two-ask', '-n', 'mine')).code).toBe(0);
+  expect((await cli('delete', 'workflow', 'two', '-n', 'mine')).code).toBe(0);
 });
 
 test('what is retried is asked for anew, and may be approved now', async () => {

@@ -5,6 +5,7 @@ import { listen } from '../api/listen.ts';
 import { checkObject } from './core/lint/index.ts';
 import { formatPath } from './core/parse/position.ts';
 import type { Home } from './home.ts';
+import { lookAtRun } from './reconcilers/approval-looks.ts';
 import { createArtifactRetention } from './reconcilers/artifact-retention.ts';
 import { createCacheRetention } from './reconcilers/cache-retention.ts';
 import { createEnvironmentReconciler } from './reconcilers/environment.ts';
@@ -125,6 +126,7 @@ export async function startController(home: Home, options: ControllerOptions): P
           .filter(({ ref, deleted }) => ref.startsWith('refs/tags/') && !deleted)
           .toSorted((a, b) => b.firstSeenAt - a.firstSeenAt)
           .map(({ ref }) => ref.slice('refs/tags/'.length)),
+      believed: (run) => lookAtRun({ store, governance: home.governance, clock }, run),
       circuits: () => runs.circuits.list(),
       project: home.project,
       namespaces: home.namespaces,

@@ -137,6 +137,10 @@ export const Step = Type.Object(
       Type.Object({
         groups: Nullable(Type.Array(Type.String()), 'Approvers must be in one of these; null: anyone.'),
         count: Type.Integer({ description: 'How many must approve.' }),
+        missing: Nullable(
+          Type.String(),
+          'What it waits for now, such as `1 more of groups editors`, and what does not count; null unless it waits.',
+        ),
       }),
       'For approval steps: what it asks for.',
     ),
@@ -271,12 +275,21 @@ export function pendingRun(object: WorkflowRun): RunSummary {
 export type ItemPhases = Record<string, number>;
 
 /** One step of the version, with its row (none while it is Pending) and its attempts. */
+/** What an approval step asks for. */
+export function askedBy({ groups, count }: NonNullable<StepSpec['approval']>): {
+  groups: string[] | null;
+  count: number;
+} {
+  return { groups: groups ?? null, count: count ?? 1 };
+}
+
 export function stepResource(
   spec: StepSpec,
   section: 'main' | 'finally',
   row: StepRow | undefined,
   attempts: AttemptRow[],
   phases: ItemPhases,
+  missing: string | null,
 ): Step {
   const kind: StepKind | undefined = stepKinds.find((k) => spec[k] !== undefined);
   return {
@@ -285,7 +298,7 @@ export function stepResource(
     section,
     ...unitResource(row, attempts),
     items: spec.forEach ? { total: row?.items ?? null, phases } : null,
-    approval: spec.approval ? { groups: spec.approval.groups ?? null, count: spec.approval.count ?? 1 } : null,
+    approval: spec.approval ? { ...askedBy(spec.approval), missing } : null,
   };
 }
 

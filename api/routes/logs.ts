@@ -137,6 +137,6 @@ export function logRoutes(app: Hono, deps: AppDependencies): void {
 async function demandStep(deps: AppDependencies, run: KnownRun, name: string, step: string): Promise<void> {
   // before the run is pinned its steps are not known; then there is simply no output yet
   if (!run.row) return;
-  const names = (await runSteps(deps, run.row)).map((s) => s.name);
+  const names = (await runSteps(deps, run)).map((s) => s.name);
   if (!names.includes(step)) throw notFound(`step ${step} in run ${name}`, names);
 }

@@ -83,7 +83,7 @@ export function runIntentRoutes(app: Hono, deps: AppDependencies): void {
       async ({ params: { namespace, name, step }, body }, c) => {
         const run = await demandChangeable(deps, c, { namespace, name });
         if (!run.row) throw new RequestProblem('conflict', `Run ${name} has not begun yet; approve it once it waits.`);
-        const steps = await runSteps(deps, run.row);
+        const steps = await runSteps(deps, run);
         const present = steps.find((s) => s.name === step);
         if (!present)
           throw notFound(

@@ -198,8 +198,8 @@ export function stepRoutes(app: Hono, deps: AppDependencies): void {
     },
     async ({ params }, c) => {
       await demand(c, 'get', 'WorkflowRun', params.namespace, params.name);
-      const { row } = await findRun(deps, params.namespace, params.name);
-      return c.json({ items: await runSteps(deps, row), next: null });
+      const run = await findRun(deps, params.namespace, params.name);
+      return c.json({ items: await runSteps(deps, run), next: null });
     },
   );
 

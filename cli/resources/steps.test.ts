@@ -1,5 +1,6 @@
 import { expect, test } from 'vitest';
-import { unitReason } from './steps.ts';
+import type { Step } from '../../api/client.ts';
+import { stepReason, unitReason } from './steps.ts';
 
 const refused = { type: 'http', message: 'the request failed', retryable: true };
 
@@ -10,4 +11,20 @@ test.each([
   ['Retrying', 'Backoff', refused, 'http: the request failed'],
 ])('a step that is %s says why: %s', (phase, reason, error, said) => {
   expect(unitReason({ phase, reason, error, via: 'main', iteration: 1 })).toBe(said);
+});
+
+test.each([
+  [
+    'Waiting',
+    'WaitingForApproval',
+    null,
+    '1 more of groups editors',
+    'WaitingForApproval; needs 1 more of groups editors',
+  ],
+  ['Running', null, { total: 3, phases: { Succeeded: 1, Waiting: 2 } }, '1 more', '1/3 items; needs 1 more'],
+  ['Succeeded', null, null, null, ''],
+])('an approval step that is %s says what is missing: %#', (phase, reason, items, missing, said) => {
+  const approval = { groups: null, count: 1, missing };
+  const step = { name: 'a', phase, reason, error: null, via: 'main', iteration: 0, items, approval };
+  expect(stepReason(step as unknown as Step)).toBe(said);
 });

@@ -18,7 +18,13 @@ export const stepColumns: readonly Column<Step>[] = [
 
 /** Why a step is as it is: its items, its error, or the word for its phase. */
 export function stepReason(step: Step): string {
-  return [itemsOf(step), unitReason(step)].filter((text) => text !== '').join('; ');
+  return [itemsOf(step), unitReason(step), missingOf(step)].filter((text) => text !== '').join('; ');
+}
+
+/** What an approval step waits for, or its items. */
+function missingOf({ approval }: Step): string {
+  const missing = approval?.missing ?? null;
+  return missing === null ? '' : oneLine(`needs ${missing}`, 160);
 }
 
 /** Why a step, or an item of it, is as it is. */

@@ -25,19 +25,24 @@ export function beginApproval(draft: Draft, unit: Unit, body: ApprovalBody): voi
 /** Takes the spec's approvals as they are now, and looks at what waits for them. One entry counts for all items of a step. */
 export function observeApprovals(draft: Draft, entries: StepApprovalEntry[]): void {
   const { state } = draft;
-  const byStep = new Map<string, StepApprovalEntry[]>();
-  for (const entry of entries) {
-    // What was approved then is not what a retry has made since; and what was rejected may be right now.
-    if (entry.execution !== state.run.execution) continue;
-    const list = byStep.get(entry.step);
-    if (list) list.push(entry);
-    else byStep.set(entry.step, [entry]);
-  }
+  const byStep = entriesByStep(entries, state.run.execution);
   state.approvals = byStep;
   if (byStep.size === 0) return;
   for (const unit of Array.from(state.awaitingApproval).sort((a, b) => (isEarlier(a, b) ? -1 : 1))) {
     if (byStep.has(unit.step.name)) judgeApproval(draft, unit);
   }
+}
+
+/** The entries of a run that are for this execution of it, by step. */
+export function entriesByStep(
+  entries: readonly StepApprovalEntry[],
+  execution: number,
+): Map<string, StepApprovalEntry[]> {
+  // What was approved then is not what a retry has made since; and what was rejected may be right now.
+  return Map.groupBy(
+    entries.filter((entry) => entry.execution === execution),
+    ({ step }) => step,
+  );
 }
 
 /** A step that waits for approval, and what for. */

@@ -4,6 +4,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, test, vi } from 'vitest';
 import type { Item, Page, Run, RunSummary, Step } from '../api/client.ts';
+import type { WorkflowRun } from '../crds/workflow-run.ts';
 import type { Laptop } from '../controller/start-laptop.ts';
 import { invoke, type InvocationOptions, windlass } from '../test/fixtures/cli.ts';
 import { startQuietLaptop } from '../test/fixtures/laptop.ts';
@@ -217,6 +218,31 @@ test('retry and replay show what they begin until it has ended, as run does', as
   ]) {
     for (const verb of ['retry', 'replay']) expect((await cli(verb, name, ...wrong)).code).toBe(2);
   }
+});
+
+test('retry and replay print what they plan, begin and await as data, too', async () => {
+  const name = 'shops-data';
+  await cli('run', 'shops', '--name', name, '--wait');
+  const planned = [
+    { step: 'list', item: -1, label: null, action: 'reuse', why: 'succeeded' },
+    { step: 'each', item: -1, action: 'run' },
+  ];
+  expect((await json<Page<unknown>>('retry', name, '--dry-run')).items).toMatchObject(planned);
+  const plan = await cli('replay', name, '--from', 'each', '--dry-run', '-o', 'yaml');
+  expect(plan.stdout).toMatch(/^items:\n {2}- step: list\n/);
+
+  const replayed = await json<WorkflowRun>('replay', name, '--name', 'shops-copied');
+  expect(replayed).toMatchObject({ kind: 'WorkflowRun', metadata: { name: 'shops-copied', namespace: 'dev' } });
+  const retried = await json<WorkflowRun>('retry', name, '--only-failed');
+  expect(retried).toMatchObject({ metadata: { name }, spec: { execution: { number: 2, onlyFailed: true } } });
+  await ended(name, 2);
+
+  const waited = await cli('retry', name, '--wait', '-o', 'json');
+  expect(waited.code).toBe(1);
+  expect(JSON.parse(waited.stdout)).toMatchObject({ name, phase: 'Failed', execution: 3 });
+  const again = await cli('replay', name, '--name', 'shops-copied-2', '--wait', '-o', 'yaml');
+  expect(again).toMatchObject({ code: 1, stdout: expect.stringMatching(/^name: shops-copied-2$/m) as string });
+  for (const verb of ['retry', 'replay']) expect((await cli(verb, name, '-o', 'xml')).code).toBe(2);
 });
 
 test('the cache says what a key is made of, and which part has changed', async () => {

@@ -7,6 +7,7 @@ import { inputHelp, readInputs } from '../inputs.ts';
 import type { Cli } from '../io.ts';
 import { findRun } from '../namespaces.ts';
 import { collect, namespaceOption } from '../options.ts';
+import { type Format, formatData, outputOption } from '../output/format.ts';
 import { formatTable } from '../output/table.ts';
 import { firstItems } from '../resources/paging.ts';
 import { demandWait, showUntilEnd, timeoutOption, type WaitOptions, waitOption } from '../wait.ts';
@@ -16,6 +17,7 @@ interface RetryOptions extends ServerOptions, WaitOptions {
   from?: string;
   onlyFailed?: boolean;
   dryRun?: boolean;
+  output: Format;
 }
 
 export function retryCommand(cli: Cli): Command {
@@ -32,6 +34,7 @@ export function retryCommand(cli: Cli): Command {
     .option('--dry-run', 'only say what would become of each step, and why')
     .addOption(waitOption())
     .addOption(timeoutOption())
+    .addOption(outputOption())
     .action(async (run: string, _: unknown, command: Command) => {
       const options = command.optsWithGlobals<RetryOptions>();
       demandSense(options);
@@ -39,11 +42,11 @@ export function retryCommand(cli: Cli): Command {
       const key = await findRun(client, run, options.namespace);
       const { from, onlyFailed } = options;
       const which = { ...(from === undefined ? {} : { from }), ...(onlyFailed ? { onlyFailed } : {}) };
-      if (options.dryRun) return cli.io.stdout.write(planTable(await client.planRetry(key, which)));
+      if (options.dryRun) return printPlan(cli, await client.planRetry(key, which), options);
       const { execution } = await client.run(key);
-      await client.retryRun(key, which);
+      const object = await client.retryRun(key, which);
       if (options.wait) return await show(cli, client, key, options, execution + 1);
-      cli.io.stdout.write(`run ${key.name} in ${key.namespace} goes on\n`);
+      print(cli, options.output, object, `run ${key.name} in ${key.namespace} goes on`);
     });
 }
 
@@ -55,6 +58,7 @@ interface ReplayOptions extends ServerOptions, WaitOptions {
   inputFile?: string;
   name?: string;
   dryRun?: boolean;
+  output: Format;
 }
 
 export function replayCommand(cli: Cli): Command {
@@ -77,6 +81,7 @@ export function replayCommand(cli: Cli): Command {
     .option('--dry-run', 'only say what would become of each step, and why')
     .addOption(waitOption())
     .addOption(timeoutOption())
+    .addOption(outputOption())
     .action(async (name: string, _: unknown, command: Command) => {
       const options = command.optsWithGlobals<ReplayOptions>();
       demandSense(options);
@@ -88,7 +93,7 @@ export function replayCommand(cli: Cli): Command {
         ...(options.from === undefined ? {} : { from: options.from }),
         ...(version === undefined ? {} : { version }),
       };
-      if (options.dryRun) return cli.io.stdout.write(planTable(await client.planReplay(key, which)));
+      if (options.dryRun) return printPlan(cli, await client.planReplay(key, which), options);
       const { spec } = await client.version(version ?? run.digest ?? '');
       const inputs = await readInputs(cli.io, options, (spec['inputs'] ?? {}) as JsonObject);
       const created = await client.replayRun(key, {
@@ -98,7 +103,7 @@ export function replayCommand(cli: Cli): Command {
       });
       const made = { namespace: key.namespace, name: created.metadata.name };
       if (options.wait) return await show(cli, client, made, options, 1);
-      cli.io.stdout.write(`run ${made.name} created in ${key.namespace}\n`);
+      print(cli, options.output, created, `run ${made.name} created in ${key.namespace}`);
     });
 }
 
@@ -107,8 +112,23 @@ function demandSense(options: WaitOptions & { dryRun?: boolean }): void {
   if (options.wait && options.dryRun) throw usageError('--wait does not go with --dry-run: nothing runs');
 }
 
-function show(cli: Cli, client: Client, key: ObjectKey, { timeout }: WaitOptions, execution: number): Promise<void> {
-  return showUntilEnd(cli, client, key, { format: 'table', timeoutMs: timeout ?? null, execution });
+function show(
+  cli: Cli,
+  client: Client,
+  key: ObjectKey,
+  { timeout, output: format }: WaitOptions & { output: Format },
+  execution: number,
+): Promise<void> {
+  return showUntilEnd(cli, client, key, { format, timeoutMs: timeout ?? null, execution });
+}
+
+function printPlan(cli: Cli, plan: PlannedUnits, { output }: { output: Format }): void {
+  cli.io.stdout.write(output === 'table' ? planTable(plan) : formatData(plan, output));
+}
+
+/** The object as the API answered with it, or a sentence for people. */
+function print(cli: Cli, output: Format, object: object, said: string): void {
+  cli.io.stdout.write(output === 'table' ? `${said}\n` : formatData(object, output));
 }
 
 /** The digest that is meant by one, or by a tag or commit. @throws CliError for a name that no version has */

@@ -154,6 +154,35 @@ test('steps of two runs that need one lock run one after the other; a higher pri
   expect((await ended(second))?.status?.phase).toBe('Succeeded');
 });
 
+test('a compensation waits for the lock of its step, and nobody has it meanwhile', async () => {
+  const lock = fresh('lock');
+  const [fails, holds, undoes] = [await gate(), await gate(), await gate()];
+  const undone = await apply({
+    steps: [
+      { name: 'book', run: 'true', env: undoes.env, locks: [{ name: lock }], compensate: { run: undoes.script } },
+      { name: 'fail', needs: ['book'], run: `${fails.script}; exit 1`, env: fails.env },
+    ],
+  });
+  const other = await apply({ steps: [{ name: 'work', run: holds.script, env: holds.env, locks: [{ name: lock }] }] });
+  const run = await start(undone);
+  await stepIs(run.metadata.uid, 'fail', 'Running');
+  const before = await start(other);
+  await stepIs(before.metadata.uid, 'work', 'Running');
+  await fails.open();
+  await stepIs(run.metadata.uid, 'book', 'Succeeded CompensationWaitingForLocks');
+  await holds.open();
+  await ended(before);
+  await stepIs(run.metadata.uid, 'book', 'Succeeded Compensating');
+  const after = await start(other);
+  await stepIs(after.metadata.uid, 'work', 'Waiting WaitingForLocks');
+  await undoes.open();
+  expect((await ended(run))?.status?.phase).toBe('Failed');
+  expect(await stepsOf(run.metadata.uid)).toMatchObject({ book: 'Compensated' });
+  await stepIs(after.metadata.uid, 'work', 'Running');
+  await holds.open();
+  expect((await ended(after))?.status?.phase).toBe('Succeeded');
+});
+
 test('two runs that want what the other holds: one fails and says why, the other ends well', async () => {
   const [x, y] = [fresh('x'), fresh('y')];
   const gates = [await gate(), await gate()];

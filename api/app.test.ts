@@ -198,6 +198,15 @@ describe('runs', () => {
     });
     const { body: list } = await world.call<Listed<RunSummary>>('GET', '/api/v1/runs?phase=Pending');
     expect(list.items.map((r) => r.name)).toContain(body.metadata.name);
+    const { name, uid } = body.metadata;
+    const told = { type: 'Succeeded', status: 'Unknown', reason: 'WorkflowNotFound', message: 'apply it' } as const;
+    await world.store.objects.writeStatus(
+      'WorkflowRun',
+      { namespace: 'dev', name, uid },
+      { phase: 'Pending', conditions: [{ ...told, lastTransitionTime: '2026-01-01T00:00:00Z' }] },
+    );
+    const waits = { reason: 'WorkflowNotFound', message: 'apply it' };
+    expect((await world.call<Run>('GET', headers.get('location') ?? '')).body).toMatchObject({ waits });
     await world.call('DELETE', `/api/v1/namespaces/dev/workflowruns/${body.metadata.name}`);
   });
 
@@ -513,7 +522,18 @@ describe('promotions', () => {
     expect((await world.call<PromotionDetail>('GET', `${path}/${body.metadata.name}`)).body).toMatchObject({
       phase: 'Pending',
       automatic: false,
+      reason: null,
     });
+    const { name, uid, namespace } = body.metadata;
+    const told = { type: 'Ready', status: 'Unknown', reason: 'EnvironmentNotFound', message: 'apply it' } as const;
+    await world.store.objects.writeStatus(
+      'Promotion',
+      { namespace, name, uid },
+      { phase: 'Pending', conditions: [{ ...told, lastTransitionTime: '2026-01-01T00:00:00Z' }] },
+    );
+    expect((await world.call<Listed<PromotionSummary>>('GET', path)).body.items).toContainEqual(
+      expect.objectContaining({ name, reason: 'EnvironmentNotFound', message: 'apply it' }),
+    );
     expect(await world.refused('POST', path, { environment: 'staging', ref: 'v1.1.0' })).toMatchObject({ status: 409 });
     expect(await world.refused('POST', path, { environment: 'stagign', ref: 'v1.1.0' })).toMatchObject({
       status: 404,

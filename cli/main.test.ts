@@ -315,7 +315,7 @@ describe('get', () => {
       "
     `);
     expect(steady((await cli('get', 'run', 'flaky-one')).stdout)).toMatchInlineSnapshot(`
-      "NAMESPACE  NAME  WORKFLOW  VERSION  PHASE  DURATION  AGE  ERROR
+      "NAMESPACE  NAME  WORKFLOW  VERSION  PHASE  DURATION  AGE  REASON
       dev  flaky-one  flaky  COMMIT  Failed  TIME  TIME  step try: exit code 3: attempt 2
       "
     `);

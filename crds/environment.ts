@@ -59,36 +59,39 @@ export const Gate = Strict(
 );
 export type Gate = Static<typeof Gate>;
 
-export const EnvironmentSpec = Strict({
-  source: Strict(
-    { name: ObjectName('A WorkflowSource in the same namespace.') },
-    { description: 'Where versions come from.' },
-  ),
-  namespace: Type.Optional(NamespaceName("Where its workflows and runs live. Default: the environment's name.")),
-  after: Type.Optional(
-    Type.Array(ObjectName('An Environment in the same namespace.'), {
-      maxItems: 20,
-      description: 'A digest must have been active in each of these first.',
-    }),
-  ),
-  track: Track,
-  promote: Type.Optional(
-    Type.Union([Type.Literal('Auto'), Type.Literal('Manual')], {
-      description:
-        'Auto: candidates become Promotions by themselves. Manual: only Promotions made by hand. Default Auto.',
-    }),
-  ),
-  gates: Type.Optional(
-    Type.Array(Gate, { maxItems: 20, description: 'What holds a candidate back; all must be open at once.' }),
-  ),
-  values: Type.Optional(
-    MapOf(Type.Unsafe<unknown>({ 'x-kubernetes-preserve-unknown-fields': true }), {
-      description: 'What `environment.NAME` is in expressions.',
-      keys: '^[a-zA-Z_][a-zA-Z0-9_]{0,63}$',
-    }),
-  ),
-  suspend: Type.Optional(Type.Boolean({ description: 'True stops promoting.' })),
-});
+export const EnvironmentSpec = Strict(
+  {
+    source: Strict(
+      { name: ObjectName('A WorkflowSource in the same namespace.') },
+      { description: 'Where versions come from.' },
+    ),
+    namespace: Type.Optional(NamespaceName("Where its workflows and runs live. Default: the environment's name.")),
+    after: Type.Optional(
+      Type.Array(ObjectName('An Environment in the same namespace.'), {
+        maxItems: 20,
+        description: 'A digest must have been active in each of these first.',
+      }),
+    ),
+    track: Track,
+    promote: Type.Optional(
+      Type.Union([Type.Literal('Auto'), Type.Literal('Manual')], {
+        description:
+          'Auto: candidates become Promotions by themselves. Manual: only Promotions made by hand. Default Auto.',
+      }),
+    ),
+    gates: Type.Optional(
+      Type.Array(Gate, { maxItems: 20, description: 'What holds a candidate back; all must be open at once.' }),
+    ),
+    values: Type.Optional(
+      MapOf(Type.Unsafe<unknown>({ 'x-kubernetes-preserve-unknown-fields': true }), {
+        description: 'What `environment.NAME` is in expressions.',
+        keys: '^[a-zA-Z_][a-zA-Z0-9_]{0,63}$',
+      }),
+    ),
+    suspend: Type.Optional(Type.Boolean({ description: 'True stops promoting.' })),
+  },
+  { description: 'A stage: what it tracks, what comes before it, and the gates that hold promotions back.' },
+);
 export type EnvironmentSpec = Static<typeof EnvironmentSpec>;
 
 const ActiveVersion = Strict({
@@ -98,13 +101,16 @@ const ActiveVersion = Strict({
   since: Time('When it became active.'),
 });
 
-export const EnvironmentStatus = Strict({
-  ...reconciledStatus,
-  revision: Type.Optional(Type.Integer({ description: 'Raised by every recorded decision.' })),
-  namespace: Type.Optional(Text('The namespace it owns.', 63)),
-  active: Type.Optional(Type.Array(ActiveVersion, { maxItems: 200, description: 'The active versions.' })),
-  waiting: Type.Optional(Type.Integer({ description: 'Promotions that are not yet let in.' })),
-});
+export const EnvironmentStatus = Strict(
+  {
+    ...reconciledStatus,
+    revision: Type.Optional(Type.Integer({ description: 'Raised by every recorded decision.' })),
+    namespace: Type.Optional(Text('The namespace it owns.', 63)),
+    active: Type.Optional(Type.Array(ActiveVersion, { maxItems: 200, description: 'The active versions.' })),
+    waiting: Type.Optional(Type.Integer({ description: 'Promotions that are not yet let in.' })),
+  },
+  { description: 'What is active in it, what waits, and whether it could be brought up to date.' },
+);
 export type EnvironmentStatus = Static<typeof EnvironmentStatus>;
 export type Environment = WindlassObject<'Environment', EnvironmentSpec, EnvironmentStatus>;
 
@@ -137,8 +143,8 @@ export const environmentKind: KindDefinition = {
     // Not Namespace: `-A` puts a column of that name first.
     { name: 'Into', type: 'string', jsonPath: '.status.namespace' },
     { name: 'Ready', type: 'string', jsonPath: '.status.conditions[?(@.type=="Ready")].status' },
+    { name: 'Reason', type: 'string', jsonPath: '.status.conditions[?(@.type=="Ready")].reason' },
     { name: 'Waiting', type: 'integer', jsonPath: '.status.waiting' },
-    { name: 'Reason', type: 'string', jsonPath: '.status.conditions[?(@.type=="Ready")].reason', priority: 1 },
     { name: 'Age', type: 'date', jsonPath: '.metadata.creationTimestamp' },
   ],
 };

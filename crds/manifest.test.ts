@@ -48,7 +48,7 @@ describe.each(definitions)('$kind', (definition) => {
   test('every field of spec and status says what it is', () => {
     for (const part of ['spec', 'status']) {
       for (const [path, schema] of schemas(properties[part] ?? {}, part)) {
-        if (path === part || path.endsWith('[]')) continue;
+        if (path.endsWith('[]')) continue;
         expect(schema['description'], path).toEqual(expect.any(String));
       }
     }

@@ -17,25 +17,28 @@ const PromotionApproval = Strict({
 });
 export type PromotionApproval = Static<typeof PromotionApproval>;
 
-export const PromotionSpec = Strict({
-  environment: ObjectName('The Environment, in the same namespace. Immutable.'),
-  ref: Text('A tag, or a commit by its full hash. Immutable.', 255),
-  workflows: Type.Optional(
-    Type.Array(
-      Strict({ name: ObjectName('The workflow.'), digest: Text('The digest it must have at this ref.', 80) }),
-      {
-        maxItems: 200,
-        description: 'What the ref is expected to hold; another digest is Rejected (DigestMismatch). Immutable.',
-      },
+export const PromotionSpec = Strict(
+  {
+    environment: ObjectName('The Environment, in the same namespace. Immutable.'),
+    ref: Text('A tag, or a commit by its full hash. Immutable.', 255),
+    workflows: Type.Optional(
+      Type.Array(
+        Strict({ name: ObjectName('The workflow.'), digest: Text('The digest it must have at this ref.', 80) }),
+        {
+          maxItems: 200,
+          description: 'What the ref is expected to hold; another digest is Rejected (DigestMismatch). Immutable.',
+        },
+      ),
     ),
-  ),
-  approvals: Type.Optional(
-    Type.Array(PromotionApproval, {
-      maxItems: 100,
-      description: 'What people decided; taking an entry out revokes it.',
-    }),
-  ),
-});
+    approvals: Type.Optional(
+      Type.Array(PromotionApproval, {
+        maxItems: 100,
+        description: 'What people decided; taking an entry out revokes it.',
+      }),
+    ),
+  },
+  { description: 'One ref on its way into one environment, and who has approved it.' },
+);
 export type PromotionSpec = Static<typeof PromotionSpec>;
 
 const Change = Strict({
@@ -53,14 +56,18 @@ const GateStatus = Strict({
   message: Text('What it waits for, or what it saw.', 4096),
 });
 
-export const PromotionStatus = Strict({
-  ...reconciledStatus,
-  phase: Type.Optional(Text('Pending, Gating, Succeeded, Failed, Rejected or Superseded.', 32)),
-  commit: Type.Optional(Text('The commit of the ref, kept from first sight.', 64)),
-  changes: Type.Optional(Type.Array(Change, { maxItems: 200, description: 'What it changes.' })),
-  gates: Type.Optional(Type.Array(GateStatus, { maxItems: 40, description: 'Every gate, and what it says.' })),
-  finishedAt: Type.Optional(Time('When it reached its last phase.')),
-});
+export const PromotionStatus = Strict(
+  {
+    ...reconciledStatus,
+    phase: Type.Optional(Text('Pending, Gating, Succeeded, Failed, Rejected or Superseded.', 32)),
+    commit: Type.Optional(Text('The commit of the ref, kept from first sight.', 64)),
+    shortRef: Type.Optional(Text('The ref in short: of a commit the first 12 digits.', 255)),
+    changes: Type.Optional(Type.Array(Change, { maxItems: 200, description: 'What it changes.' })),
+    gates: Type.Optional(Type.Array(GateStatus, { maxItems: 40, description: 'Every gate, and what it says.' })),
+    finishedAt: Type.Optional(Time('When it reached its last phase.')),
+  },
+  { description: 'How far it is, what it changes, and what every gate says.' },
+);
 export type PromotionStatus = Static<typeof PromotionStatus>;
 export type Promotion = WindlassObject<'Promotion', PromotionSpec, PromotionStatus>;
 
@@ -75,7 +82,7 @@ export const promotionKind: KindDefinition = {
   rules: [immutableAlways('environment'), immutableAlways('ref'), immutable('workflows')],
   printerColumns: [
     { name: 'Environment', type: 'string', jsonPath: '.spec.environment' },
-    { name: 'Ref', type: 'string', jsonPath: '.spec.ref' },
+    { name: 'Ref', type: 'string', jsonPath: '.status.shortRef' },
     { name: 'Phase', type: 'string', jsonPath: '.status.phase' },
     { name: 'Reason', type: 'string', jsonPath: '.status.conditions[?(@.type=="Ready")].reason' },
     { name: 'Age', type: 'date', jsonPath: '.metadata.creationTimestamp' },

@@ -1,4 +1,6 @@
 import { type Static, Type } from 'typebox';
+import type { Promotion as PromotionObject } from '../../crds/promotion.ts';
+import { newPromotion } from '../../controller/core/promotion/create.ts';
 import type { PromotionRow } from '../../controller/core/promotion/types.ts';
 import { only } from '../route.ts';
 import { iso, isoOrNull, Name, Nullable, NullableTime, OneOf, TimeString } from './shared.ts';
@@ -12,7 +14,10 @@ const summary = {
   ref: Type.String({ description: 'The tag or commit.' }),
   commit: Nullable(Type.String(), 'Kept from first sight; null until the ref is resolved.'),
   phase: OneOf(promotionPhases, 'How far it is.'),
-  reason: Nullable(Type.String(), 'A word for the phase: InvalidRef, TagDeleted, ApprovalRejected, ….'),
+  reason: Nullable(
+    Type.String(),
+    'A word for the phase: InvalidRef, EnvironmentNotFound, TagDeleted, ApprovalRejected, ….',
+  ),
   message: Nullable(Type.String(), 'A sentence for the phase.'),
   changes: Type.Array(
     Type.Object(
@@ -120,4 +125,10 @@ export function promotionSummary(row: PromotionRow): PromotionSummary {
     createdAt: iso(row.createdAt),
     finishedAt: isoOrNull(row.finishedAt),
   };
+}
+
+/** A promotion that no environment has taken up: there is only its object, which says why. */
+export function pendingPromotion(object: PromotionObject): PromotionSummary {
+  const told = object.status?.conditions?.find(({ type }) => type === 'Ready');
+  return { ...promotionSummary(newPromotion(object)), reason: told?.reason ?? null, message: told?.message ?? null };
 }

@@ -59,6 +59,13 @@ const summary = {
   finishedAt: NullableTime('When it ended.'),
   durationMs: Nullable(Type.Number(), 'From start to end; null until it has ended.'),
   error: Nullable(ErrorResource, 'Why it did not succeed.'),
+  waits: Nullable(
+    Type.Object({
+      reason: Type.String({ description: 'A word: WorkflowNotFound, WorkflowInvalid, NotPromoted, Paused, ….' }),
+      message: Type.String({ description: 'A sentence: what it waits for, and what to do.' }),
+    }),
+    'Why it has not begun, or is paused; of what its steps wait for its conditions and steps tell.',
+  ),
 };
 
 export const RunSummary = Type.Object(summary, { ref: 'RunSummary' });
@@ -242,12 +249,17 @@ export function runSummary(row: RunRow): RunSummary {
     finishedAt: isoOrNull(row.finishedAt),
     durationMs: duration(row.startedAt, row.finishedAt),
     error: row.error,
+    waits:
+      row.desired === 'Paused' && row.finishedAt === null
+        ? { reason: 'Paused', message: row.reason ?? 'nothing begins until the run is resumed' }
+        : null,
   };
 }
 
 /** A run that never began: there is only its object, which says so when the run was cancelled before it could. */
 export function pendingRun(object: WorkflowRun): RunSummary {
   const finishedAt = object.status?.finishedAt ?? null;
+  const told = object.status?.conditions?.find(({ type }) => type === 'Succeeded');
   return {
     id: object.metadata.uid,
     namespace: object.metadata.namespace,
@@ -268,6 +280,7 @@ export function pendingRun(object: WorkflowRun): RunSummary {
     finishedAt,
     durationMs: null,
     error: null,
+    waits: finishedAt === null && told ? { reason: told.reason, message: told.message } : null,
   };
 }
 

@@ -1,4 +1,3 @@
-import { newPromotion } from '../../controller/core/promotion/create.ts';
 import type { Hono } from 'hono';
 import { Type } from 'typebox';
 import type { Promotion as PromotionObject } from '../../crds/promotion.ts';
@@ -13,6 +12,7 @@ import { objectSchema } from '../resources/object.ts';
 import {
   Decision,
   NewPromotion,
+  pendingPromotion,
   Promotion,
   type PromotionDetail,
   promotionPhases,
@@ -68,10 +68,7 @@ export function promotionRoutes(app: Hono, deps: AppDependencies): void {
       );
       // one may have been taken up between the two questions
       const ids = new Set(page.items.map((row) => row.id));
-      const first = pending
-        .filter((object) => !ids.has(object.metadata.uid))
-        .map(newPromotion)
-        .map(promotionSummary);
+      const first = pending.filter((object) => !ids.has(object.metadata.uid)).map(pendingPromotion);
       return c.json({ items: [...first, ...page.items.map(promotionSummary)], next: page.next });
     },
   );
@@ -94,7 +91,7 @@ export function promotionRoutes(app: Hono, deps: AppDependencies): void {
       const object = await getObject(deps, c, 'Promotion', project, params.name);
       const row = await deps.store.promotions.get(object.metadata.uid);
       const detail: PromotionDetail = {
-        ...promotionSummary(row ?? newPromotion(object)),
+        ...(row ? promotionSummary(row) : pendingPromotion(object)),
         diagnostics: row?.diagnostics ?? [],
         approvals: object.spec.approvals ?? [],
       };

@@ -37,6 +37,7 @@ export async function describeRun(
       ['Started', when(run.startedAt, view)],
       ['Finished', run.finishedAt === null ? null : when(run.finishedAt, view)],
       ['Duration', runSpan(run, view.now)],
+      ['Waits', run.waits === null ? null : `${run.waits.reason}: ${printable(run.waits.message)}`],
       ['Error', run.error === null ? null : `${run.error.type}: ${printable(run.error.message)}`],
       ['Deleted', run.deleted ? 'yes; this is its history' : null],
     ]),

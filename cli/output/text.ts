@@ -1,4 +1,5 @@
 import { styleText } from 'node:util';
+import { shortDigest as digestInShort, shortRef as refInShort } from '../../controller/core/short.ts';
 import type { Io, Output } from '../io.ts';
 
 /** An absent value in a table. */
@@ -27,10 +28,9 @@ export function formatAge(at: string | null, now: number): string {
   return ms < 60_000 ? `${Math.floor(ms / 1000)}s` : formatSpan(ms - (ms % (ms < 3_600_000 ? 1000 : 60_000)));
 }
 
-/** The first 12 characters of a commit; tags and other names as they are. */
+/** The first 12 digits of a commit; tags and other names as they are. */
 export function shortRef(ref: string | null): string {
-  if (ref === null) return none;
-  return /^[0-9a-f]{40,64}$/.test(ref) ? ref.slice(0, 12) : ref;
+  return ref === null ? none : refInShort(ref);
 }
 
 /** Such as 12 B, 3.4 MB: powers of a thousand, as `ls -h --si` has them. */
@@ -42,9 +42,9 @@ export function formatBytes(bytes: number): string {
   return `${value >= 100 || unit === 0 ? Math.round(value) : value.toFixed(1)} ${units[unit] ?? ''}`;
 }
 
-/** `sha256:` and 12 characters. */
+/** `sha256:` and 12 digits. */
 export function shortDigest(digest: string | null): string {
-  return digest === null ? none : digest.slice(0, 'sha256:'.length + 12);
+  return digest === null ? none : digestInShort(digest);
 }
 
 /** The first line, cut to `width`. */

@@ -17,7 +17,7 @@ export const runs: Resource<RunSummary> = {
     { head: 'PHASE', value: (run, { paint }) => paint(run.phase) },
     { head: 'DURATION', value: (run, { now }) => runSpan(run, now) },
     { head: 'AGE', value: (run, { now }) => formatAge(run.createdAt, now) },
-    { head: 'ERROR', value: (run) => (run.error === null ? '' : oneLine(run.error.message, 60)) },
+    { head: 'REASON', value: (run) => reasonOf(run) },
   ],
   async list(client, { limit = defaultLimit, parent, ...options }) {
     const of = parent === undefined ? {} : { parent: (await client.run(await findRun(client, parent, undefined))).id };
@@ -29,6 +29,12 @@ export const runs: Resource<RunSummary> = {
 
 function runQuery({ phase, ...rest }: Omit<ListOptions, 'parent'>): Parameters<Client['runs']>[0] {
   return { ...rest, ...(phase ? { phase: phase as RunResourcePhase[] } : {}) };
+}
+
+/** Why it did not succeed, or does not go on. */
+function reasonOf({ error, waits }: RunSummary): string {
+  if (error !== null) return oneLine(error.message, 60);
+  return waits === null ? '' : oneLine(`${waits.reason}: ${waits.message}`, 100);
 }
 
 /** How long it took, or has taken so far. */

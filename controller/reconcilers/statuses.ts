@@ -2,6 +2,7 @@ import type { Logger } from 'pino';
 import type { Kind, ObjectByKind } from '../../crds/kinds.ts';
 import type { WorkflowRun, WorkflowRunStatus } from '../../crds/workflow-run.ts';
 import { nextConditions } from '../core/conditions.ts';
+import { asPrinted } from '../core/run/printed.ts';
 import type { Instant } from '../core/time.ts';
 import { createStatusWriter } from '../runtime/status.ts';
 import type { Clock } from '../seams/clock.ts';
@@ -52,10 +53,12 @@ export interface RunStatusWriter extends KindStatusWriter<WorkflowRunStatus> {
 
 export function createRunStatusWriter(deps: { objects: ObjectStore; clock: Clock; log: Logger }): RunStatusWriter {
   const writer = createKindStatusWriter('WorkflowRun', deps);
+  const offer: RunStatusWriter['offer'] = (key, status, final) => writer.offer(key, asPrinted(status), final);
   return {
     ...writer,
+    offer,
     park(object, message) {
-      writer.offer(object.metadata, untilDecided(object, 'Parked', message, deps.clock.now()));
+      offer(object.metadata, untilDecided(object, 'Parked', message, deps.clock.now()));
     },
   };
 }

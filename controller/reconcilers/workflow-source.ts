@@ -5,6 +5,7 @@ import { type Assertion, nextConditions } from '../core/conditions.ts';
 import { type Diagnostic, formatDiagnostic } from '../core/diagnostic.ts';
 import { parseDuration } from '../core/duration.ts';
 import { refusedTags } from '../core/promotion/refused.ts';
+import { shortRef } from '../core/short.ts';
 import type { Instant } from '../core/time.ts';
 import { BranchMissing, UnsupportedUrl } from '../git/errors.ts';
 import type { FetchedRef } from '../git/refs.ts';
@@ -208,7 +209,7 @@ export function createSourceReconciler(deps: SourceReconcilerDependencies): Sour
     const handled = metadata.annotations[requestedAt];
     statuses.offer(metadata, {
       observedGeneration: metadata.generation,
-      ...(commit ? { commit } : {}),
+      ...(commit ? { commit, shortCommit: shortRef(commit) } : {}),
       ...(handled ? { lastHandledReconcileAt: handled } : {}),
       refused: refused.slice(0, 50),
       conditions: nextConditions(status?.conditions, assertions, metadata.generation, clock.now()),

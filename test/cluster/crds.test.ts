@@ -46,9 +46,14 @@ describe.skipIf(!cluster)('the CRDs on a Kubernetes API server', () => {
 
   test('kubectl explain says what a field is', async () => {
     expect(await run('explain', 'workflow.spec.steps.retry.limit')).toContain('Attempts after the first');
+    for (const { plural } of definitions) {
+      for (const part of ['spec', 'status']) {
+        expect(await run('explain', `${plural}.${part}`)).toMatch(/DESCRIPTION:\n +[A-Z]/);
+      }
+    }
   });
 
-  test('kubectl get shows a run with its phase, progress and version', async () => {
+  test('kubectl get shows a run with its phase, the reason, progress and version', async () => {
     if (!cluster) throw new Error('there is no cluster');
     const object = {
       apiVersion: 'windlass.dev/v1alpha1',
@@ -57,11 +62,13 @@ describe.skipIf(!cluster)('the CRDs on a Kubernetes API server', () => {
       spec: { workflow: 'report' },
     };
     await kubectlOrThrow(cluster, ['create', '-f', '-'], JSON.stringify(object));
-    const status = JSON.stringify({ status: { phase: 'Running', progress: '7/10', version: 'v1.4.0' } });
+    const status = JSON.stringify({
+      status: { phase: 'Running', reason: 'Paused', progress: '7/10', shortVersion: 'v1.4.0' },
+    });
     await run('patch', 'wrun', 'shown', '-n', namespace, '--subresource=status', '--type=merge', '-p', status);
     const [head = '', row = ''] = (await run('get', 'wrun', '-n', namespace)).split('\n');
-    expect(head.split(/\s+/)).toEqual(['NAME', 'WORKFLOW', 'PHASE', 'PROGRESS', 'VERSION', 'AGE']);
-    expect(row.split(/\s+/).slice(0, 5)).toEqual(['shown', 'report', 'Running', '7/10', 'v1.4.0']);
+    expect(head.split(/\s+/)).toEqual(['NAME', 'WORKFLOW', 'PHASE', 'REASON', 'PROGRESS', 'VERSION', 'AGE']);
+    expect(row.split(/\s+/).slice(0, 6)).toEqual(['shown', 'report', 'Running', 'Paused', '7/10', 'v1.4.0']);
     expect(await run('get', 'windlass', '-n', namespace)).toContain('workflowrun.windlass.dev/shown');
   });
 

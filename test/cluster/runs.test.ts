@@ -70,15 +70,18 @@ describe.skipIf(!started)('runs as resources', () => {
     const run = await world().run(namespace, 'first');
     expect(run?.status).toMatchObject({ phase: 'Succeeded', progress: '3/3', outputs: { text: 'Hello World' } });
     const table = await world().kubectl(`get wrun first -n ${namespace}`);
-    expect(table).toMatch(/NAME\s+WORKFLOW\s+PHASE\s+PROGRESS\s+VERSION\s+AGE/);
-    expect(table).toMatch(/first\s+greet\s+Succeeded\s+3\/3/);
+    expect(table).toMatch(/NAME\s+WORKFLOW\s+PHASE\s+REASON\s+PROGRESS\s+VERSION\s+AGE/);
+    expect(table).toMatch(/first\s+greet\s+Succeeded\s+Succeeded\s+3\/3\s+sha256:[0-9a-f]{12}\s/);
   });
 
   test('kubectl patch pauses, resumes and cancels', async () => {
     await create('patched', 'asks');
     await world().waitFor(namespace, 'patched', '.status.conditions[?(@.type=="WaitingForApproval")].status', 'True');
+    const row = () => world().kubectl(`get wrun patched -n ${namespace} --no-headers`);
+    expect(await row()).toMatch(/Running\s+WaitingForApproval/);
     await patch('patched', { desired: 'Paused', reason: 'lunch' });
     await world().waitFor(namespace, 'patched', '.status.conditions[?(@.type=="Paused")].message', 'lunch');
+    expect(await row()).toMatch(/Running\s+Paused/);
     await patch('patched', { approvals: [{ step: 'ok', user: 'admin', decision: 'Approve' }] });
     await world().waitFor(namespace, 'patched', '.status.observedGeneration', '3');
     expect((await world().run(namespace, 'patched'))?.status?.phase).toBe('Running');

@@ -6,7 +6,8 @@ import { letIn } from './let-in.ts';
 import { nameKey } from './name.ts';
 import { advance, newerPromoted, type Standing, workflowsOf } from './phases.ts';
 import { movedMessage } from './refused.ts';
-import { isRange, shortRef } from './tag.ts';
+import { shortRef } from '../short.ts';
+import { isRange } from './tag.ts';
 import type { PromotionDecision, PromotionFacts, PromotionRow } from './types.ts';
 import { isWaiting, tagOf, type View, viewOf } from './view.ts';
 

@@ -1,7 +1,8 @@
 import { changesOf, inScope } from './changes.ts';
 import { rejectionOf } from './gates/approval.ts';
 import { gatesFor, judgeGates } from './gates/judge.ts';
-import { isCommit, scopeOf, shortRef } from './tag.ts';
+import { shortRef } from '../short.ts';
+import { isCommit, scopeOf } from './tag.ts';
 import type { GateResult, PromotionFact, PromotionRow, RefContent, SourceError } from './types.ts';
 import { contentOf, sourceError, tagOf, type View } from './view.ts';
 

@@ -2,6 +2,7 @@ import type { EnvironmentStatus } from '../../../crds/environment.ts';
 import type { Condition } from '../../../crds/metadata.ts';
 import type { PromotionStatus } from '../../../crds/promotion.ts';
 import { type Assertion, nextConditions } from '../conditions.ts';
+import { shortRef } from '../short.ts';
 import type { Instant } from '../time.ts';
 import type { ActiveVersion, PromotionDecision, PromotionRow, SourceError } from './types.ts';
 import { isWaiting } from './view.ts';
@@ -22,6 +23,7 @@ export function projectPromotionStatus(
     ...(handled === undefined ? {} : { lastHandledReconcileAt: handled }),
     phase: row.phase,
     ...(row.commit === null ? {} : { commit: row.commit }),
+    shortRef: shortRef(row.ref),
     changes: row.changes.slice(0, limits.changes),
     gates: row.gates.slice(0, limits.gates).map((gate) => ({ ...gate, message: cut(gate.message) })),
     ...(row.finishedAt === null ? {} : { finishedAt: new Date(row.finishedAt).toISOString() }),

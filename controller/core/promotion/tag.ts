@@ -53,8 +53,3 @@ function alternatives(range: string): string[] {
 function namesPrerelease(alternative: string): boolean {
   return /\d+\.\d+\.\d+-[0-9A-Za-z]/.test(alternative);
 }
-
-/** A ref as people read it: of a commit the first 12 digits. */
-export function shortRef(ref: string): string {
-  return isCommit(ref) ? ref.slice(0, 12) : ref;
-}

@@ -1,4 +1,5 @@
 import type { JsonObject, JsonValue } from '../../../crds/json.ts';
+import { apiVersion } from '../../../crds/metadata.ts';
 import type { PodSettings } from '../../core/plan/types.ts';
 import type { ResolvedBody } from '../../core/run/types.ts';
 import type { StartAction } from '../../seams/executor.ts';
@@ -52,7 +53,7 @@ export function podManifest(action: StartAction, body: PodBody, { image, files }
       },
       ownerReferences: [
         {
-          apiVersion: 'windlass.dev/v1alpha1',
+          apiVersion,
           kind: 'WorkflowRun',
           ...owner,
           controller: true,

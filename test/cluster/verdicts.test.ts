@@ -3,6 +3,7 @@ import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { kinds } from '../../crds/kinds.ts';
 import { crdManifest } from '../../crds/manifest.ts';
 import { checkFile } from '../../controller/core/lint/index.ts';
+import { compileInputs } from '../../controller/core/plan/json-schema.ts';
 import { install, kubectl } from '../fixtures/kubectl.ts';
 import { findCluster, startApiServer } from '../fixtures/kubernetes.ts';
 
@@ -387,5 +388,38 @@ spec:
     const { parser, server } = await both(Buffer.from(text));
     expect(parser.rules).toEqual(['schema-pattern']);
     expect(server.said).toBe('');
+  });
+
+  test('unquoted y, n, on and their like are keys true and false when kubectl has read them: lint says so', async () => {
+    const text = `apiVersion: windlass.dev/v1alpha1
+kind: Workflow
+metadata: { name: a }
+spec:
+  inputs: { n: { type: integer } }
+  steps:
+    - { name: a, run: x, env: { n: "\${{ inputs.n }}" } }
+    - { name: b, template: { text: "{{ y }}", vars: { y: 1 } } }
+    - { name: c, decide: { cases: [{ then: { on: 1 } }] } }`;
+    const { server } = await both(Buffer.from(text));
+    expect(server.said).toBe('');
+    expect(server.spec).toMatchObject({ inputs: { false: {} } });
+    const applied = {
+      apiVersion: 'windlass.dev/v1alpha1',
+      kind: 'Workflow',
+      metadata: { name: 'a' },
+      spec: server.spec,
+    };
+    const { diagnostics } = checkFile('x.yaml', Buffer.from(JSON.stringify(applied)), { named: true });
+    const hint = "; an unquoted y, n, yes, no, on or off is true or false in kubectl's YAML: quote it or rename it";
+    expect(diagnostics.map(({ message }) => message)).toEqual([
+      `"false" is a word of CEL and cannot be used in expressions${hint}`,
+      `"false" as a name${hint.replace(';', ':')}`,
+      `inputs has no n${hint}`,
+      `"true" as a name${hint.replace(';', ':')}`,
+      `"true" is a word of CEL and cannot be used in expressions${hint}`,
+    ]);
+    expect(compileInputs({ n: true })({ false: 1 })).toMatchObject({
+      problems: [`unknown input "false"${hint}`, 'input "n" is missing'],
+    });
   });
 });

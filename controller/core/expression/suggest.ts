@@ -1,5 +1,9 @@
+import { booleanKeyHint, booleanKeyOf, isBooleanKey } from '../boolean-keys.ts';
+
 /** "; did you mean X?" for the closest of the known names, or "" when none is close. */
-export function suggest(name: string, known: Iterable<string>): string {
+export function suggest(name: string, names: Iterable<string>): string {
+  const known = [...names];
+  if (isBooleanKey(name) || known.some((other) => other === booleanKeyOf(name))) return `; ${booleanKeyHint}`;
   let best = '';
   let bestDistance = Math.max(1, Math.floor(name.length / 3)) + 1;
   for (const candidate of known) {

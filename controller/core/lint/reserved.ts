@@ -1,3 +1,5 @@
+import { booleanKeyHint, isBooleanKey } from '../boolean-keys.ts';
+
 /** Words that CEL keeps for itself: a field of that name cannot be written after a dot. */
 const reserved = new Set(
   (
@@ -11,5 +13,6 @@ export function isReserved(name: string): boolean {
 }
 
 export function reservedMessage(name: string): string {
-  return `"${name}" is a word of CEL and cannot be used in expressions; choose another name`;
+  const hint = isBooleanKey(name) ? booleanKeyHint : 'choose another name';
+  return `"${name}" is a word of CEL and cannot be used in expressions; ${hint}`;
 }

@@ -153,6 +153,12 @@ describe('a child run', () => {
       name: child.name,
       desired: 'Paused',
     });
+    const pausedAbove = 'the run that started it is paused';
+    await world.store.runs.changeSpec(child.id, (spec) => ({ ...spec, reason: pausedAbove }));
+    expect((await world.call('POST', `${of(child.name)}/pause`, { reason: 'mine' })).body).toMatchObject({
+      desired: 'Paused',
+      reason: 'mine',
+    });
     await world.call('POST', `${of(child.name)}/cancel`, { force: true });
     expect(await world.refused('POST', `${of(child.name)}/resume`, {})).toMatchObject({ status: 409 });
     expect((await world.store.runs.specs([child.id])).get(child.id)).toMatchObject({

@@ -1,6 +1,6 @@
 import type { Context } from 'hono';
 import type { WorkflowRun } from '../crds/workflow-run.ts';
-import { isFinished, type RunRow } from '../controller/core/run/types.ts';
+import { isFinished, pausedAbove, type RunRow } from '../controller/core/run/types.ts';
 import type { ChildSpec } from '../controller/store/types.ts';
 import { callerOf, demand } from './access.ts';
 import { approvalEntry } from './approvals.ts';
@@ -34,7 +34,9 @@ export async function wantOfRun(
     if (spec.desired === 'Cancelled' && desired !== 'Cancelled') {
       throw new RequestProblem('conflict', `Run ${key.name} is cancelled; that cannot be taken back.`);
     }
-    if (spec.desired === desired) return force && !spec.force ? { ...spec, force } : null;
+    // Somebody's own pause outlasts that of the parent.
+    const inherited = spec.desired === 'Paused' && spec.reason === pausedAbove;
+    if (spec.desired === desired && !inherited) return force && !spec.force ? { ...spec, force } : null;
     return { ...spec, desired, reason, force: spec.force || force };
   });
 }

@@ -30,7 +30,7 @@ export function retryCommand(cli: Cli): Command {
     .argument('<run>', 'the run')
     .addOption(namespaceOption('where the run is; needed only when several namespaces have one of this name'))
     .option('--from <step>', 'run this step, and all that come after it, again')
-    .option('--only-failed', 'run only what failed again (of a forEach its failed items), not what came after it')
+    .option('--only-failed', 'run only what failed again, not what came after it and succeeded')
     .option('--dry-run', 'only say what would become of each step, and why')
     .addOption(waitOption())
     .addOption(timeoutOption())
@@ -140,11 +140,22 @@ async function findVersion(client: Client, workflow: string, name: string | unde
   throw new CliError(`workflow ${workflow} has no version ${name}; see \`windlass get versions\``, exitCodes.notFound);
 }
 
+/** Each step and each item that runs; the items that do not, of which there may be thousands, by their number. */
 function planTable({ items }: PlannedUnits): string {
-  const rows = items.map(({ step, item, label, action, why }) => [
-    item < 0 ? step : `${step}[${label ?? item}]`,
-    action,
-    why,
-  ]);
+  const rows: string[][] = [];
+  const alike = new Map<string, { row: string[]; items: number }>();
+  for (const { step, item, label, action, why } of items) {
+    if (item < 0 || action === 'run') {
+      const name = item < 0 ? step : `${step}[${item}]${label === null ? '' : ` (${label})`}`;
+      rows.push([name, action, why]);
+      continue;
+    }
+    const key = `${step} ${action} ${why}`;
+    const known = alike.get(key) ?? { row: ['', action, why], items: 0 };
+    if (known.items === 0) rows.push(known.row);
+    known.items++;
+    known.row[0] = `${step}: ${known.items} ${known.items === 1 ? 'item' : 'items'}`;
+    alike.set(key, known);
+  }
   return formatTable(['STEP', 'ACTION', 'WHY'], rows);
 }

@@ -60,7 +60,7 @@ function controller(clock = createVirtualClock(10_000)): { children: ChildRuns; 
   return { children, clock };
 }
 
-function action(more: { name?: string; inputs?: object } = {}): StartAction {
+function action(more: { name?: string; inputs?: object; resumes?: boolean } = {}): StartAction {
   return {
     type: 'Start',
     key,
@@ -77,6 +77,7 @@ function action(more: { name?: string; inputs?: object } = {}): StartAction {
       priority: 3,
       root: parent.root,
       depth: parent.depth + 1,
+      resumes: more.resumes ?? false,
     },
     artifacts: { out: {}, in: {} },
     startedAt: 5_000,
@@ -124,7 +125,7 @@ test('an end that another replica records is found within two seconds', async ()
   clock.advance(2000);
   await children.close();
   const { name } = (await store.runs.get(childId(key))) as RunRow;
-  const error = { type: 'child', message: `the run ${name} failed: exit code 3`, retryable: true };
+  const error = { type: 'child', message: `the run ${name} failed: exit code 3`, retryable: false };
   expect(told).toEqual([{ outcome: 'Failed', error }]);
 });
 

@@ -1,10 +1,12 @@
 import type { Logger } from 'pino';
-import { sha256Hex } from '../core/digest.ts';
+import { canonicalJson, sha256Hex } from '../core/digest.ts';
 import { newRun } from '../core/run/create.ts';
+import { reopenRun } from '../core/run/retry.ts';
 import {
   type AttemptKey,
   type AttemptResult,
   isFinished,
+  pausedAbove,
   type ResolvedBody,
   type RunRow,
   wholeStep,
@@ -44,15 +46,15 @@ const deepest = 10;
 /** Ends of children that another replica has are looked for so often. */
 const pollMs = 2000;
 const idsAtOnce = 1000;
-const pausedAbove = 'the run that started it is paused';
 const stoppedAbove = 'the step that started it was stopped';
 
 type Body = Extract<ResolvedBody, { kind: 'workflow' }>;
 
 export function createChildRuns(deps: ChildRunsDependencies): ChildRuns {
   const { store, plans, sink, clock, log } = deps;
-  /** Attempts whose children have not ended as far as is known here, by the child's id. */
+  /** Attempts whose children have not ended as far as is known here, by the child's id; and the other way round. */
   const live = new Map<string, { key: AttemptKey; name: string; stopping: boolean }>();
+  const idOf = new Map<string, string>();
   const ofRun = new Map<string, Set<string>>();
   let cancel = () => {};
   let polling: Promise<void> | null = null;
@@ -61,20 +63,46 @@ export function createChildRuns(deps: ChildRunsDependencies): ChildRuns {
   async function start(action: StartAction): Promise<void> {
     const { key, body } = action;
     if (body.kind !== 'workflow') throw new TypeError(`a ${body.kind} step is no child run`);
-    const id = childId(key);
-    const present = await store.runs.get(id);
-    if (!present) {
-      const made = await make(action, body, id);
-      if ('refused' in made) return end(key, refused(made.refused), clock.now());
-      deps.onRecorded();
-    } else if (isFinished(present.phase)) return end(key, resultOf(present, present.name, false), endOf(present));
-    if (!live.has(id)) keep(id, { key, name: childName(action.runName, key, id), stopping: false });
+    const latest = await latestOf(key);
+    const own = latest?.parent?.attempt === key.attempt ? latest : null;
+    if (own && isFinished(own.phase)) return end(key, resultOf(own, own.name, false), endOf(own));
+    const child = own ?? (await resume(key, body, latest)) ?? (await make(action, body));
+    if ('refused' in child) return end(key, refused(child.refused), clock.now());
+    if (!own) deps.onRecorded();
+    if (!live.has(child.id)) keep(child.id, { key, name: child.name, stopping: false });
     // It may have ended since it was looked at, and then nobody tells.
-    if (present) await look([id]);
+    if (own) await look([child.id]);
   }
 
-  async function make(action: StartAction, body: Body, id: string): Promise<{ refused: string } | { made: true }> {
+  /** The child of this attempt, else of the last one before it that has any. A child that goes on keeps its first attempt's id. */
+  async function latestOf(key: AttemptKey): Promise<RunRow | null> {
+    for (let { attempt } = key; attempt > 0; attempt--) {
+      const run = await store.runs.get(childId({ ...key, attempt }));
+      if (run) return run;
+    }
+    return null;
+  }
+
+  /** Makes the child of an earlier attempt go on as its next execution, keeping what succeeded. Null: there is none to go on with. */
+  async function resume(key: AttemptKey, body: Body, latest: RunRow | null): Promise<RunRow | null> {
+    if (!latest || !body.resumes || !isFinished(latest.phase) || latest.workflow !== body.name) return null;
+    const plan = await plans.get(latest.digest);
+    const checked = plan.checkInputs(body.inputs);
+    if (!checked.ok || canonicalJson(checked.inputs) !== canonicalJson(latest.inputs)) return null;
+    const [rows] = await store.runs.load([latest.id]);
+    if (!rows) return null;
+    const reopened = reopenRun(plan, rows, { from: null, onlyFailed: false }, clock.now());
+    if (!reopened.ok) return null;
+    const { transition } = reopened;
+    await store.runs.reopen({ ...transition, run: { ...transition.run, parent: key } });
+    // Whoever was first did the same.
+    const now = await store.runs.get(latest.id);
+    return now?.parent?.attempt === key.attempt ? now : null;
+  }
+
+  async function make(action: StartAction, body: Body): Promise<{ refused: string } | RunRow> {
     const { key, namespace } = action;
+    const id = childId(key);
     const parent = await store.runs.get(key.runId);
     if (!parent) throw new Error(`the run ${key.runId}, whose step starts a run, is not recorded`);
     if (parent.depth >= deepest) {
@@ -108,7 +136,7 @@ export function createChildRuns(deps: ChildRunsDependencies): ChildRuns {
       depth: parent.depth + 1,
     });
     await store.runs.create(row);
-    return { made: true };
+    return row;
   }
 
   /** The name of a run of this workflow among a run and those above it; null: there is none. */
@@ -121,12 +149,15 @@ export function createChildRuns(deps: ChildRunsDependencies): ChildRuns {
 
   function keep(id: string, known: { key: AttemptKey; name: string; stopping: boolean }): void {
     live.set(id, known);
+    idOf.set(attemptName(known.key), id);
     const { runId } = known.key;
     ofRun.set(runId, (ofRun.get(runId) ?? new Set()).add(id));
   }
 
   function drop(key: AttemptKey): void {
-    const id = childId(key);
+    const id = idOf.get(attemptName(key));
+    if (id === undefined) return;
+    idOf.delete(attemptName(key));
     live.delete(id);
     const siblings = ofRun.get(key.runId);
     siblings?.delete(id);
@@ -162,9 +193,9 @@ export function createChildRuns(deps: ChildRunsDependencies): ChildRuns {
     kinds: ['workflow'],
     start,
     async stop({ key }) {
-      const id = childId(key);
-      const [present, parent] = await Promise.all([store.runs.get(id), store.runs.get(key.runId)]);
-      if (!present) return end(key, { outcome: 'Stopped' }, clock.now());
+      const [present, parent] = await Promise.all([latestOf(key), store.runs.get(key.runId)]);
+      if (present?.parent?.attempt !== key.attempt) return end(key, { outcome: 'Stopped' }, clock.now());
+      const { id } = present;
       if (isFinished(present.phase)) return end(key, resultOf(present, present.name, true), endOf(present));
       keep(id, { key, name: present.name, stopping: true });
       const force = parent?.forced ?? false;
@@ -203,9 +234,13 @@ export function createChildRuns(deps: ChildRunsDependencies): ChildRuns {
   };
 }
 
+function attemptName({ runId, step, item, attempt }: AttemptKey): string {
+  return `${runId}/${step}/${item}/${attempt}`;
+}
+
 /** Made of the attempt alone, so that whoever starts it finds the same run. Formed like a UID. */
-export function childId({ runId, step, item, attempt }: AttemptKey): string {
-  const hex = sha256Hex(new TextEncoder().encode(`child ${runId}/${step}/${item}/${attempt}`));
+export function childId(key: AttemptKey): string {
+  const hex = sha256Hex(new TextEncoder().encode(`child ${attemptName(key)}`));
   return [hex.slice(0, 8), hex.slice(8, 12), `8${hex.slice(13, 16)}`, `8${hex.slice(17, 20)}`, hex.slice(20, 32)].join(
     '-',
   );
@@ -239,7 +274,9 @@ function resultOf(
   if (phase === 'Cancelled' && stopping) return { outcome: 'Stopped' };
   const what = phase === 'Failed' ? 'failed' : phase === 'TimedOut' ? 'timed out' : 'was cancelled';
   const message = `the run ${name} ${what}${error === null ? '' : `: ${error.message}`}`;
-  return { outcome: 'Failed', error: { type: 'child', message, retryable: phase !== 'Cancelled' } };
+  // What was of no use to try again in the child is of none here: all of it would run again for nothing.
+  const retryable = phase !== 'Cancelled' && (error?.retryable ?? true);
+  return { outcome: 'Failed', error: { type: 'child', message, retryable } };
 }
 
 /** One executor of all kinds: child runs, and what runs outside of the database. */

@@ -63,7 +63,7 @@ export function createRunCommits(database: Database, changes: Changes, clock: Cl
       }
     },
     async reopen(transition, home) {
-      const json = `[${JSON.stringify(element(transition, 0))}]`;
+      const json = JSON.stringify([{ ...element(transition, 0), parent: transition.run.parent }]);
       const rows = await retried(() => database.run<{ id: string }>(reopenStatement, [json, changes.hasPeers(), home]));
       if (rows.length > 0) changes.emit('events');
       return rows.length > 0;
@@ -103,7 +103,7 @@ with live as (
     compensating_at = i.compensating_at, finalizing_at = i.finalizing_at, outputs = i.outputs,
     logs_unmasked = i.logs_unmasked, revision = i.revision${also}
   from json_to_recordset($1::text::json) as i(
-    id text, fence bigint, execution int, queued_at bigint, phase text, desired text, reason text, started_at bigint,
+    id text, fence bigint, parent jsonb, execution int, queued_at bigint, phase text, desired text, reason text, started_at bigint,
     finished_at bigint, stood_ms bigint, stands_since bigint, outcome text, error jsonb, forced boolean,
     compensating_at bigint, finalizing_at bigint, outputs jsonb, logs_unmasked text,
     revision int, steps json, attempts json, events json)
@@ -119,9 +119,13 @@ const commitStatement = writeStatement('r.fence = i.fence', '', false);
 /** Apart, as most decisions end no run and need not pay for it. */
 const endStatement = writeStatement('r.fence = i.fence', '', true);
 
-/** A claim follows; until then the fence keeps out whoever owned the run when it ended. */
+/**
+ * A claim follows; until then the fence keeps out whoever owned the run when it ended. A child run may be that of a later
+ * attempt now, and what was wanted of it is over.
+ */
 const reopenStatement = writeStatement(
   'r.home = $3::text and r.finished_at is not null and r.execution = i.execution - 1',
-  ", execution = i.execution, queued_at = i.queued_at, owner = '', fence = r.fence + 1",
+  `, execution = i.execution, queued_at = i.queued_at, owner = '', fence = r.fence + 1, parent = i.parent,
+    spec = r.spec || '{"desired": "Running", "reason": null, "force": false}'`,
   false,
 );

@@ -160,7 +160,7 @@ export interface RunHistory {
   openAttempts(): Promise<AttemptKey[]>;
   /**
    * Makes an ended run go on: writes its rows as the next execution has them. Nobody owns it then, and whoever owned it may
-   * not write any more. False, and nothing is written, unless the run has ended and its execution is the one before.
+   * not write any more. A child run becomes that of the attempt in `parent`, and nobody wants it paused or cancelled any more. False, and nothing is written, unless the run has ended and its execution is the one before.
    */
   reopen(transition: RunTransition): Promise<boolean>;
   /**

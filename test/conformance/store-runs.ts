@@ -251,6 +251,25 @@ export function describeRuns(driver: string, opened: () => Store): void {
       expect(await claim(run.id)).toBeGreaterThan(fence + 1);
       expect(await opened().runs.reopen(transition(next(again)))).toBe(false);
     });
+
+    test('a child run goes on for a later attempt, and as nobody has paused or cancelled it', async () => {
+      const parent = { runId: fresh('parent'), step: 'call', item: -1, attempt: 1 };
+      const run = runRow(fresh('child'), { parent, root: parent.runId, depth: 1 });
+      const fence = await claimed(run);
+      await opened().runs.changeSpec(run.id, (spec) => ({
+        ...spec,
+        desired: 'Cancelled',
+        reason: 'enough',
+        force: true,
+      }));
+      await opened().runs.commit(transition(ends(run, 'Cancelled')), fence);
+      const over = ends(run, 'Cancelled');
+      const again = { ...next(over), parent: { ...parent, attempt: 2 } };
+      expect(await opened().runs.reopen(transition(again))).toBe(true);
+      expect(await opened().runs.get(run.id)).toMatchObject({ phase: 'Queued', parent: again.parent, execution: 2 });
+      const wanted = (await opened().runs.specs([run.id])).get(run.id);
+      expect(wanted).toEqual({ desired: 'Running', reason: null, force: false, approvals: [] });
+    });
   });
 
   describe(`dead letters: ${driver}`, () => {

@@ -320,6 +320,90 @@ describe('runs that go on, and runs anew', () => {
     expect(await runs().get(run.metadata.uid)).toMatchObject({ execution: 2, phase: 'Succeeded', error: null });
   });
 
+  test('a retry runs the failed items of a fan-out alone', async () => {
+    const [ran, ok] = [join(world.directory, fresh('ran')), join(world.directory, fresh('ok'))];
+    const workflow = await apply({
+      steps: [
+        {
+          name: 'each',
+          forEach: { items: [0, 1, 2, 3], as: 'n', failFast: false },
+          run: 'echo "$N" >> "$RAN"; test "$N" != 2 || test -f "$OK"',
+          env: { RAN: ran, OK: ok, N: '${{ n }}' },
+        },
+      ],
+    });
+    const run = await start(workflow);
+    expect((await ended(run))?.status?.phase).toBe('Failed');
+    await writeFile(ok, '');
+    await change(run, { execution: { number: 2 } });
+    expect((await ended(run, 2))?.status?.phase).toBe('Succeeded');
+    expect((await lines(ran)).toSorted()).toEqual(['0', '1', '2', '2', '3']);
+  });
+
+  describe('with a child run', () => {
+    const childrenOf = async (run: WorkflowRun) =>
+      (await runs().list({ parent: run.metadata.uid }, { limit: 9 })).items;
+    const call = (workflow: string, more = {}) => ({ name: 'call', workflow: { name: workflow }, ...more });
+
+    test('a retry goes on in the child, and keeps what succeeded there', async () => {
+      const { workflow, ran, heal } = await flaky();
+      const run = await start(await apply({ steps: [call(workflow)] }));
+      expect((await ended(run))?.status?.phase).toBe('Failed');
+      await heal();
+      await change(run, { execution: { number: 2 } });
+      expect((await ended(run, 2))?.status?.phase).toBe('Succeeded');
+      expect(await lines(ran)).toEqual(['good', 'flaky', 'flaky']);
+      expect(await childrenOf(run)).toMatchObject([{ execution: 2, phase: 'Succeeded', parent: { attempt: 2 } }]);
+    });
+
+    test('a retry that begins before it starts another child', async () => {
+      const { workflow, ran, heal } = await flaky();
+      const steps = [{ name: 'before', run: 'true' }, call(workflow, { needs: ['before'] })];
+      const run = await start(await apply({ steps }));
+      await ended(run);
+      await heal();
+      await change(run, { execution: { number: 2, from: 'before' } });
+      expect((await ended(run, 2))?.status?.phase).toBe('Succeeded');
+      expect(await lines(ran)).toEqual(['good', 'flaky', 'good', 'flaky']);
+      expect(await childrenOf(run)).toMatchObject([{ execution: 1 }, { execution: 1 }]);
+    });
+
+    test('the next attempt of its step goes on in the child, unless trying again is of no use there', async () => {
+      const retry = { limit: 2, backoff: { initial: '10ms' } };
+      const { workflow, ran } = await flaky();
+      const run = await start(await apply({ steps: [call(workflow, { retry })] }));
+      expect((await ended(run))?.status?.phase).toBe('Failed');
+      expect(await lines(ran)).toEqual(['good', 'flaky', 'flaky', 'flaky']);
+      expect(await childrenOf(run)).toMatchObject([{ execution: 3, parent: { attempt: 3 } }]);
+      const useless = await apply({ steps: [{ name: 'check', assert: [{ that: 'false', message: 'never' }] }] });
+      const once = await start(await apply({ steps: [call(useless, { retry })] }));
+      await ended(once);
+      expect(await childrenOf(once)).toMatchObject([{ execution: 1, parent: { attempt: 1 } }]);
+    });
+
+    test('a run that was cancelled goes on in the child', async () => {
+      const { script, env, open } = await gate();
+      const ran = join(world.directory, fresh('ran'));
+      const child = await apply({
+        steps: [
+          { name: 'good', run: 'echo good >> "$RAN"', env: { RAN: ran } },
+          { name: 'slow', needs: ['good'], run: script, env },
+        ],
+      });
+      const run = await start(await apply({ steps: [call(child)] }));
+      const id = childId({ runId: run.metadata.uid, step: 'call', item: wholeStep, attempt: 1 });
+      const isSlow = () => expect.poll(() => stepsOf(id), { timeout: 20_000 }).toMatchObject({ slow: 'Running' });
+      await isSlow();
+      await change(run, { desired: 'Cancelled' });
+      expect((await ended(run))?.status?.phase).toBe('Cancelled');
+      await change(run, { desired: 'Running', execution: { number: 2 } });
+      await isSlow();
+      await open();
+      expect((await ended(run, 2))?.status?.phase).toBe('Succeeded');
+      expect(await lines(ran)).toEqual(['good']);
+    });
+  });
+
   test('a retry that cannot be says why, and is tried again when it is corrected', async () => {
     const { workflow, heal } = await flaky();
     const run = await start(workflow);

@@ -7,7 +7,7 @@ import { type Draft, emitFor, endUnit, moveUnit, ownAttempt, ownRow, takeTurn } 
 import { readOutputs } from './outputs.ts';
 import { type AttemptBody, evaluated, maxChildDepth, resolveBody } from './resolve.ts';
 import { cancelUnit, failUnit, isStopping, iterationOf, succeedUnit } from './settle-unit.ts';
-import { findUnit, hold, isFull, stepOf } from './state.ts';
+import { findUnit, hold, isFull, type RunState, stepAt, stepOf } from './state.ts';
 import { storableError, storableText } from './storable.ts';
 import { isCompensationOver } from './timers.ts';
 import type { AttemptResult, AttemptRow, ResolvedBody, RunObservation, StepError, StepRow } from './types.ts';
@@ -25,7 +25,7 @@ export function startAttempt(draft: Draft, unit: Unit): void {
   const compensates = via === 'compensate';
   const body = bodyOf(step, via).body as AttemptBody;
   if (!compensates && takesSlot(body.kind) && isFull(plan, state)) return hold(state, unit);
-  const resolved = resolve(draft, unit, body);
+  const resolved = resolve(draft, unit, body, row?.bodyAttempts ?? 0);
   if (!resolved.ok) return failUnit(draft, unit, { phase: 'Failed', error: resolved.error });
   const open = circuitOf(state, resolved.value, now);
   if (open !== null) return waitForCircuit(draft, unit, open);
@@ -58,7 +58,13 @@ export function startAttempt(draft: Draft, unit: Unit): void {
   draft.actions.push(startAction(draft, unit, live, resolved.value));
 }
 
-function resolve(draft: Draft, unit: Unit, body: AttemptBody): { ok: true; value: ResolvedBody } | Refused {
+/** `before`: how often this body was tried before, since it is its turn. */
+function resolve(
+  draft: Draft,
+  unit: Unit,
+  body: AttemptBody,
+  before: number,
+): { ok: true; value: ResolvedBody } | Refused {
   const { state } = draft;
   if (body.kind === 'workflow' && state.run.depth >= maxChildDepth) {
     const message = `child runs may be nested ${maxChildDepth} deep at most`;
@@ -67,12 +73,20 @@ function resolve(draft: Draft, unit: Unit, body: AttemptBody): { ok: true; value
   const own = unit.row?.via === 'compensate' ? unit.row.outputs : null;
   const value = evaluated(() => {
     const context = contextOf(state, unit);
-    if (own === null) return resolveBody(body, context, state.run);
-    return seeingOwn(state, unit, own, () => resolveBody(body, context, state.run));
+    const resumes = body.kind === 'workflow' && (before > 0 || isRetriedAlone(state, unit));
+    if (own === null) return resolveBody(body, context, state.run, resumes);
+    return seeingOwn(state, unit, own, () => resolveBody(body, context, state.run, resumes));
   });
   if (!value.ok) return value;
   const artifacts = inArtifacts(draft, unit);
   return artifacts.ok ? value : artifacts;
+}
+
+/** A later execution of the run begins it again, and nothing that it needs: it gets what it was given before. */
+function isRetriedAlone(state: RunState, { step, row }: Unit): boolean {
+  const { execution, queuedAt } = state.run;
+  if (execution === 1 || step.section === 'finally' || (row?.via ?? 'main') !== 'main') return false;
+  return step.needs.every((need) => (stepAt(state, need).row?.finishedAt ?? queuedAt) < queuedAt);
 }
 
 interface Refused {
@@ -99,14 +113,15 @@ export function stopAttempt(draft: Draft, unit: Unit, reason: 'cancelled' | 'tim
 
 /** Says the Start or Stop of an attempt again that was live when the run was hydrated: the first may never have got out. */
 export function confirmAttempt(draft: Draft, unit: Unit): void {
-  const { live, step } = unit;
+  const { live, step, row } = unit;
   // Stopping since this very decision: said already.
   if (live === null || draft.attempts.has(live)) return;
   if (live.phase === 'Stopping') {
     draft.actions.push(stopAction(unit, live));
     return;
   }
-  const resolved = resolve(draft, unit, bodyOf(step, live.via).body as AttemptBody);
+  const before = Math.max(0, (row?.bodyAttempts ?? 0) - 1);
+  const resolved = resolve(draft, unit, bodyOf(step, live.via).body as AttemptBody, before);
   if (resolved.ok) draft.actions.push(startAction(draft, unit, live, resolved.value));
   else endAttempt(draft, unit, live, draft.now, { outcome: 'Failed', error: resolved.error });
 }

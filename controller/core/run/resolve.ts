@@ -9,11 +9,12 @@ export const maxChildDepth = 10;
 /** The kinds that run as attempts outside of the decision. */
 export type AttemptBody = Extract<StepBody, { kind: ResolvedBody['kind'] }>;
 
-/** A body with every expression evaluated. `run`: what a child run takes from it. @throws ExpressionError */
+/** A body with every expression evaluated. `run`: what a child run takes from it; `resumes`: of a child run. @throws ExpressionError */
 export function resolveBody(
   body: AttemptBody,
   context: ExpressionContext,
   run: Pick<RunRow, 'priority' | 'root' | 'depth'>,
+  resumes = false,
 ): ResolvedBody {
   switch (body.kind) {
     case 'container':
@@ -35,6 +36,7 @@ export function resolveBody(
         priority: run.priority,
         root: run.root,
         depth: run.depth + 1,
+        resumes,
       };
     case 'run':
       return {

@@ -79,7 +79,7 @@ describe('a retry', () => {
     expect(world.run.phase).toBe('Succeeded');
   });
 
-  test('with onlyFailed runs failed items alone', () => {
+  test('runs the failed items of a forEach alone, unless what it needs runs again', () => {
     const spec: Spec = {
       steps: [
         { name: 'a', forEach: { items: ['x', 'y', 'z'], failFast: false }, outputs: { n: { type: 'integer' } } },
@@ -89,11 +89,17 @@ describe('a retry', () => {
     };
     const n = (value: number) => [yielding({ text: `n=${value}` })];
     const first = { 'a[0]': n(0), 'a[1]': [exit1], 'a[2]': n(2) };
-    const { world, plan } = goOn(spec, first, { from: null, onlyFailed: true }, { a: n(9) });
+    const { world, plan } = goOn(spec, first, all, { a: n(9) });
     expect(plan).toMatchObject({ a: 'run: failed', 'a[0]': 'reuse: succeeded', 'a[1]': 'run: failed' });
     expect(units(world)).toEqual(['a[1] main', 'b main']);
     expect(world.run).toMatchObject({ phase: 'Succeeded', outputs: { all: [{ n: 0 }, { n: 9 }, { n: 2 }] } });
-    expect(units(goOn(spec, first, all).world)).toEqual(['a[0] main', 'a[1] main', 'a[2] main', 'b main']);
+    expect(units(goOn(spec, first, { from: null, onlyFailed: true }).world)).toEqual(['a[1] main', 'b main']);
+    expect(units(goOn(spec, first, { from: 'a', onlyFailed: false }).world)).toEqual([
+      'a[0] main',
+      'a[1] main',
+      'a[2] main',
+      'b main',
+    ]);
   });
 
   test('runs again what was undone', () => {

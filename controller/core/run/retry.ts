@@ -8,7 +8,7 @@ import { isUndone, newStepRow, reasons } from './units.ts';
 export interface RetryOptions {
   /** This step and all that come after it; null: what did not succeed, and all that come after that. */
   from: string | null;
-  /** Of these only what failed, was cancelled or never ran; of a forEach its failed items alone. */
+  /** Of these only what failed, was cancelled or never ran, not what comes after it and succeeded. */
   onlyFailed: boolean;
 }
 
@@ -123,7 +123,8 @@ function chooseStep(step: PlanStep, rows: StepRow[], around: Around): Choice {
   const failed = whyAgain(rows);
   if (after === false)
     return failed === null ? kept(whole) : { action: 'skip', why: `${failed}, and is not after ${start}` };
-  if (failed !== null && onlyFailed && upstream === null && whole.items !== null) {
+  // Its items are those there were, as nothing runs again that it was made of.
+  if (failed !== null && whole.items !== null && upstream === null && (onlyFailed || after === null)) {
     return { action: 'run', why: failed, items: 'some' };
   }
   if (failed !== null) return { action: 'run', why: failed };

@@ -101,6 +101,9 @@ export interface RunRow {
   revision: number;
 }
 
+/** `reason` of a child run that is paused because its parent is. */
+export const pausedAbove = 'the run that started it is paused';
+
 /** The `item` of what is no item of a forEach: the step itself. */
 export const wholeStep = -1;
 
@@ -356,8 +359,16 @@ export type ResolvedBody =
       secrets: Record<string, { name: string; key: string }>;
       pod: PodSettings;
     }
-  /** A child run. */
-  | { kind: 'workflow'; name: string; inputs: JsonObject; priority: number; root: string; depth: number }
+  /** A child run. `resumes`: that of an earlier attempt goes on, if it was given the same and has not ended well. */
+  | {
+      kind: 'workflow';
+      name: string;
+      inputs: JsonObject;
+      priority: number;
+      root: string;
+      depth: number;
+      resumes: boolean;
+    }
   | {
       kind: 'http';
       method: string;

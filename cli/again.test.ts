@@ -41,6 +41,15 @@ const files = () => ({
     inputs: { region: { type: 'string', default: 'eu' } },
     steps: [{ name: 'work', run: 'echo worked', env: { REGION: '${{ inputs.region }}' }, cache: {} }],
   }),
+  'workflows/fan.yaml': workflow('fan', {
+    steps: [
+      {
+        name: 'each',
+        forEach: { range: { to: 10_000 }, as: 'n', failFast: false },
+        assert: [{ that: 'n != 7777', message: 'not this one' }],
+      },
+    ],
+  }),
   'workflows/weak.yaml': workflow('weak', {
     steps: [{ name: 'try', run: 'exit 1', criticality: 'low' }],
   }),
@@ -218,6 +227,26 @@ test('retry and replay show what they begin until it has ended, as run does', as
   ]) {
     for (const verb of ['retry', 'replay']) expect((await cli(verb, name, ...wrong)).code).toBe(2);
   }
+});
+
+test('a fan-out of 10,000 items ends, and can be read', async () => {
+  const ran = await cli('run', 'fan', '--name', 'fan-1', '--wait');
+  expect(ran.code).toBe(1);
+  expect(ran.stdout.length + ran.stderr.length).toBeLessThan(10_000);
+  expect((await cli('get', 'steps', 'fan-1')).stdout).toContain('9999/10000 items, 1 failed');
+  const bad = (await cli('get', 'items', 'fan-1', 'each', '--failed')).stdout;
+  expect(bad).toMatch(/^7777 .*assertion: not this one/m);
+  expect(bad.trimEnd().split('\n')).toHaveLength(2);
+  for (const [command, lines] of [
+    ['describe run fan-1', 60],
+    ['retry fan-1 --dry-run', 6],
+  ] as const) {
+    const { stdout } = await cli(...command.split(' '));
+    expect(stdout).toContain('each');
+    expect(stdout.split('\n').length).toBeLessThan(lines);
+  }
+  expect((await json<Page<unknown>>('get', 'items', 'fan-1', 'each')).items).toHaveLength(50);
+  expect((await json<Page<unknown>>('get', 'items', 'fan-1', 'each', '--limit', '3')).items).toHaveLength(3);
 });
 
 test('retry and replay print what they plan, begin and await as data, too', async () => {

@@ -8,9 +8,10 @@ import type { PodArtifactOptions } from './executors/pod/artifacts.ts';
 import { createPodIdentities } from './executors/pod/identity.ts';
 import { createKubernetesSecrets } from './executors/kubernetes-secrets.ts';
 import type { Home, RunRetention } from './home.ts';
-import { KubernetesClient } from './kubernetes/client.ts';
+import type { KubernetesClient } from './kubernetes/client.ts';
 import { isRefusal } from './kubernetes/errors.ts';
 import { createKubernetesGovernance } from './kubernetes/governance.ts';
+import { createPermissions } from './kubernetes/permissions.ts';
 import { publishJournal, tellStalled } from './kubernetes-events.ts';
 import { createDeletionGuard } from './objects/kubernetes/deletion-guard.ts';
 import { createKubernetesObjects } from './objects/kubernetes/objects.ts';
@@ -55,7 +56,8 @@ const schemaMs = { old: 5_000, good: 60_000 };
  */
 export async function openClusterHome(options: ClusterHomeOptions): Promise<Home> {
   const { clock, log, namespaces } = options;
-  const client = new KubernetesClient(options.kubeConfig);
+  const permissions = createPermissions({ kubeConfig: options.kubeConfig, namespaces, clock, log });
+  const { client } = permissions;
   const repositories = join(options.dataDir, 'repositories');
   await mkdir(repositories, { recursive: true, mode: 0o700 });
   const home = await clusterId(client);
@@ -63,6 +65,7 @@ export async function openClusterHome(options: ClusterHomeOptions): Promise<Home
     { databaseUrl: options.databaseUrl },
     { clock, home, log: (message, fields) => log.info(fields ?? {}, message) },
   );
+  permissions.start();
   const objects = createKubernetesObjects({ client, fieldManager, namespaces, clock, log });
   const store = withObjects(history, tellStalled(objects, { store: history, client, clock, log }));
   const events = publishJournal({ store, client, clock, log });
@@ -80,6 +83,7 @@ export async function openClusterHome(options: ClusterHomeOptions): Promise<Home
   let podsRefused: { message: string; at: number } | null = null;
   const notReady = () => [
     ...schemas.problems(),
+    ...permissions.problems(),
     ...objects.refusals(),
     ...(podsRefused && clock.now() < podsRefused.at + refusedMs ? [podsRefused.message] : []),
     ...(synced ? [] : ['the objects of the cluster have not all been read yet']),
@@ -144,7 +148,7 @@ export async function openClusterHome(options: ClusterHomeOptions): Promise<Home
       schemas.stop();
       await events.stop();
       objects.close();
-      client.close();
+      permissions.stop();
       await history.close();
     },
   };

@@ -16,6 +16,7 @@ import { type KubernetesProxy, startKubernetesProxy } from '../fixtures/kubernet
  *   a Secret that a real kubelet misses                  pod.test.ts
  *   a database away while runs run, or restored          faults-database.test.ts
  *   CRDs that are missing                                faults.test.ts
+ *   the chart's binding deleted, and nothing else        permissions.test.ts
  *   approvals that cannot be believed                    approvals.test.ts
  *   namespaces that do not agree, taken names, drift     environments.test.ts
  * and of the faults

@@ -1,0 +1,89 @@
+import { readFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { afterAll, expect, test } from 'vitest';
+import { parseAllDocuments } from 'yaml';
+import type { RunningController } from '../../controller/start.ts';
+import { type ClusterWorld, startClusterWorld } from '../fixtures/cluster-world.ts';
+import { install, kubectl, manifest } from '../fixtures/kubectl.ts';
+
+/*
+ * The controller with exactly the rights of the chart, which are then taken away as a person does it: one binding is
+ * deleted, and nothing else happens. No connection breaks, so that every watch goes on.
+ */
+
+const started = await startClusterWorld();
+afterAll(() => started?.stop());
+
+function world(): ClusterWorld {
+  if (!started) throw new Error('there is no API server');
+  return started;
+}
+
+interface Manifest {
+  kind: string;
+  metadata: { name: string };
+}
+
+/** What the chart renders by itself, as far as it gives the controller rights. */
+function roles(): Manifest[] {
+  const text = readFileSync(join(import.meta.dirname, '../../deploy/kustomize/windlass.yaml'), 'utf8');
+  return parseAllDocuments(text)
+    .map((document) => document.toJS() as Manifest | null)
+    .filter((found) => found !== null)
+    .filter(({ kind }) =>
+      ['ServiceAccount', 'ClusterRole', 'ClusterRoleBinding', 'Role', 'RoleBinding'].includes(kind),
+    );
+}
+
+const title = 'the binding is deleted while a run runs: every replica says so at once, and all goes on when it is back';
+test.skipIf(!started)(title, { timeout: 120_000 }, async () => {
+  const home = 'windlass';
+  await install(world().server, [{ apiVersion: 'v1', kind: 'Namespace', metadata: { name: home } }, ...roles()]);
+  const login = world().server.login('system:serviceaccount:windlass:windlass');
+  const [database, namespace] = [await world().database(), await world().namespace()];
+  const controllers: RunningController[] = [];
+  for (const name of ['windlass-0', 'windlass-1']) {
+    const pod = { namespace: home, name, uid: name };
+    controllers.push(await world().start(database, { kubeConfig: login, stepImage: 'example.org/tools:1', pod }));
+  }
+  const reasons = async () =>
+    await Promise.all(
+      controllers.map(async ({ url }) => {
+        const answer = await fetch(`${url}/readyz`);
+        return ((await answer.json()) as { reasons: string[] }).reasons;
+      }),
+    );
+  await expect.poll(reasons, { timeout: 20_000 }).toEqual([[], []]);
+
+  const seen = await world().pods(namespace);
+  const steps = [
+    { name: 'a', run: 'true' },
+    { name: 'b', run: 'true', needs: ['a'] },
+  ];
+  await install(world().server, [manifest('Workflow', 'w', { steps }, namespace)]);
+  await install(world().server, [manifest('WorkflowRun', 'r', { workflow: 'w' }, namespace)]);
+  const pod = await seen.pod('r', 'a');
+  await world().kubectl('delete clusterrolebinding windlass.windlass');
+  const may = ['auth', 'can-i', 'create', 'pods', '-A', '--as=system:serviceaccount:windlass:windlass'];
+  while ((await kubectl(world().server, may)).stdout.trim() !== 'no');
+  await seen.ended(pod);
+
+  // Both of them, whichever has the run: the other has nothing to write.
+  const without = expect.stringMatching(
+    /^cannot patch workflowruns\/status of windlass.dev in .*; give the controller its role back$/,
+  );
+  const each = expect.arrayContaining([without]);
+  await expect.poll(reasons, { timeout: 15_000 }).toEqual([each, each]);
+  const owner = expect.arrayContaining([expect.stringContaining(`cannot create pods in namespace ${namespace}`)]);
+  await expect.poll(reasons, { timeout: 15_000 }).toContainEqual(owner);
+  for (const name of ['windlass-0', 'windlass-1']) {
+    expect(await world().event(home, name, 'NotReady')).toContain('; give the controller its role back');
+  }
+
+  await install(world().server, roles());
+  await expect.poll(reasons, { timeout: 30_000 }).toEqual([[], []]);
+  await seen.ended(await seen.pod('r', 'b'));
+  await world().kubectl(`wait -n ${namespace} --for=condition=Finished --timeout=60s wrun/r`);
+  expect(seen.of('r')).toEqual(['a/1', 'b/1']);
+  expect((await world().run(namespace, 'r'))?.status).toMatchObject({ phase: 'Succeeded', progress: '2/2' });
+});

@@ -436,7 +436,7 @@ describe('approvals of a step', () => {
     expect(await missing()).toEqual([undefined, null, undefined, undefined]);
     const waiting = { step: 'approve', phase: 'Waiting' as const, reason: 'WaitingForApproval' };
     await change(world.store, row.id, { steps: [waiting] });
-    expect((await missing())[1]).toBe('2 more of groups editors');
+    expect((await missing())[1]).toBe('2 more approvals of groups editors');
     const write = (entries: { user: string; groups: string[]; execution?: number }[]) =>
       world.store.objects.update('WorkflowRun', 'dev', 'misses', ({ spec }) => ({
         spec: {
@@ -446,7 +446,7 @@ describe('approvals of a step', () => {
       }));
     const ada = { user: 'ada', groups: ['editors'] };
     await write([ada, { ...ada, user: 'eve', execution: 2 }, { user: 'bob', groups: ['guests'] }]);
-    expect((await missing())[1]).toBe('1 more of groups editors; not counted: bob (in none of them)');
+    expect((await missing())[1]).toBe('1 more approval of groups editors; not counted: bob (in none of them)');
     expect((await world.call<Listed<Step>>('GET', `${path}/steps`)).body.items[1]?.approval?.missing).toMatch(
       /^1 more/,
     );
@@ -458,7 +458,7 @@ describe('approvals of a step', () => {
     });
     const headers = { host, authorization: `Bearer ${token}` };
     const run = (await (await held.request(`http://${host}${path}`, { headers })).json()) as Run;
-    expect(run.steps[1]?.approval?.missing).toBe('2 more of groups editors. No policy.');
+    expect(run.steps[1]?.approval?.missing).toBe('2 more approvals of groups editors. No policy.');
 
     await change(world.store, row.id, { steps: [{ ...waiting, phase: 'Succeeded', reason: null, finishedAt: 2 }] });
     expect((await missing())[1]).toBeNull();
@@ -481,9 +481,9 @@ describe('approvals of a step', () => {
       ],
     });
     const path = '/api/v1/namespaces/dev/runs/asks-below';
-    expect((await world.call<Run>('GET', path)).body.steps[0]?.approval?.missing).toBe('1 more');
+    expect((await world.call<Run>('GET', path)).body.steps[0]?.approval?.missing).toBe('1 more approval');
     await world.call('POST', `${path}/steps/ask/approve`, {});
-    expect((await world.call<Run>('GET', path)).body.steps[0]?.approval?.missing).toBe('0 more');
+    expect((await world.call<Run>('GET', path)).body.steps[0]?.approval?.missing).toBe('0 more approvals');
     await change(world.store, row.id, { steps: [{ step: 'ask', item: 0, phase: 'Succeeded', finishedAt: 2 }] });
     expect((await world.call<Run>('GET', path)).body.steps[0]?.approval?.missing).toBeNull();
   });

@@ -219,7 +219,7 @@ describe('a run that waits for approval', () => {
   });
 
   test('approve RUN STEP under a name, and it is told so', async () => {
-    expect((await cli('get', 'steps', name)).stdout).toContain('WaitingForApproval; needs 1 more');
+    expect((await cli('get', 'steps', name)).stdout).toContain('WaitingForApproval; needs 1 more approval');
     expect((await cli('approve', name, 'nope')).code).toBe(3);
     expect((await cli('approve', name, 'act')).code).toBe(4);
     expect(await cli('approve', name)).toMatchObject({
@@ -523,11 +523,11 @@ test('a step that some have approved says how many more it needs', async () => {
   const needs = async (...argv: string[]) => /needs [^\n]*/.exec((await cli(...argv, '-n', 'mine')).stdout)?.[0];
   await eventually(
     () => needs('get', 'steps', 'two-ask'),
-    (said) => said === 'needs 2 more of groups owners',
+    (said) => said === 'needs 2 more approvals of groups owners',
   );
   expect((await cli('approve', 'two-ask', 'consent', '--as', 'ada', '-n', 'mine')).code).toBe(0);
-  expect(await needs('get', 'steps', 'two-ask')).toBe('needs 1 more of groups owners');
-  expect(await needs('describe', 'run', 'two-ask')).toBe('needs 1 more of groups owners');
+  expect(await needs('get', 'steps', 'two-ask')).toBe('needs 1 more approval of groups owners');
+  expect(await needs('describe', 'run', 'two-ask')).toBe('needs 1 more approval of groups owners');
   expect((await cli('cancel', 'two-ask', '-n', 'mine')).code).toBe(0);
   expect((await cli('delete', 'workflow', 'two', '-n', 'mine')).code).toBe(0);
 });

@@ -118,7 +118,11 @@ function troubleOf<K extends Kind>(kind: K, status: NonNullable<ObjectByKind[K][
   // A run goes on by its phase, unless something keeps it; a source is Reconciling only while it cannot be fetched.
   const run = kind === 'WorkflowRun' && 'phase' in status ? status.phase : undefined;
   const kept = kind === 'WorkflowSource' || (run !== undefined && progress?.reason !== run);
-  const condition = stalled ?? (kept ? progress : undefined);
+  const approvals = status.conditions?.find(
+    ({ type, reason }) =>
+      type === 'ApprovalsIgnored' || (type === 'WaitingForApproval' && reason === 'ApprovalsNotBelieved'),
+  );
+  const condition = stalled ?? (kept ? progress : undefined) ?? approvals;
   if (condition?.status !== 'True' || condition.reason === 'Failed' || condition.reason === 'TimedOut') return null;
   return condition;
 }

@@ -107,7 +107,7 @@ export const WorkflowRunStatus = Strict(
     ),
     reason: Type.Optional(
       Text(
-        'The word of the condition that tells most at present: Parked, HistoryLost, ExecutionRefused, Paused, WaitingForApproval, else that of Succeeded.',
+        'The word of the condition that tells most at present: Parked, HistoryLost, ExecutionRefused, Paused, NoSuchApproval, ApprovalsNotBelieved, WaitingForApproval, else that of Succeeded.',
         1024,
       ),
     ),
@@ -133,7 +133,7 @@ export const WorkflowRunStatus = Strict(
       Type.Array(Condition, {
         maxItems: 16,
         description:
-          'Succeeded, Finished, Reconciling, Stalled, WaitingForApproval, Paused, Compensated, ExecutionRefused.',
+          'Succeeded, Finished, Reconciling, Stalled, WaitingForApproval, ApprovalsIgnored, Paused, Compensated, ExecutionRefused, LogsUnmasked.',
       }),
     ),
   },

@@ -146,7 +146,7 @@ export const Step = Type.Object(
         count: Type.Integer({ description: 'How many must approve.' }),
         missing: Nullable(
           Type.String(),
-          'What it waits for now, such as `1 more of groups editors`, and what does not count; null unless it waits.',
+          'What it waits for now, such as `1 more approval of groups editors`, and what does not count; null unless it waits.',
         ),
       }),
       'For approval steps: what it asks for.',

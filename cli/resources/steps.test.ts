@@ -18,10 +18,16 @@ test.each([
     'Waiting',
     'WaitingForApproval',
     null,
-    '1 more of groups editors',
-    'WaitingForApproval; needs 1 more of groups editors',
+    '1 more approval of groups editors',
+    'WaitingForApproval; needs 1 more approval of groups editors',
   ],
-  ['Running', null, { total: 3, phases: { Succeeded: 1, Waiting: 2 } }, '1 more', '1/3 items; needs 1 more'],
+  [
+    'Running',
+    null,
+    { total: 3, phases: { Succeeded: 1, Waiting: 2 } },
+    '1 more approval',
+    '1/3 items; needs 1 more approval',
+  ],
   ['Succeeded', null, null, null, ''],
 ])('an approval step that is %s says what is missing: %#', (phase, reason, items, missing, said) => {
   const approval = { groups: null, count: 1, missing };

@@ -245,6 +245,7 @@ describe.skipIf(!server)('a controller that promotes by approval', () => {
     const held = await run(({ status }) => status?.observedGeneration === 2);
     const waiting = held.status?.conditions?.find(({ type }) => type === 'WaitingForApproval');
     expect(waiting?.message).toContain('there is no ValidatingAdmissionPolicyBinding windlass-approvals');
+    expect(held.status?.reason).toBe('ApprovalsNotBelieved');
     await installPolicy();
     // At first it does not say whether the next would count; it does 5 s after the policy was seen.
     const says = (text: string) => (seen: WorkflowRun) =>

@@ -142,6 +142,11 @@ describe.skipIf(!started)('runs as resources', () => {
     await create('told', 'greet');
     await finished('told');
     await world().event(namespace, 'told', 'RunSucceeded');
+    await create('asked', 'asks');
+    expect(await world().event(namespace, 'asked', 'RunWaiting')).toBe('run asked: step ok waits for 1 more approval');
+    await patch('asked', { approvals: [{ step: 'okay', user: 'admin', decision: 'Approve' }] });
+    expect(await world().event(namespace, 'asked', 'NoSuchApproval')).toContain('approvals for step okay');
+    await patch('asked', { desired: 'Cancelled' });
     await create('astray', 'nowhere');
     await world().event(namespace, 'astray', 'WorkflowNotFound');
     const astray = await world().kubectl(`describe wrun astray -n ${namespace}`);

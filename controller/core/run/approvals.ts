@@ -1,9 +1,9 @@
 import type { PlanStep, StepBody } from '../plan/types.ts';
 import { formatDuration } from '../duration.ts';
-import { type Draft, moveUnit } from './draft.ts';
+import { type Draft, emit, moveUnit } from './draft.ts';
 import { failUnit, iterationOf, succeedUnit } from './settle-unit.ts';
 import type { RunState } from './state.ts';
-import { storableError } from './storable.ts';
+import { storableError, storableText } from './storable.ts';
 import type { StepApprovalEntry } from './types.ts';
 import { isEarlier, reasons, type Unit } from './units.ts';
 
@@ -20,6 +20,11 @@ export function beginApproval(draft: Draft, unit: Unit, body: ApprovalBody): voi
     iteration: iterationOf(unit),
   });
   judgeApproval(draft, unit);
+  // Its items are approved together, by the name of their step.
+  if (unit.item <= 0 && draft.state.awaitingApproval.has(unit)) {
+    const { run } = draft.state;
+    emit(draft, 'Normal', 'RunWaiting', storableText(`run ${run.name}: ${sayWaits(draft.state, unit.step)}`));
+  }
 }
 
 /** Takes the spec's approvals as they are now, and looks at what waits for them. One entry counts for all items of a step. */
@@ -47,7 +52,14 @@ export function entriesByStep(
 
 /** A step that waits for approval, and what for. */
 export function sayWaits({ approvals }: RunState, { name, main }: PlanStep): string {
-  return `${name} waits for ${sayMissing(main.body as ApprovalBody, approvals.get(name) ?? [])}`;
+  return `step ${name} waits for ${sayMissing(main.body as ApprovalBody, approvals.get(name) ?? [])}`;
+}
+
+/** The steps that the spec has approvals for and that ask for none: nobody reads those entries. */
+export function notAskedFor({ approvals, steps }: RunState): string[] {
+  if (approvals.size === 0) return [];
+  const asked = new Set(steps.flatMap(({ step }) => (step.main.body.kind === 'approval' ? [step.name] : [])));
+  return [...approvals.keys()].filter((name) => !asked.has(name));
 }
 
 /** Without enough approvals in time the unit is TimedOut. */
@@ -83,7 +95,7 @@ export interface ApprovalAsked {
 const listedNames = 5;
 
 /**
- * What an approval step still waits for, such as `1 more of groups editors; not counted: bob (in none of them)`.
+ * What an approval step still waits for, such as `1 more approval of groups editors; not counted: bob (in none of them)`.
  * @param entries those of this step
  */
 export function sayMissing(asked: ApprovalAsked, entries: readonly ApprovalGiven[]): string {
@@ -92,7 +104,7 @@ export function sayMissing(asked: ApprovalAsked, entries: readonly ApprovalGiven
   const groups = asked.groups === null ? '' : ` of groups ${listNames(asked.groups)}`;
   const outside = usersOf(others);
   const ignored = outside.length === 0 ? '' : `; not counted: ${listNames(outside)} (in none of them)`;
-  return `${missing} more${groups}${ignored}`;
+  return `${missing} more approval${missing === 1 ? '' : 's'}${groups}${ignored}`;
 }
 
 type ApprovalGiven = Pick<StepApprovalEntry, 'user' | 'groups'>;

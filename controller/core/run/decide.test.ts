@@ -266,6 +266,23 @@ describe('approval', () => {
   ];
   const at = after(5000);
 
+  test('a step that begins to wait for approval is an event; one that is approved already is none', () => {
+    const spec = {
+      steps: [
+        { name: 'w', wait: { for: '1m' } },
+        { name: 'a', needs: ['w'], approval: { count: 2, timeout: '1h' } },
+      ],
+    };
+    const plan = planOf(spec);
+    const waiting = ({ events }: ReturnType<typeof runWorld>) =>
+      events.filter(({ reason }) => reason === 'RunWaiting').map(({ type, message }) => `${type}: ${message}`);
+    expect(waiting(runWorld(plan, queuedRun(plan)))).toEqual([
+      expect.stringMatching(/^Normal: run \S+: step a waits for 2 more approvals$/),
+    ]);
+    const approvals = [approve('a', 'ada'), approve('a', 'bob')];
+    expect(waiting(runWorld(plan, queuedRun(plan), { spec: [{ at: createdAt + 1, approvals }] }))).toEqual([]);
+  });
+
   test.each([
     ['by one, as one is enough', {}, [approve('a', 'ada')], 'Succeeded'],
     ['by someone of a group', { groups: ['editors'] }, [approve('a', 'ada')], 'Succeeded'],

@@ -2,7 +2,7 @@ import type { WorkflowRunStatus } from '../../../crds/workflow-run.ts';
 import { shortVersion } from '../short.ts';
 
 /** Conditions in the order in which a person must know of them; what none of the first says, `Succeeded` does. */
-const first = ['Stalled', 'ExecutionRefused', 'Paused', 'WaitingForApproval'];
+const first = ['Stalled', 'ExecutionRefused', 'Paused', 'ApprovalsIgnored', 'WaitingForApproval'];
 
 /** The status with what tables print of it: a printer column can neither choose between conditions nor shorten a text. */
 export function asPrinted(status: WorkflowRunStatus): WorkflowRunStatus {

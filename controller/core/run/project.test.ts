@@ -79,7 +79,7 @@ describe('the status of a run', () => {
   test('while it waits for approval, or is paused', () => {
     const waiting = statusOf({ steps: [{ name: 'a', approval: {} }] });
     expect(conditions(waiting)).toMatchObject({ WaitingForApproval: 'True', Reconciling: 'True' });
-    expect(waiting.conditions?.at(-1)?.message).toBe('a waits for 1 more');
+    expect(waiting.conditions?.at(-1)?.message).toBe('step a waits for 1 more approval');
     const paused = statusOf(
       { steps: [{ name: 'a', wait: { for: '1h' } }] },
       { spec: [{ at: createdAt + 1, desired: 'Paused' }] },
@@ -103,7 +103,30 @@ describe('the status of a run', () => {
     state.approvals = new Map([['a', given]]);
     const last = projectRunStatus(state, 3, undefined, createdAt, { approvals: 'not so fast' }).conditions?.at(-1);
     expect(last?.message).toBe(
-      'a waits for 1 more of groups editors, admins; not counted: bob (in none of them). b waits for 1 more. not so fast',
+      'step a waits for 1 more approval of groups editors, admins; not counted: bob (in none of them). step b waits for 1 more approval. not so fast',
+    );
+  });
+
+  test('while it waits for approval: approvals that are not believed, and those that nothing asks for, are troubles', () => {
+    const spec = {
+      steps: [
+        { name: 'a', approval: {} },
+        { name: 'b', wait: { for: '1h' } },
+      ],
+    };
+    const held = projectRunStatus(stateOf(spec), 3, undefined, createdAt, { approvals: 'no policy' });
+    expect(held.conditions?.at(-1)).toMatchObject({ type: 'WaitingForApproval', reason: 'ApprovalsNotBelieved' });
+    const state = stateOf(spec, {}, 1);
+    expect(conditions(projectRunStatus(state, 3, undefined, createdAt))).not.toHaveProperty('ApprovalsIgnored');
+    state.approvals = new Map(['a', 'b', 'nope'].map((step) => [step, [approve(step, 'ann')]]));
+    expect(projectRunStatus(state, 3, undefined, createdAt).conditions).toContainEqual(
+      expect.objectContaining({
+        type: 'ApprovalsIgnored',
+        status: 'True',
+        reason: 'NoSuchApproval',
+        message:
+          'the spec has approvals for steps b, nope, and no step of that name waits for approval; correct the name',
+      }),
     );
   });
 

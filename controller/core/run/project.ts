@@ -2,7 +2,7 @@ import type { Condition } from '../../../crds/metadata.ts';
 import type { WorkflowRunStatus } from '../../../crds/workflow-run.ts';
 import { type Assertion, nextConditions } from '../conditions.ts';
 import type { Instant } from '../time.ts';
-import { sayWaits } from './approvals.ts';
+import { notAskedFor, sayWaits } from './approvals.ts';
 import { failuresKept, type RunState, stepAt } from './state.ts';
 import { jsonBytes } from './storable.ts';
 import { isFinished, type RunRow } from './types.ts';
@@ -35,6 +35,7 @@ export function projectRunStatus(
     failed: [...failures.main, ...failures.finally].slice(0, failuresKept).map(({ step }) => step.name),
     approvalsHeld: held.approvals ?? null,
     kept: keptBy(held),
+    ignored: namesOf(isFinished(run.phase) ? [] : notAskedFor(state)),
     awaiting: {
       ...namesOf([...steps.keys()]),
       first: [...steps.values()].slice(0, namedSteps).map((step) => sayWaits(state, step)),
@@ -68,6 +69,8 @@ interface Facts {
   total: number;
   failed: string[];
   approvalsHeld: string | null;
+  /** Steps that were approved and do not ask for it. */
+  ignored: Names;
   /** Why no step goes on that should. */
   kept: { reason: 'StepHeld' | 'StepWaiting'; message: string } | null;
   /** Steps that wait for approval, each with what is missing. */
@@ -118,11 +121,17 @@ function phaseAssertions(run: RunRow, facts: Facts): Assertion[] {
       { type: 'Finished', status: 'False', reason: run.phase, message: 'the run has not ended' },
       { type: 'Reconciling', status: 'True', reason, message },
     ];
-    const { awaiting } = facts;
+    const { awaiting, ignored } = facts;
+    if (ignored.count > 0) {
+      const which = `${ignored.count === 1 ? 'step' : 'steps'} ${listed(ignored)}`;
+      const text = `the spec has approvals for ${which}, and no step of that name waits for approval; correct the name`;
+      unfinished.push({ type: 'ApprovalsIgnored', status: 'True', reason: 'NoSuchApproval', message: clip(text) });
+    }
     if (awaiting.count > 0) {
       const held = facts.approvalsHeld === null ? '' : `. ${facts.approvalsHeld}`;
       const waits = clip(`${listed(awaiting, '. ')}${held}`);
-      unfinished.push({ type: 'WaitingForApproval', status: 'True', reason: 'WaitingForApproval', message: waits });
+      const reason = facts.approvalsHeld === null ? 'WaitingForApproval' : 'ApprovalsNotBelieved';
+      unfinished.push({ type: 'WaitingForApproval', status: 'True', reason, message: waits });
     }
     if (run.desired === 'Paused') {
       const paused = run.reason === null ? 'nothing begins until the run is resumed' : clip(run.reason);

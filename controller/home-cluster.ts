@@ -11,6 +11,7 @@ import type { Home, RunRetention } from './home.ts';
 import type { KubernetesClient } from './kubernetes/client.ts';
 import { isRefusal } from './kubernetes/errors.ts';
 import { createKubernetesGovernance } from './kubernetes/governance.ts';
+import { followNamespaces } from './kubernetes/namespaces.ts';
 import { createPermissions } from './kubernetes/permissions.ts';
 import { publishJournal, tellStalled } from './kubernetes-events.ts';
 import { createDeletionGuard } from './objects/kubernetes/deletion-guard.ts';
@@ -66,6 +67,7 @@ export async function openClusterHome(options: ClusterHomeOptions): Promise<Home
     { clock, home, log: (message, fields) => log.info(fields ?? {}, message) },
   );
   permissions.start();
+  const followed = followNamespaces({ client, names: namespaces, clock, log });
   const objects = createKubernetesObjects({ client, fieldManager, namespaces, clock, log });
   const store = withObjects(history, tellStalled(objects, { store: history, client, clock, log }));
   const events = publishJournal({ store, client, clock, log });
@@ -85,6 +87,7 @@ export async function openClusterHome(options: ClusterHomeOptions): Promise<Home
     ...schemas.problems(),
     ...permissions.problems(),
     ...objects.refusals(),
+    ...followed.problems(),
     ...(podsRefused && clock.now() < podsRefused.at + refusedMs ? [podsRefused.message] : []),
     ...(synced ? [] : ['the objects of the cluster have not all been read yet']),
   ];
@@ -113,7 +116,7 @@ export async function openClusterHome(options: ClusterHomeOptions): Promise<Home
     environmentsPath: null,
     project: null,
     namespaces,
-    governance: createKubernetesGovernance({ client, fieldManager }),
+    governance: createKubernetesGovernance({ client, namespaces: followed, fieldManager }),
     access: createKubernetesAccess({
       reviewer: client,
       objectsFor: (token) =>
@@ -148,6 +151,7 @@ export async function openClusterHome(options: ClusterHomeOptions): Promise<Home
       schemas.stop();
       await events.stop();
       objects.close();
+      followed.stop();
       permissions.stop();
       await history.close();
     },

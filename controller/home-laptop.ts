@@ -24,6 +24,7 @@ export interface LaptopHomeOptions extends Pick<ControllerOptions, 'clock' | 'lo
 /** A namespace is a name and one person writes everything: nobody has to be asked. */
 export const laptopGovernance: Governance = {
   admits: async () => ({ ok: true }),
+  watchNamespaces: () => () => {},
   approvalsPolicy: async () => ({ state: 'Unneeded' }),
   identityTable: async () => null,
   editorsOf: async () => [],

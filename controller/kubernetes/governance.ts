@@ -3,9 +3,11 @@ import type { Governance } from '../seams/governance.ts';
 import { approvalsBinding, approvalsPolicy, approvalsPolicyName } from './approvals-policy.ts';
 import type { KubernetesClient } from './client.ts';
 import { isRefusal, KubernetesError } from './errors.ts';
+import type { Namespaces } from './namespaces.ts';
 
 export interface KubernetesGovernanceOptions {
   client: KubernetesClient;
+  namespaces: Pick<Namespaces, 'get' | 'watch'>;
   /** Name under which this controller writes fields. */
   fieldManager: string;
 }
@@ -29,7 +31,7 @@ const admission = '/apis/admissionregistration.k8s.io/v1';
 
 /** What a cluster says: consent by the Namespace's label, approvals by an admission policy, people by a ConfigMap. */
 export function createKubernetesGovernance(options: KubernetesGovernanceOptions): Governance {
-  const { client, fieldManager } = options;
+  const { client, namespaces, fieldManager } = options;
 
   async function find(path: string): Promise<Found | null> {
     try {
@@ -42,7 +44,7 @@ export function createKubernetesGovernance(options: KubernetesGovernanceOptions)
 
   return {
     async admits(project, namespace) {
-      const found = await find(`/api/v1/namespaces/${encodeURIComponent(namespace)}`).catch(forbidden);
+      const found = await namespaces.get(namespace).catch(forbidden);
       if (found instanceof KubernetesError) {
         const message = `The controller may not read namespace ${namespace}: ${found.status.message}`;
         return { ok: false, reason: 'NamespaceForbidden', message };
@@ -62,6 +64,7 @@ export function createKubernetesGovernance(options: KubernetesGovernanceOptions)
       const message = `Namespace ${namespace} ${says}. If project ${project} may have it: ${label}`;
       return { ok: false, reason: 'NamespaceNotAdmitted', message };
     },
+    watchNamespaces: (handler) => namespaces.watch(handler),
     async approvalsPolicy() {
       try {
         const [policy, binding] = await Promise.all([

@@ -349,6 +349,11 @@ export function createEnvironmentReconciler(deps: EnvironmentReconcilerDependenc
             if ((spec.namespace ?? metadata.name) === object.metadata.namespace) loop.enqueue(key);
           }
         }),
+        governance.watchNamespaces((namespace) => {
+          for (const [key, { metadata, spec }] of environments) {
+            if ((spec.namespace ?? metadata.name) === namespace) loop.enqueue(key);
+          }
+        }),
         store.onLeadership((leader) => {
           if (leader) for (const key of environments.keys()) loop.enqueue(key);
         }),

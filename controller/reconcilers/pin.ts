@@ -1,10 +1,13 @@
 import type { JsonObject } from '../../crds/json.ts';
+import type { Governance } from '../seams/governance.ts';
 import type { Store } from '../store/types.ts';
 import type { AppliedVersions } from './applied-versions.ts';
 
 export interface PinDependencies {
   store: Pick<Store, 'objects' | 'promotions'>;
   applied: AppliedVersions;
+  /** Asked whether a namespace still agrees to its environment; left out: what began while it did goes on. */
+  governance?: Pick<Governance, 'admits'>;
 }
 
 /** The version that a run executes, or why there is none yet. */
@@ -23,12 +26,14 @@ export type Pin =
  * version.
  */
 export async function pinVersion(
-  { store, applied }: PinDependencies,
+  { store, applied, governance }: PinDependencies,
   namespace: string,
   workflow: string,
 ): Promise<Pin> {
   const active = await store.promotions.activeIn(namespace, workflow);
   if (active) {
+    const withdrawn = governance && (await withdrawnConsent(governance, active.project, namespace));
+    if (withdrawn) return { waits: withdrawn };
     if (active.digest === null) {
       const message = `environment ${active.environment} has no active version of ${workflow}; promote one first`;
       return { waits: { reason: 'NotPromoted', message } };
@@ -46,4 +51,14 @@ export async function pinVersion(
   const pinned = await applied.of(found);
   if ('message' in pinned) return { waits: { reason: 'WorkflowInvalid', message: pinned.message } };
   return { digest: pinned.digest, version: null, environment: null, environmentUid: null, values: {} };
+}
+
+/** Why nothing new begins in an environment's namespace; null: it agrees. One that is going takes nothing new by itself. */
+export async function withdrawnConsent(
+  governance: Pick<Governance, 'admits'>,
+  project: string,
+  namespace: string,
+): Promise<{ reason: string; message: string } | null> {
+  const verdict = await governance.admits(project, namespace);
+  return verdict.ok || verdict.reason === 'NamespaceTerminating' ? null : verdict;
 }

@@ -10,9 +10,10 @@ import { replayRows } from '../core/run/replay.ts';
 import { isFinished, type RunEvent, type RunRow, type RunRows, type StepRow } from '../core/run/types.ts';
 import type { Instant } from '../core/time.ts';
 import type { Clock } from '../seams/clock.ts';
+import type { Governance } from '../seams/governance.ts';
 import type { Store } from '../store/types.ts';
 import type { AppliedVersions } from './applied-versions.ts';
-import { pinVersion } from './pin.ts';
+import { pinVersion, withdrawnConsent } from './pin.ts';
 import type { PlanCache } from './plans.ts';
 import { goOn, refuseExecution } from './run-execution.ts';
 import { untilDecided } from './statuses.ts';
@@ -30,6 +31,7 @@ export interface AdmissionDependencies {
   store: Store;
   plans: PlanCache;
   applied: AppliedVersions;
+  governance: Pick<Governance, 'admits'>;
   clock: Clock;
 }
 
@@ -141,6 +143,9 @@ async function pinRun(
     const pin = await pinVersion(deps, metadata.namespace, spec.workflow);
     return 'waits' in pin ? pin : { ...pin, recorded: null, problem: null };
   }
+  const owner = await store.promotions.activeIn(metadata.namespace, spec.workflow);
+  const withdrawn = owner && (await withdrawnConsent(deps.governance, owner.project, metadata.namespace));
+  if (withdrawn) return { waits: withdrawn };
   const { run: id, version } = spec.replay;
   const [recorded] = await store.runs.load([id]);
   const nothing = { digest: version ?? '', version: null, environment: null, environmentUid: null, values: {} };

@@ -100,7 +100,7 @@ export interface RunReconciler {
 }
 
 export function createRunReconciler(deps: RunReconcilerDependencies): RunReconciler {
-  const { store, executor, plans, applied, statuses, mailbox, clock, log, metrics, locks, cache, circuits } = deps;
+  const { store, executor, plans, statuses, mailbox, clock, log, metrics, locks, cache, circuits } = deps;
   const entries = new Map<string, Entry>();
   const loop = createLoop({
     name: 'workflowrun',
@@ -160,7 +160,7 @@ export function createRunReconciler(deps: RunReconcilerDependencies): RunReconci
       entries.delete(id);
       return nothing;
     }
-    const admission = await admitRun({ store, plans, applied, clock }, entry.object);
+    const admission = await admitRun(deps, entry.object);
     if (admission.status) statuses.offer(entry.object.metadata, admission.status, admission.finished);
     if (admission.finished) {
       await deps.deletion.ended(entry.object);
@@ -434,7 +434,13 @@ export function createRunReconciler(deps: RunReconcilerDependencies): RunReconci
           if (claim === null && run?.metadata.namespace === namespace && run.spec.workflow === name) loop.enqueue(id);
         }
       });
-      stops.push(stopRuns, stopWorkflows, store.runs.onSpecs(childrenChanged));
+      const stopNamespaces = deps.governance.watchNamespaces((namespace) => {
+        // New ones wait where an environment's namespace has withdrawn its consent.
+        for (const [id, { claim, object: run }] of entries) {
+          if (claim === null && run?.metadata.namespace === namespace) loop.enqueue(id);
+        }
+      });
+      stops.push(stopRuns, stopWorkflows, stopNamespaces, store.runs.onSpecs(childrenChanged));
       claims.start();
     },
     async drain(graceMs) {

@@ -17,6 +17,8 @@ export type TableTexts = { ok: true; texts: Record<string, string> } | { ok: fal
 export interface Governance {
   /** Whether `namespace` agrees to be owned by an environment of `project`. @throws when it cannot be found out now */
   admits(project: string, namespace: string): Promise<NamespaceVerdict>;
+  /** Calls with the name of each namespace that may answer otherwise from now on. Returns how to stop. */
+  watchNamespaces(handler: (namespace: string) => void): () => void;
   /** Whether entries of `spec.approvals` can be believed at present. Never throws. */
   approvalsPolicy(): Promise<ApprovalsPolicy>;
   /**

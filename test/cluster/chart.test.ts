@@ -149,8 +149,10 @@ describe.skipIf(!server)('the chart', () => {
       'get validatingadmissionpolicies',
       'get validatingadmissionpolicybindings',
       'get namespaces',
+      'list,watch namespaces',
     ]);
-    expect(everywhere?.rules?.at(-1)?.resourceNames).toEqual(['kube-system']);
+    const only = everywhere?.rules?.slice(-2).map(({ resourceNames }) => resourceNames);
+    expect(only).toEqual([['kube-system'], ['dev', 'prod']]);
   });
 
   test('asks Prometheus only when it is told to', async () => {

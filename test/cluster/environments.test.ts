@@ -1,7 +1,11 @@
+import { writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
+import { pino } from 'pino';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { kinds } from '../../crds/kinds.ts';
 import { crdManifest } from '../../crds/manifest.ts';
+import { followNamespaces } from '../../controller/kubernetes/namespaces.ts';
+import { systemClock } from '../../controller/runtime/clock.ts';
 import { type MixedWorld, reasonOf, startMixedWorld } from '../fixtures/mixed-world.ts';
 import { KubernetesClient } from '../../controller/kubernetes/client.ts';
 import { createKubernetesGovernance } from '../../controller/kubernetes/governance.ts';
@@ -52,7 +56,11 @@ beforeAll(async () => {
     space('shy'),
   ]);
   world = await startMixedWorld(server);
-  const { url } = await quickstartRepository(join(world.directory, 'repository'));
+  const untilTold = {
+    steps: [{ name: 'a', run: `until [ -e ${join(world.directory, 'told')} ]; do sleep 0.05; done` }],
+  };
+  const files = { 'workflows/slow.yaml': JSON.stringify(object('Workflow', 'slow', untilTold)) };
+  const { url } = await quickstartRepository(join(world.directory, 'repository'), files);
   await install(server, [object('WorkflowSource', 'repo', { url, branch: 'main' }), environment('dev')]);
   await world.object('Environment', namespace, 'dev', ({ status }) => (status?.active ?? []).length > 0);
   await world.object('Workflow', 'dev', workflow, is('Ready', 'Promoted'));
@@ -93,6 +101,32 @@ describe.skipIf(!server)('the namespace of an environment', () => {
     const held = await world.object('Environment', namespace, 'second', is('Stalled', 'NamespaceTaken'));
     expect(messageOf(held, 'Ready')).toContain('dev belongs to another environment');
     await run('delete', 'wenv', 'second', '-n', namespace);
+  });
+
+  test('may take its consent back: new runs wait at once, and say so; running ones go on', async () => {
+    await install(cluster(), [space('fickle', agrees), environment('fickle')]);
+    await world.object('Environment', namespace, 'fickle', is('Ready', 'UpToDate'));
+    const started = (name: string) => object('WorkflowRun', name, { workflow: 'slow' }, 'fickle');
+    await install(cluster(), [started('before')]);
+    await world.object('WorkflowRun', 'fickle', 'before', ({ status }) => status?.phase === 'Running');
+
+    await run('label', 'namespace', 'fickle', 'windlass.dev/project-');
+    const begun = Date.now();
+    await install(cluster(), [started('after')]);
+    const waits = await world.object('WorkflowRun', 'fickle', 'after', is('Reconciling', 'NamespaceNotAdmitted'));
+    expect(waits.status?.phase).toBe('Pending');
+    const label = 'kubectl label namespace fickle --overwrite windlass.dev/project=team';
+    expect(messageOf(waits, 'Reconciling')).toContain(label);
+    const held = await world.object('Environment', namespace, 'fickle', is('Stalled', 'NamespaceNotAdmitted'));
+    expect(messageOf(held, 'Ready')).toContain(label);
+    expect(Date.now() - begun).toBeLessThan(5000);
+    await writeFile(join(world.directory, 'told'), '');
+    const ended = ({ status }: { status?: { phase?: string } }) => status?.phase === 'Succeeded';
+    await world.object('WorkflowRun', 'fickle', 'before', ended);
+
+    await run('label', 'namespace', 'fickle', 'windlass.dev/project=team');
+    await world.object('WorkflowRun', 'fickle', 'after', ended);
+    await world.object('Environment', namespace, 'fickle', is('Ready', 'UpToDate'));
   });
 
   test('that is being deleted gets nothing any more, and its environment says so', async () => {
@@ -204,7 +238,8 @@ describe.skipIf(!server)('what is refused by the cluster', () => {
 
   test('looking at namespaces, policies and tables: each says what is missing', async () => {
     const client = new KubernetesClient(cluster().login('nobody'));
-    const governance = createKubernetesGovernance({ client, fieldManager: 'windlass' });
+    const namespaces = followNamespaces({ client, names: null, clock: systemClock, log: pino({ level: 'silent' }) });
+    const governance = createKubernetesGovernance({ client, namespaces, fieldManager: 'windlass' });
     const forbidden = 'User "nobody" cannot get resource';
     expect(await governance.admits(namespace, 'dev')).toMatchObject({
       reason: 'NamespaceForbidden',
@@ -218,6 +253,7 @@ describe.skipIf(!server)('what is refused by the cluster', () => {
       state: 'Unknown',
       message: expect.stringContaining('whether ValidatingAdmissionPolicy windlass-approvals is in force'),
     });
+    namespaces.stop();
     client.close();
   });
 

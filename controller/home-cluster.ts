@@ -10,6 +10,7 @@ import { createKubernetesSecrets } from './executors/kubernetes-secrets.ts';
 import type { Home, RunRetention } from './home.ts';
 import type { KubernetesClient } from './kubernetes/client.ts';
 import { isRefusal } from './kubernetes/errors.ts';
+import { environmentManager, reconcilerManagers, runManager } from './kubernetes/field-managers.ts';
 import { createKubernetesGovernance } from './kubernetes/governance.ts';
 import { followNamespaces } from './kubernetes/namespaces.ts';
 import { createPermissions } from './kubernetes/permissions.ts';
@@ -43,8 +44,7 @@ export interface ClusterHomeOptions extends Pick<ControllerOptions, 'clock' | 'l
   pod: OwnPod | null;
 }
 
-/** Owner of the fields that this controller writes, and of those that callers of its API write through it. */
-const fieldManager = 'windlass';
+/** Owner of the fields that callers of the API write through it. */
 const apiFieldManager = 'windlass-api';
 /** A watch of Pods that is refused is tried again well within this time. */
 const refusedMs = 12_000;
@@ -68,7 +68,7 @@ export async function openClusterHome(options: ClusterHomeOptions): Promise<Home
   );
   permissions.start();
   const followed = followNamespaces({ client, names: namespaces, clock, log });
-  const objects = createKubernetesObjects({ client, fieldManager, namespaces, clock, log });
+  const objects = createKubernetesObjects({ client, fieldManager: reconcilerManagers, namespaces, clock, log });
   const store = withObjects(history, tellStalled(objects, { store: history, client, clock, log }));
   const events = publishJournal({ store, client, clock, log });
   const secrets = createKubernetesSecrets(client);
@@ -116,14 +116,14 @@ export async function openClusterHome(options: ClusterHomeOptions): Promise<Home
     environmentsPath: null,
     project: null,
     namespaces,
-    governance: createKubernetesGovernance({ client, namespaces: followed, fieldManager }),
+    governance: createKubernetesGovernance({ client, namespaces: followed, fieldManager: environmentManager }),
     access: createKubernetesAccess({
       reviewer: client,
       objectsFor: (token) =>
         createKubernetesObjects({ client: client.as(token), fieldManager: apiFieldManager, namespaces, clock, log }),
       clock,
     }),
-    deletionGuard: createDeletionGuard(client, fieldManager),
+    deletionGuard: createDeletionGuard(client, runManager),
     retention: options.retention,
     createExecutor: (sink, lost) =>
       createClusterExecutors({

@@ -8,7 +8,7 @@ import type { Namespaces } from './namespaces.ts';
 export interface KubernetesGovernanceOptions {
   client: KubernetesClient;
   namespaces: Pick<Namespaces, 'get' | 'watch'>;
-  /** Name under which this controller writes fields. */
+  /** Name under which this controller writes the spec of Workflows. */
   fieldManager: string;
 }
 

@@ -8,6 +8,7 @@ import { followNamespaces } from '../../controller/kubernetes/namespaces.ts';
 import { systemClock } from '../../controller/runtime/clock.ts';
 import { type MixedWorld, reasonOf, startMixedWorld } from '../fixtures/mixed-world.ts';
 import { KubernetesClient } from '../../controller/kubernetes/client.ts';
+import { environmentManager } from '../../controller/kubernetes/field-managers.ts';
 import { createKubernetesGovernance } from '../../controller/kubernetes/governance.ts';
 import { quickstartRepository } from '../fixtures/controller.ts';
 import { install, kubectl, kubectlOrThrow, manifest } from '../fixtures/kubectl.ts';
@@ -168,14 +169,14 @@ describe.skipIf(!server)('a Workflow in the namespace of an environment', () => 
     expect(messageOf(after, 'Drifted')).toContain('spec.description');
     expect(reasonOf(after, 'Drifted')).toBe('Reverted');
     expect(kstatus(after)).toBe('Current');
-    expect(await manager()).toContain('windlass');
+    expect(await manager()).toEqual(['windlass-environment']);
     const events = await world.controller.store.events.list({ kind: 'Workflow', name: workflow }, { limit: 100 });
     expect(events.at(-1)).toMatchObject({ type: 'Warning', reason: 'Drifted' });
   });
 
   test('is not taken over by an apply that does not force it', async () => {
     const refused = await kubectl(cluster(), ['apply', '--server-side', '-f', '-'], JSON.stringify(handApplied('dev')));
-    expect(refused.stderr).toContain('conflict with "windlass": .spec');
+    expect(refused.stderr).toContain('conflict with "windlass-environment": .spec');
   });
 
   test('stays edited while the environment is suspended, and says so', async () => {
@@ -239,7 +240,7 @@ describe.skipIf(!server)('what is refused by the cluster', () => {
   test('looking at namespaces, policies and tables: each says what is missing', async () => {
     const client = new KubernetesClient(cluster().login('nobody'));
     const namespaces = followNamespaces({ client, names: null, clock: systemClock, log: pino({ level: 'silent' }) });
-    const governance = createKubernetesGovernance({ client, namespaces, fieldManager: 'windlass' });
+    const governance = createKubernetesGovernance({ client, namespaces, fieldManager: environmentManager });
     const forbidden = 'User "nobody" cannot get resource';
     expect(await governance.admits(namespace, 'dev')).toMatchObject({
       reason: 'NamespaceForbidden',

@@ -2,6 +2,7 @@ import type { JsonObject } from '../../../crds/json.ts';
 import type { AttemptKey, ResolvedBody, StepError } from '../../core/run/types.ts';
 import type { KubernetesClient } from '../../kubernetes/client.ts';
 import { isRefusal, KubernetesError } from '../../kubernetes/errors.ts';
+import { runManager } from '../../kubernetes/field-managers.ts';
 import type { Clock } from '../../seams/clock.ts';
 import {
   AttemptHeld,
@@ -233,7 +234,7 @@ export class PodExecutor implements Executor {
     try {
       const pod = await client.request<Pod>('POST', podsPath(action.namespace), {
         body: manifest,
-        query: { fieldValidation: 'Strict', fieldManager: 'windlass' },
+        query: { fieldValidation: 'Strict', fieldManager: runManager },
         timeoutMs: createMs,
         signal,
       });

@@ -2,6 +2,7 @@ import { createHash } from 'node:crypto';
 import type { Instant } from '../../core/time.ts';
 import type { KubernetesClient } from '../../kubernetes/client.ts';
 import { isRefusal } from '../../kubernetes/errors.ts';
+import { runManager } from '../../kubernetes/field-managers.ts';
 import type { Clock } from '../../seams/clock.ts';
 import type { FileStore } from '../../seams/executor.ts';
 import { labels } from './names.ts';
@@ -90,11 +91,12 @@ export class VersionFiles {
       binaryData,
     };
     try {
-      await this.#client.request('POST', pathOf(namespace), { body });
+      await this.#client.request('POST', pathOf(namespace), { body, query: { fieldManager: runManager } });
     } catch (error) {
       if (!isRefusal(error, 409)) throw error;
       const found = await this.#client.request<ConfigMap>('PATCH', pathOf(namespace, name), {
         body: { metadata: { annotations: used } },
+        query: { fieldManager: runManager },
         contentType: 'application/merge-patch+json',
       });
       if (!holds(found, binaryData)) {

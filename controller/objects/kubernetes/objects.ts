@@ -4,6 +4,7 @@ import { type Kind, kinds, type ObjectByKind } from '../../../crds/kinds.ts';
 import { apiVersion } from '../../../crds/metadata.ts';
 import type { KubernetesClient } from '../../kubernetes/client.ts';
 import { isRefusal } from '../../kubernetes/errors.ts';
+import type { FieldManagers } from '../../kubernetes/field-managers.ts';
 import { listAll } from '../../kubernetes/list.ts';
 import type { Clock } from '../../seams/clock.ts';
 import { ObjectConflict, type Draft, type ListFilter, type ObjectStore, type WatchEvent } from '../../seams/objects.ts';
@@ -16,8 +17,8 @@ import { copy, lastApplied, pathOf, type RawObject, toObject } from './raw.ts';
 
 export interface KubernetesObjectsOptions {
   client: KubernetesClient;
-  /** Owner of the fields that this store writes. */
-  fieldManager: string;
+  /** Owner of the fields that this store writes: one name, or that of whoever writes the kind. */
+  fieldManager: string | Readonly<Record<Kind, FieldManagers>>;
   /** Where to look; null or left out: in the whole cluster. */
   namespaces?: string[] | null;
   clock: Clock;
@@ -44,7 +45,12 @@ export interface KubernetesObjects extends ObjectStore {
 export function createKubernetesObjects(options: KubernetesObjectsOptions): KubernetesObjects {
   const { client, fieldManager, namespaces = null, clock, log } = options;
   const followed = createFollowedKinds({ client, clock, log, namespaces });
-  const write = { fieldManager, fieldValidation: 'Strict' };
+
+  /** Whose write it is, and that a field which the kind does not have is refused. */
+  function writing(kind: Kind, part: keyof FieldManagers): { fieldManager: string; fieldValidation: 'Strict' } {
+    const manager = typeof fieldManager === 'string' ? fieldManager : fieldManager[kind][part];
+    return { fieldManager: manager, fieldValidation: 'Strict' };
+  }
 
   /** Keeps an answer of the API server to an own write. */
   function wrote<K extends Kind>(kind: K, raw: RawObject): ObjectByKind[K] {
@@ -70,8 +76,9 @@ export function createKubernetesObjects(options: KubernetesObjectsOptions): Kube
         if (known?.metadata.uid === uid && isDeepStrictEqual(known.status, next)) return;
       }
       try {
+        // Replaced whole, not applied: what anybody else wrote into a status would stay otherwise.
         const raw = await client.request<RawObject>('PATCH', `${pathOf(kind, namespace, name)}/status`, {
-          query: write,
+          query: writing(kind, 'status'),
           contentType: 'application/json-patch+json',
           body: [
             { op: 'test', path: '/metadata/uid', value: uid },
@@ -116,7 +123,7 @@ export function createKubernetesObjects(options: KubernetesObjectsOptions): Kube
       const { kind, metadata, spec } = draft;
       try {
         const raw = await client.request<RawObject>('POST', pathOf(kind, metadata.namespace), {
-          query: write,
+          query: writing(kind, 'object'),
           body: { apiVersion, kind, metadata, spec },
         });
         return wrote(kind, raw);
@@ -129,7 +136,7 @@ export function createKubernetesObjects(options: KubernetesObjectsOptions): Kube
       try {
         const { object, changed } = await serverSideApply(
           client,
-          fieldManager,
+          writing(kind, 'object').fieldManager,
           draft,
           check && ((raw) => check(raw && toObject(kind, raw))),
         );
@@ -159,7 +166,7 @@ export function createKubernetesObjects(options: KubernetesObjectsOptions): Kube
         try {
           const path = pathOf(kind, namespace, name);
           const body = { ...raw, metadata: { ...raw.metadata, annotations }, spec };
-          return wrote(kind, await client.request<RawObject>('PUT', path, { query: write, body }));
+          return wrote(kind, await client.request<RawObject>('PUT', path, { query: writing(kind, 'object'), body }));
         } catch (error) {
           // Another writer was first; that the object is gone is found out by reading it again.
           if (!isConflict(error) && !isNotFound(error)) throw seamError(error, 'update', kind, namespace, name);

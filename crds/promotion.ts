@@ -51,7 +51,7 @@ const Change = Strict({
 });
 
 const GateStatus = Strict({
-  gate: Text('upstream, approval, or after, notOnBranch, ….', 32),
+  gate: Text('upstream, approval, or after, onBranch, ….', 32),
   open: Type.Boolean({ description: 'True when it lets the promotion in.' }),
   message: Text('What it waits for, or what it saw.', 4096),
 });

@@ -164,6 +164,9 @@ describe('branch candidates', () => {
     const ancestors = new Map([[`${a}..${b}`, false]]);
     const world = facts({ spec, branches, contents, ancestors, promotions: [promotion(a)] });
     expect(decidePromotion(world, now).promotions[0]).toMatchObject({ phase: 'Gating', reason: 'NotOnBranch' });
+    expect(decidePromotion(world, now).promotions[0]?.gates).toContainEqual(
+      expect.objectContaining({ gate: 'onBranch', open: false }),
+    );
   });
 });
 
@@ -250,7 +253,7 @@ describe('letting in', () => {
         commit: b,
         finishedAt: now,
         changes: [{ workflow: 'report', action: 'Promote', from: digest('r1'), to: digest('r2') }],
-        gates: [{ gate: 'notOnBranch', open: true }],
+        gates: [{ gate: 'onBranch', open: true }],
       },
     ]);
     expect(decision.activate).toEqual([

@@ -17,7 +17,7 @@ type End = Pick<PromotionRow, 'reason' | 'message'>;
 type Workflows = { name: string; digest: string }[];
 
 const waitReasons: Record<string, string> = {
-  notOnBranch: 'NotOnBranch',
+  onBranch: 'NotOnBranch',
   promote: 'ManualOnly',
   track: 'NotTracked',
   after: 'WaitingForAfter',

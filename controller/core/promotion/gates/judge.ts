@@ -4,7 +4,7 @@ import type { GateResult, PromotionFact, PromotionRow, WorkflowChange } from '..
 import type { View } from '../view.ts';
 import { judgeAfter } from './after.ts';
 import { judgeApproval } from './approval.ts';
-import { judgeBranch } from './not-on-branch.ts';
+import { judgeBranch } from './on-branch.ts';
 import { judgeTracked } from './tracked.ts';
 import { judgeUpstream } from './upstream.ts';
 

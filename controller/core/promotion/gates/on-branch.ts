@@ -28,5 +28,5 @@ function requiredBranch(view: View): string {
 }
 
 function result(open: boolean, message: string): GateResult {
-  return { gate: 'notOnBranch', open, message };
+  return { gate: 'onBranch', open, message };
 }

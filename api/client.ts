@@ -155,8 +155,8 @@ export function createClient(connection: Connection & { project?: string | undef
     /** What a retry would do with each step, and why. */
     planRetry: (key: ObjectKey, query: RetryQuery = {}) => get<PlannedUnits>(`${run(key)}/retry`, { ...query }),
     retryRun: (key: ObjectKey, body: RetryQuery = {}) => post<WorkflowRun>(`${run(key)}/retry`, body),
-    planReplay: (key: ObjectKey, query: { from?: string; version?: string } = {}) =>
-      get<PlannedUnits>(`${run(key)}/replay`, { ...query }),
+    planReplay: (key: ObjectKey, body: Omit<NewReplay, 'name'> = {}) =>
+      post<PlannedUnits>(`${run(key)}/replay/plan`, body),
     replayRun: (key: ObjectKey, body: NewReplay = {}) => post<WorkflowRun>(`${run(key)}/replay`, body),
     steps: (key: ObjectKey) => get<Page<Step>>(`${run(key)}/steps`),
     items: (key: ObjectKey, step: string, query: PageQuery & { phase?: string[] } = {}) =>

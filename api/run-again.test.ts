@@ -74,7 +74,7 @@ describe('a retry', () => {
 describe('a replay', () => {
   test('says what it would do, and creates a run that names the recorded one', async () => {
     const row = await failed('recorded');
-    const planned = await world.call<PlannedUnits>('GET', `${of('recorded')}/replay?from=publish`);
+    const planned = await world.call<PlannedUnits>('POST', `${of('recorded')}/replay/plan`, { from: 'publish' });
     expect(actions(planned.body)).toEqual({ fetch: 'reuse', approve: 'reuse', publish: 'run', notify: 'run' });
     const { status, body } = await world.call<WorkflowRun>('POST', `${of('recorded')}/replay`, {
       from: 'publish',
@@ -86,6 +86,16 @@ describe('a replay', () => {
       workflow: 'report',
       inputs: { region: 'us' },
       replay: { run: row.id, from: 'publish' },
+    });
+  });
+
+  test.each(['replay', 'replay/plan'])('is refused with inputs that the version does not take: %s', async (path) => {
+    const name = `other-inputs-${path.length}`;
+    await failed(name);
+    const wrong = await world.refused('POST', `${of(name)}/${path}`, { inputs: { nope: 1, region: 7 } });
+    expect(wrong).toMatchObject({
+      status: 422,
+      detail: expect.stringMatching(/unknown input "nope".*input "region": must be string/),
     });
   });
 
@@ -416,7 +426,7 @@ test('every operation of these has answered well above', async () => {
   const expected = [
     'GET /api/v1/namespaces/{namespace}/runs/{name}/retry',
     'POST /api/v1/namespaces/{namespace}/runs/{name}/retry',
-    'GET /api/v1/namespaces/{namespace}/runs/{name}/replay',
+    'POST /api/v1/namespaces/{namespace}/runs/{name}/replay/plan',
     'POST /api/v1/namespaces/{namespace}/runs/{name}/replay',
     'GET /api/v1/namespaces/{namespace}/runs/{name}/steps/{step}/items',
     'GET /api/v1/namespaces/{namespace}/runs/{name}/steps/{step}/cache',

@@ -151,6 +151,12 @@ describe('a run that failed in part', () => {
     expect((await cli('replay', name, '--use-version', 'v9')).code).toBe(3);
     expect((await cli('replay', name, '--version', 'v9')).stderr).toContain('has no version v9');
     expect((await cli('replay', name, '--from', 'nowhere')).code).toBe(4);
+    for (const more of [[], ['--dry-run']]) {
+      expect(await cli('replay', name, '-i', 'nope=1', ...more)).toMatchObject({
+        code: 4,
+        stderr: expect.stringContaining('unknown input "nope"'),
+      });
+    }
   });
 
   test('is started again, or put aside with a reason', async () => {

@@ -85,8 +85,8 @@ export function clusterClient(login: ClusterLogin, project: string | undefined, 
       return asked(retryRun(objects, key, body ?? {}));
     },
     async replayRun(key, body = {}) {
-      const { from, version } = body;
-      await history.planReplay(key, { ...(from ? { from } : {}), ...(version ? { version } : {}) });
+      const { name: _, ...planned } = body;
+      await history.planReplay(key, planned);
       return asked(replayRun(objects, await history.run(key), body));
     },
     approveStep: decideStepOf('Approve'),

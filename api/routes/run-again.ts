@@ -1,5 +1,6 @@
 import type { Hono } from 'hono';
 import { type Static, Type } from 'typebox';
+import type { JsonObject } from '../../crds/json.ts';
 import { buildPlan } from '../../controller/core/plan/build.ts';
 import { planReplay } from '../../controller/core/run/replay.ts';
 import { planRetry, type RetryPlan } from '../../controller/core/run/retry.ts';
@@ -12,6 +13,7 @@ import { objectSchema } from '../resources/object.ts';
 import { NewReplay } from '../resources/run.ts';
 import { namespacedParams, Nullable, OneOf } from '../resources/shared.ts';
 import { addRoute, only } from '../route.ts';
+import { demandInputs } from '../run-inputs.ts';
 import { findRun } from '../runs.ts';
 
 const PlannedUnits = Type.Object(
@@ -41,9 +43,9 @@ const from = step('This step, and all that come after it, run again.');
 const onlyFailed = Type.Optional(
   Type.Boolean({ description: 'Only what failed runs again, not what came after it and succeeded.' }),
 );
-const digest = Type.Optional(
-  Type.String({ pattern: '^sha256:[0-9a-f]{64}$', description: "The version to run. Default: the recorded run's." }),
-);
+/** Of a replay, all but the name of the new run. */
+const { name: _, ...planned } = NewReplay.properties;
+const PlannedReplay = only(planned);
 
 /** Going on with runs that have ended, and running recorded ones again. */
 export function runAgainRoutes(app: Hono, deps: AppDependencies): void {
@@ -91,19 +93,19 @@ export function runAgainRoutes(app: Hono, deps: AppDependencies): void {
   addRoute(
     app,
     {
-      method: 'GET',
-      path: `${one}/replay`,
+      method: 'POST',
+      path: `${one}/replay/plan`,
       id: 'planReplay',
       tag: 'runs',
-      summary: 'Says what a replay would do with each step, and why',
+      summary: 'Says what a replay would do with each step, and why; creates nothing',
       params: namespacedParams,
-      query: only({ from: step('Steps that do not come after this one are not run.'), version: digest }),
+      body: PlannedReplay,
       response: { status: 200, description: 'In the order of the file.', schema: PlannedUnits },
       problems: ['not-found', 'conflict'],
     },
-    async ({ params: { namespace, name }, query: { from: start, version } }, c) => {
+    async ({ params: { namespace, name }, body }, c) => {
       await demand(c, 'get', 'WorkflowRun', namespace, name);
-      return c.json(await replayPlan(deps, await recorded(deps, namespace, name), start, version));
+      return c.json(await replayPlan(deps, await recorded(deps, namespace, name), body));
     },
   );
 
@@ -126,7 +128,7 @@ export function runAgainRoutes(app: Hono, deps: AppDependencies): void {
       await demand(c, 'create', 'WorkflowRun', namespace);
       await demand(c, 'get', 'WorkflowRun', namespace, name);
       const row = await recorded(deps, namespace, name);
-      await replayPlan(deps, row, body.from, body.version);
+      await replayPlan(deps, row, body);
       const object = await replayRun(callerOf(c).objects, row, body);
       return c.json(object, 201, { location: `/api/v1/namespaces/${namespace}/runs/${object.metadata.name}` });
     },
@@ -149,7 +151,7 @@ async function retryPlan(
   if (row.parent !== null) {
     throw new RequestProblem('conflict', `Run ${name} is a child run: retry ${row.rootName}, which began it.`);
   }
-  const plan = await planOf(deps, row.digest);
+  const plan = buildPlan(await snapshotOf(deps, row.digest));
   const planned = planRetry(plan, await rowsOf(deps, row.id), {
     from: options.from ?? null,
     onlyFailed: options.onlyFailed ?? false,
@@ -160,13 +162,14 @@ async function retryPlan(
 async function replayPlan(
   deps: AppDependencies,
   row: RunRow,
-  start: string | undefined,
-  version: string | undefined,
+  { from: start, version, inputs }: Static<typeof PlannedReplay>,
 ): Promise<PlannedUnits> {
-  const plan = await planOf(deps, version ?? row.digest);
+  const snapshot = await snapshotOf(deps, version ?? row.digest);
+  const plan = buildPlan(snapshot);
   if (plan.name !== row.workflow) {
     throw new RequestProblem('conflict', `Version ${version} is one of ${plan.name}; ${row.name} ran ${row.workflow}.`);
   }
+  demandInputs(row.workflow, snapshot.spec as JsonObject, { ...row.inputs, ...(inputs as JsonObject | undefined) });
   return demandPlan(planReplay(plan, await rowsOf(deps, row.id), { from: start ?? null }));
 }
 
@@ -175,10 +178,10 @@ function demandPlan(planned: RetryPlan): PlannedUnits {
   return { items: planned.units };
 }
 
-async function planOf(deps: AppDependencies, version: string) {
+async function snapshotOf(deps: AppDependencies, version: string) {
   const snapshot = await deps.store.versions.get(version);
   if (snapshot === null) throw notFound(`version ${version}`);
-  return buildPlan(snapshot);
+  return snapshot;
 }
 
 async function rowsOf(deps: AppDependencies, id: string): Promise<RunRows> {

@@ -3,7 +3,6 @@ import { Type } from 'typebox';
 import { durationPattern } from '../../crds/metadata.ts';
 import type { JsonObject } from '../../crds/json.ts';
 import type { WorkflowRun } from '../../crds/workflow-run.ts';
-import { compileInputs } from '../../controller/core/plan/json-schema.ts';
 import { parseDuration } from '../../controller/core/duration.ts';
 import type { RunPhase, StepPhase } from '../../controller/core/run/types.ts';
 import type { Instant } from '../../controller/core/time.ts';
@@ -35,6 +34,7 @@ import {
   pageQuery,
 } from '../resources/shared.ts';
 import { addRoute, only } from '../route.ts';
+import { demandInputs } from '../run-inputs.ts';
 import { findRun, runResource, runSteps } from '../runs.ts';
 import { createWaiting } from '../waiting.ts';
 
@@ -245,21 +245,6 @@ export const stepParams = only({
   ...namespacedParams.properties,
   step: Type.String({ pattern: '^[a-z][a-z0-9_]{0,39}$', description: 'The step.' }),
 });
-
-/** @throws RequestProblem 422 with everything that is wrong in the inputs */
-function demandInputs(workflow: string, spec: JsonObject, inputs: JsonObject): void {
-  let checked;
-  try {
-    checked = compileInputs((spec['inputs'] ?? {}) as JsonObject)(inputs);
-  } catch {
-    // The mistake is in the Workflow that somebody applied: its status says so, and so will the run.
-    return;
-  }
-  if (checked.ok) return;
-  const problems = checked.problems.map((message) => ({ path: 'inputs', message, rule: 'inputs' }));
-  const list = checked.problems.join('; ');
-  throw new RequestProblem('invalid', `The inputs do not fit workflow ${workflow}: ${list}.`, { problems });
-}
 
 /** Which of the runs that have no row are asked for; the row's filter does the same in the database. */
 function matchesObject(

@@ -93,12 +93,12 @@ export function replayCommand(cli: Cli): Command {
         ...(options.from === undefined ? {} : { from: options.from }),
         ...(version === undefined ? {} : { version }),
       };
-      if (options.dryRun) return printPlan(cli, await client.planReplay(key, which), options);
       const { spec } = await client.version(version ?? run.digest ?? '');
       const inputs = await readInputs(cli.io, options, (spec['inputs'] ?? {}) as JsonObject);
+      const asked = { ...which, ...(Object.keys(inputs).length > 0 ? { inputs } : {}) };
+      if (options.dryRun) return printPlan(cli, await client.planReplay(key, asked), options);
       const created = await client.replayRun(key, {
-        ...which,
-        ...(Object.keys(inputs).length > 0 ? { inputs } : {}),
+        ...asked,
         ...(options.name === undefined ? {} : { name: options.name }),
       });
       const made = { namespace: key.namespace, name: created.metadata.name };

@@ -39,6 +39,7 @@ beforeAll(async () => {
         steps: [
           stepRow('run-1', 'fetch', { artifacts: { orders, site, gone } }),
           stepRow('run-1', 'check'),
+          stepRow('run-1', 'each', { items: 3 }),
           ...[0, 1, 2].map((item) =>
             stepRow('run-1', 'each', { item, label: `l${item}`, artifacts: { part: orders } }),
           ),
@@ -115,6 +116,7 @@ test.each([
   ['content that has expired', 'fetch/artifacts/gone', 404, 'artifact gone of step fetch is no longer kept'],
   ['a name that is none', 'fetch/artifacts/..%2f..%2fetc', 400, 'artifact'],
   ['a name of every object', 'fetch/artifacts/constructor', 404, 'artifact constructor of step fetch'],
+  ['no item of a step that has some', 'each/artifacts/part', 404, 'kept per item: say --item 0..2'],
   ['an item beyond any', 'each/artifacts/part?item=10000', 400, 'item'],
 ])('%s is refused with what to do', async (_, path, status, detail) => {
   const problem = await world.refused('GET', `${base}/steps/${path}`);

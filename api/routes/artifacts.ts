@@ -77,11 +77,27 @@ export function artifactRoutes(app: Hono, deps: AppDependencies): void {
       const kept = (row && (await deps.store.runs.step(row.id, step, item)))?.artifacts ?? {};
       const ref = Object.hasOwn(kept, artifact) ? kept[artifact] : undefined;
       const of = item === wholeStep ? `step ${step}` : `item ${item} of step ${step}`;
-      if (!ref) throw notFound(`artifact ${artifact} of ${of} in run ${name}`, Object.keys(kept).toSorted());
+      if (!ref) {
+        const ofItems = row !== null && item === wholeStep ? await keptByItems(deps, row.id, step) : null;
+        if (ofItems?.names.includes(artifact)) {
+          const which = `--item 0..${ofItems.last} (item=0..${ofItems.last} in a request)`;
+          throw new RequestProblem('not-found', `Artifact ${artifact} of step ${step} is kept per item: say ${which}.`);
+        }
+        const names = [...Object.keys(kept), ...(ofItems?.names ?? [])];
+        throw notFound(`artifact ${artifact} of ${of} in run ${name}`, [...new Set(names)].toSorted());
+      }
       const file = ref.folder ? `${artifact}.tar` : artifact;
       return send(c, deps, { ...ref, file, what: `artifact ${artifact} of ${of}` });
     },
   );
+}
+
+/** What the items of a forEach have kept, as far as the first hundred tell; null: it has none. `last`: its last item. */
+async function keptByItems({ store }: AppDependencies, runId: string, step: string) {
+  const items = (await store.runs.step(runId, step, wholeStep))?.items ?? 0;
+  if (items === 0) return null;
+  const page = await store.runs.items(runId, step, { limit: 100 });
+  return { names: page.items.flatMap(({ artifacts }) => Object.keys(artifacts)), last: items - 1 };
 }
 
 async function send(

@@ -5,10 +5,11 @@ import { isFinished, type RunTransition } from '../core/run/types.ts';
 import type { Loop, LoopOptions } from '../runtime/loop.ts';
 import type { Store } from '../store/types.ts';
 import type { Circuits } from './circuits.ts';
+import { createTroubles } from './troubles.ts';
 
 /** What the reconcilers count. Names are `windlass_*`, seconds and totals as Prometheus asks for. */
 export interface Metrics {
-  /** The observer of one kind's loop: figures for every reconcile, a log line for every failure. */
+  /** The observer of one kind's loop: figures for every reconcile, a log line for every new reason to fail. */
   reconciled(kind: string, log: Logger): NonNullable<LoopOptions['observe']>;
   /** A run decision was recorded. */
   committed(transition: RunTransition): void;
@@ -103,13 +104,16 @@ export function createMetrics(registry: Registry): Metrics {
   });
 
   return {
-    reconciled: (kind, log) => (result) => {
-      seconds.observe({ kind }, result.seconds);
-      if (result.error === null) return;
-      errors.inc({ kind, terminal: String(result.terminal) });
-      const fields = { kind, key: result.key, failures: result.failures, err: result.error };
-      if (result.terminal) log.error(fields, 'reconcile failed for good');
-      else log.warn(fields, 'reconcile failed; it is tried again');
+    reconciled(kind, log) {
+      const said = { trouble: 'reconcile failed; it is tried again', over: 'reconcile succeeded again' };
+      const troubles = createTroubles(log.child({ kind }), said);
+      return ({ key, error, failures, terminal, ...result }) => {
+        seconds.observe({ kind }, result.seconds);
+        if (error === null) return troubles.over(key);
+        errors.inc({ kind, terminal: String(terminal) });
+        if (terminal) log.error({ kind, key, failures, err: error }, 'reconcile failed for good');
+        else troubles.failed(key, { key, failures }, error);
+      };
     },
     committed({ run, steps: stepRows, attempts: attemptRows }) {
       const { namespace, workflow, phase } = run;

@@ -7,6 +7,7 @@ import type { Instant } from '../core/time.ts';
 import { createStatusWriter } from '../runtime/status.ts';
 import type { Clock } from '../seams/clock.ts';
 import type { ObjectStore } from '../seams/objects.ts';
+import { createTroubles } from './troubles.ts';
 
 type StatusOf<K extends Kind> = NonNullable<ObjectByKind[K]['status']>;
 /** The part of `metadata` that names an object. */
@@ -28,20 +29,27 @@ export function createKindStatusWriter<K extends Kind>(
   kind: K,
   deps: { objects: ObjectStore; clock: Clock; log: Logger },
 ): KindStatusWriter<StatusOf<K>> {
+  const said = {
+    trouble: 'a status could not be written; it is tried again',
+    over: 'that trouble with its status is over',
+  };
+  const troubles = createTroubles(deps.log.child({ kind }), said);
   const writer = createStatusWriter<ObjectKey, StatusOf<K>>({
     clock: deps.clock,
     id: (key) => key.uid,
-    write: (key, status) => deps.objects.writeStatus(kind, key, status),
-    onError: (key, error) =>
-      deps.log.warn(
-        { err: error, kind, namespace: key.namespace, name: key.name },
-        'a status could not be written; it is tried again',
-      ),
+    async write(key, status) {
+      await deps.objects.writeStatus(kind, key, status);
+      troubles.over(key.uid);
+    },
+    onError: (key, error) => troubles.failed(key.uid, { namespace: key.namespace, name: key.name }, error),
   });
   return {
     offer: ({ namespace, name, uid }, status, final) => writer.offer({ namespace, name, uid }, status, final),
     known: ({ namespace, name, uid }, status) => writer.known({ namespace, name, uid }, status),
-    forgetId: (uid) => writer.forget({ namespace: '', name: '', uid }),
+    forgetId(uid) {
+      troubles.over(uid);
+      writer.forget({ namespace: '', name: '', uid });
+    },
     close: () => writer.close(),
   };
 }

@@ -130,6 +130,8 @@ describe.skipIf(!started)('objects that the schema lets through', () => {
       expect(waits.message).toContain(`There is no Secret git in namespace ${namespace}`);
       expect(waits.message).toContain('create it, labelled windlass.dev/use=allowed');
       expect(await event('x', 'AuthenticationFailed')).toBe(waits.message);
+      const told = world().warnings.filter(({ key }) => key === `${namespace}/x`);
+      expect(told).toEqual([expect.objectContaining({ reason: waits.message })]);
     },
   );
 
@@ -175,6 +177,10 @@ describe.skipIf(!started)('what the cluster refuses', () => {
     expect(held.message).toContain('exceeded quota: few, requested: pods=1, used: pods=0, limited: pods=0');
     expect(held.message).toContain('It begins when other Pods have ended, or the quota is raised');
     expect(await event('r', 'StepHeld')).toBe(held.message);
+    const uid = (await world().run(namespace, 'r'))?.metadata.uid;
+    expect(world().warnings.filter(({ key }) => key === uid)).toEqual([
+      expect.objectContaining({ msg: 'reconcile failed; it is tried again', reason: held.message }),
+    ]);
     const seen = await pods();
     await world().kubectl(`delete quota few -n ${namespace}`);
     await seen.ended(await seen.pod('r', 'a'));

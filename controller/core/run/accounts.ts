@@ -78,6 +78,7 @@ export function noteEnd(state: RunState, unit: Unit): void {
   const tolerated = (failed || cut) && (criticality === 'medium' || criticality === 'low');
   if (helped || tolerated) state.degraded[section].add(step.index);
   if (!failed && !cut) return;
+  if (failed && section === 'finally' && criticality === 'critical') state.finallyHalted = true;
   const whole = stepAt(state, step.index);
   remember(state.failures[section], whole);
   const { [section]: fatal } = state.fatal;

@@ -221,3 +221,21 @@ describe('force', () => {
     expect(world.run).toMatchObject({ phase: 'Cancelled', finishedAt: after(20_000) });
   });
 });
+
+test('once a critical step of finally has failed, what is stopped for it tries nothing more', () => {
+  // It is done before it hears that it is to stop, with nothing that it could end with.
+  const late = { afterMs: 1500, stopsAfterMs: 9000, result: yielding({ values: { undeclared: 1 } }) };
+  const world = live(
+    {
+      steps: [{ name: 'a' }],
+      finally: [
+        { name: 'y', criticality: 'critical' },
+        { name: 'z', fallback: [{ run: 'more' }] },
+        { name: 'u', until: { condition: 'false', limit: 3 } },
+      ],
+    },
+    { y: [exit1], z: [late], u: [{ ...late, result: good }] },
+  );
+  expect(begun(world)).toEqual(['a main 0', 'y main 1000', 'z main 1000', 'u main 1000']);
+  expect(phases(world)).toMatchObject({ y: 'Failed', z: 'Cancelled RunStopping', u: 'Cancelled RunStopping' });
+});

@@ -153,8 +153,8 @@ function endCompensation(draft: Draft, unit: Unit): void {
 
 /** Whether nothing of a unit is to begin any more. */
 export function isStopping({ state, now }: Draft, unit: Unit): boolean {
-  const { run } = state;
-  if (unit.step.section === 'main' ? run.outcome !== null : isFinallyOver(run, now)) return true;
+  const { run, finallyHalted } = state;
+  if (unit.step.section === 'main' ? run.outcome !== null : finallyHalted || isFinallyOver(run, now)) return true;
   if (unit.item === wholeStep) return false;
   const { row } = stepOf(state, unit);
   return row?.phase !== 'Running' || row.reason !== null;

@@ -30,6 +30,8 @@ export interface RunState {
   slots: number;
   mainLeft: number;
   finallyLeft: number;
+  /** A critical step of `finally` has failed: nothing more of it begins. */
+  finallyHalted: boolean;
   /** Units that wait for approval now. */
   awaitingApproval: Set<Unit>;
   /** Units that wait for a circuit to close. */
@@ -96,6 +98,7 @@ export function emptyState(plan: Plan, run: RunRow, limitedSlots: boolean): RunS
     slots: 0,
     mainLeft: plan.mainCount,
     finallyLeft: steps.length - plan.mainCount,
+    finallyHalted: false,
     awaitingApproval: new Set(),
     awaitingCircuit: new Set(),
     approvals: new Map(),

@@ -9,7 +9,9 @@ import { queuedRun } from '../fixtures/plans.ts';
 import { canonicalView } from '../fixtures/run-view.ts';
 import { runWorld, type Seen, unitId, type World, type WorldOptions } from '../fixtures/world.ts';
 import { judge, type Watched } from './judge.ts';
+import { foretell } from './oracle.ts';
 import { scenarioOf } from './scenarios.ts';
+import type { Written } from './written.ts';
 
 /** Every so many decisions the state is compared with what its rows give. */
 const comparedEvery = 5;
@@ -20,25 +22,41 @@ const comparedEvery = 5;
  * @returns what is wrong with it, one line each
  */
 export function liveThrough(seed: number): string[] {
-  const { plan, options, faults, random } = scenarioOf(seed);
+  const { written, plan, options, faults, random } = scenarioOf(seed);
   const run = queuedRun(plan);
-  const { world, problems } = watch(plan, run, { ...options, ...faults });
+  const { world, problems } = watch(written, plan, run, { ...options, ...faults });
   const caches = plan.steps.some((step) => step.cache !== null && step.forEach !== null);
   if (!caches && random.chance(0.3)) problems.push(...difference(world, runWorld(plan, run, options)));
-  if (random.chance(0.4)) problems.push(...goOn(seed, plan, world, options));
+  if (random.chance(0.4)) problems.push(...goOn(seed, written, plan, world, options));
   return problems;
 }
 
+/** An engine that decides otherwise than it should: another plan than the written one, other news, another decision. */
+export interface Altered {
+  plan?: (plan: Plan) => Plan;
+  options?: (options: WorldOptions) => WorldOptions;
+}
+
+/** What the judges alone say of a history, with an engine that may be altered. */
+export function judged(seed: number, { plan: alter = (plan) => plan, options: more = (given) => given }: Altered = {}) {
+  const { written, plan, options, faults } = scenarioOf(seed);
+  const given = { ...options, ...faults };
+  const watched = newlyWatched(options);
+  const world = runWorld(alter(plan), queuedRun(plan), {
+    ...more(given),
+    onDecision: (seen) => note(watched, seen),
+  });
+  return [...judge(plan, world, watched), ...foretell(written, world, given, watched.outcomeAt)];
+}
+
+function newlyWatched({ limitedSlots = false }: WorldOptions): Watched {
+  return { outcomeAt: null, outcome: null, forcedAt: null, pauses: [], limitedSlots };
+}
+
 /** Decisions are compared as they are made; the whole is judged at its end. */
-function watch(plan: Plan, run: RunRow, options: WorldOptions): { world: World; problems: string[] } {
+function watch(written: Written, plan: Plan, run: RunRow, options: WorldOptions): { world: World; problems: string[] } {
   const problems: string[] = [];
-  const watched: Watched = {
-    outcomeAt: null,
-    outcome: null,
-    forcedAt: null,
-    pauses: [],
-    limitedSlots: options.limitedSlots ?? false,
-  };
+  const watched = newlyWatched(options);
   const world = runWorld(plan, run, {
     ...options,
     onDecision: (seen) => {
@@ -46,7 +64,7 @@ function watch(plan: Plan, run: RunRow, options: WorldOptions): { world: World; 
       if (seen.world.decisions % comparedEvery === 0) problems.push(...compare(plan, seen, watched.limitedSlots));
     },
   });
-  problems.push(...judge(plan, world, watched));
+  problems.push(...judge(plan, world, watched), ...foretell(written, world, options, watched.outcomeAt));
   return { world, problems };
 }
 
@@ -90,7 +108,7 @@ function difference(faulty: World, straight: World): string[] {
 }
 
 /** Goes on with an ended run: what it keeps stays as it is, and numbers of attempts go on. */
-function goOn(seed: number, plan: Plan, before: World, options: WorldOptions): string[] {
+function goOn(seed: number, written: Written, plan: Plan, before: World, options: WorldOptions): string[] {
   const onlyFailed = seed % 2 === 0;
   const from = seed % 3 === 0 ? (plan.steps[seed % plan.mainCount]?.name ?? null) : null;
   const now = before.endedAt + 1000;
@@ -100,7 +118,8 @@ function goOn(seed: number, plan: Plan, before: World, options: WorldOptions): s
   const rows = new Map(before.steps);
   for (const row of steps) rows.set(unitId(row), row);
   const kept = [...rows.values()].filter((row) => row.phase === 'Succeeded' || row.phase === 'Cached');
-  const { world, problems } = watchAgain(
+  const { world, problems } = watch(
+    written,
     plan,
     { ...run, createdAt: now },
     { ...options, spec: [], circuits: [], rows: [...rows.values()] },
@@ -111,11 +130,6 @@ function goOn(seed: number, plan: Plan, before: World, options: WorldOptions): s
       problems.push(`${unitId(key)}/${key.attempt} is an attempt of both executions`);
   }
   return problems.map((problem) => `execution 2 (from ${from}, onlyFailed ${onlyFailed}): ${problem}`);
-}
-
-/** Without approvals from anybody: what waits for them times out. */
-function watchAgain(plan: Plan, run: RunRow, options: WorldOptions) {
-  return watch(plan, run, options);
 }
 
 function changesOf(before: StepRow, after: StepRow | undefined): string[] {

@@ -6,9 +6,11 @@ import type { Crash, Fate, WorldOptions } from '../fixtures/world.ts';
 import { unitId } from '../fixtures/world.ts';
 import { type Random, randomOf } from './random.ts';
 import { randomWorkflow } from './workflows.ts';
+import type { Written } from './written.ts';
 
 /** A workflow, and all that befalls a run of it. */
 export interface Scenario {
+  written: Written;
   plan: Plan;
   /** What the world does, whoever watches. */
   options: WorldOptions;
@@ -19,30 +21,33 @@ export interface Scenario {
 
 /** Histories that share a workflow: making it ready costs more than a run of it. */
 const runsOfOne = 8;
-let last: { seed: number; plan: Plan } | null = null;
+let last: { seed: number; written: Written; plan: Plan } | null = null;
 
 /** The scenario of a seed: always the same. */
 export function scenarioOf(seed: number): Scenario {
   const random = randomOf(seed);
   return {
-    plan: planFor(Math.floor(seed / runsOfOne)),
+    ...workflowFor(Math.floor(seed / runsOfOne)),
     options: worldOf(seed, random),
     faults: faultsOf(seed),
     random,
   };
 }
 
-function planFor(seed: number): Plan {
-  if (last?.seed !== seed) last = { seed, plan: planOf(randomWorkflow(randomOf(seed * 7919 + 13))) };
-  return last.plan;
+function workflowFor(seed: number): { written: Written; plan: Plan } {
+  if (last?.seed !== seed) {
+    const written = randomWorkflow(randomOf(seed * 7919 + 13));
+    last = { seed, written, plan: planOf(written) };
+  }
+  return last;
 }
 
 function worldOf(seed: number, random: Random): WorldOptions {
   const spec: NonNullable<WorldOptions['spec']> = Array.from({ length: random.below(4) }, () => ({
-    at: createdAt + random.below(40_000),
+    at: createdAt + 1 + random.below(40_000),
     desired: random.pick(['Running', 'Running', 'Paused', 'Cancelled'] as const),
     force: random.chance(0.3),
-    approvals: Array.from({ length: random.below(4) }, () => ({
+    approvals: Array.from({ length: random.below(6) }, () => ({
       step: `s${random.below(8)}`,
       user: 'ada',
       groups: [],
@@ -75,8 +80,13 @@ function worldOf(seed: number, random: Random): WorldOptions {
 function fates(seed: number): NonNullable<WorldOptions['fate']> {
   return (key, { body, artifacts }): Fate => {
     const share = (what: string) => hashShare(`${seed}/${unitId(key)}/${key.attempt}/${what}`);
-    const times = { afterMs: Math.floor(share('after') * 7000), stopsAfterMs: Math.floor(share('stop') * 2000) };
-    return { ...times, result: resultOf(share('luck'), share('n'), body.kind, Object.keys(artifacts.out)) };
+    const times = { afterMs: 1 + Math.floor(share('after') * 7000), stopsAfterMs: Math.floor(share('stop') * 2000) };
+    // Of some units the infrastructure loses all that they begin.
+    const lost = hashShare(`${seed}/${unitId(key)}/lost`) < 0.02;
+    return {
+      ...times,
+      result: resultOf(lost ? 0.7 : share('luck'), share('n'), body.kind, Object.keys(artifacts.out)),
+    };
   };
 }
 

@@ -1,12 +1,13 @@
 import type { StepSpec, WorkflowSpec } from '../../crds/workflow.ts';
 import { type planOf } from '../fixtures/plans.ts';
 import type { Random } from './random.ts';
+import { retryConditions } from './written.ts';
 
 type Spec = Parameters<typeof planOf>[0];
 type Step = Partial<StepSpec> & { name: string };
 
 const attemptKinds = ['run', 'run', 'run', 'container', 'http', 'template', 'workflow'] as const;
-const otherKinds = ['assert', 'decide', 'wait', 'approval'] as const;
+const otherKinds = ['assert', 'decide', 'wait', 'approval', 'approval'] as const;
 const locks = ['red', 'green', 'blue'];
 
 /** A random workflow with every feature that the engine has; not always a sensible one. */
@@ -18,7 +19,7 @@ export function randomWorkflow(random: Random): Spec {
   if (random.chance(0.25)) workflow.parallelism = 1 + random.below(3);
   if (random.chance(0.15)) workflow.concurrency = { group: 'g', policy: 'Queue' };
   if (random.chance(0.15)) workflow.locks = [{ name: random.pick(['yellow', 'white']), limit: 1 + random.below(2) }];
-  if (random.chance(0.2)) workflow.queueTimeout = '8s';
+  if (random.chance(0.2)) workflow.queueTimeout = random.pick(['3s', '8s']);
   if (random.chance(0.4)) workflow.outputs = { first: random.pick(['${{ steps.s0.phase }}', '${{ 1 / 0 }}']) };
   return { ...workflow, steps: main, finally: last };
 }
@@ -53,7 +54,8 @@ function randomStep(random: Random, prefix: string, i: number): Step {
 }
 
 function attemptBody(random: Random): Partial<StepSpec> {
-  const retry = { limit: random.below(3), backoff: { initial: '1s', max: '3s' } };
+  const retry: NonNullable<StepSpec['retry']> = { limit: random.below(4), backoff: { initial: '1s', max: '3s' } };
+  if (random.chance(0.3)) retry.if = random.pick(Object.keys(retryConditions));
   const limits = { ...(random.chance(0.6) ? { retry } : {}), ...(random.chance(0.4) ? { timeout: '4s' } : {}) };
   switch (random.pick(attemptKinds)) {
     case 'run':

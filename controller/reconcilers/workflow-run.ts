@@ -36,6 +36,7 @@ import { createRunClaims } from './run-claims.ts';
 import type { RunLocks } from './run-locks.ts';
 import { isHeld, type RunDeletion } from './run-deletion.ts';
 import { type Entry, type Loaded, unknownRun } from './run-entries.ts';
+import { createRunHolds } from './run-holds.ts';
 import { isFinishedObject } from './run-execution.ts';
 import { observeCircuits, observeSpec, type SpecObserved, versionOf } from './run-observations.ts';
 import { noteWait, sayWait } from './run-waits.ts';
@@ -112,6 +113,7 @@ export function createRunReconciler(deps: RunReconcilerDependencies): RunReconci
   const stops: (() => void)[] = [];
   const claims = createRunClaims({ store, clock, log, before: disownLost, claimed });
   const live = createLiveAttempts(clock);
+  const holds = createRunHolds(clock, (id) => loop.enqueue(id));
 
   async function reconcile(id: string): Promise<Requeue> {
     const entry = entries.get(id);
@@ -131,9 +133,13 @@ export function createRunReconciler(deps: RunReconcilerDependencies): RunReconci
       circuits.sending(decision.actions);
       if (decision.transition) await commit(id, claim, decision.transition);
       await perform(decision.actions, claim.lease, decision.state.run).catch((error: unknown) => {
-        if (error instanceof AttemptHeld) writeStatus(entry, facts.loaded, error.message);
+        if (error instanceof AttemptHeld) {
+          holds.held(decision.state.run.namespace, id);
+          writeStatus(entry, facts.loaded, error.message);
+        }
         throw error;
       });
+      holds.begun(id);
       await tellChildren(facts.loaded);
       if (decision.transition || facts.spec || entry.waitsChanged) writeStatus(entry, facts.loaded);
       if (isFinished(decision.state.run.phase)) {
@@ -360,6 +366,7 @@ export function createRunReconciler(deps: RunReconcilerDependencies): RunReconci
     mailbox.forget(id);
     locks.forget(id);
     cache.forget(id);
+    holds.forget(id);
   }
 
   function claimed(id: string, claim: { fence: number; lease: Lease }, rows: LoadedRun | null): void {
@@ -449,6 +456,7 @@ export function createRunReconciler(deps: RunReconcilerDependencies): RunReconci
     },
     async stop() {
       for (const stop of stops) stop();
+      holds.stop();
       await claims.stop();
       await loop.stop();
       await store.runs.release([...entries].filter(([, entry]) => entry.claim !== null).map(([id]) => id));

@@ -3,7 +3,7 @@ import { expect, test } from 'vitest';
 import type { LockRequest } from '../run/types.ts';
 import { decideAdmission } from './decide.ts';
 import { needsOf } from './needs.ts';
-import type { AdmissionDecision, LockClaim } from './types.ts';
+import type { AdmissionDecision, AdmissionFacts, LockClaim } from './types.ts';
 
 /** A run or a step, and what begins below it once it holds what it asks for. */
 interface Tree {
@@ -84,39 +84,129 @@ function giveUp(nodes: Node[], top: Node): void {
   }
 }
 
-test('whatever asks for whatever, in any order: all comes to an end, and no limit is ever passed', () => {
-  fc.assert(
-    fc.property(
-      fc.array(run, { minLength: 1, maxLength: 5 }),
-      fc.option(fc.integer({ min: 1, max: 3 })),
-      fc.array(fc.nat(), { minLength: 20, maxLength: 60 }),
-      (trees, slots, choices) => {
-        const nodes = plant(trees);
-        const facts = () => ({
-          holders: nodes.filter(({ phase }) => phase === 'Holding').map(({ claim }) => claim),
-          waiters: nodes.filter(({ phase }) => phase === 'Waiting').map(({ claim }) => claim),
-          slots,
-        });
-        for (let turn = 0; turn < 1000; turn++) {
-          const born = nodes.filter(
-            ({ phase, parent }) => phase === 'Unborn' && (parent === null || parent.phase === 'Holding'),
-          );
-          const done = nodes.filter(
-            (n) => n.phase === 'Holding' && nodes.every((d) => !isBelow(d, n) || d.phase === 'Ended'),
-          );
-          const moves = [...born, ...done];
-          if (moves.length === 0) break;
-          const node = moves[(choices[turn % choices.length] ?? 0) % moves.length] as Node;
-          if (node.phase === 'Unborn') node.claim.since = turn;
-          node.phase = node.phase === 'Unborn' ? 'Waiting' : 'Ended';
-          apply(nodes, decideAdmission(facts()), facts);
-        }
-        expect(nodes.filter(({ phase }) => phase !== 'Ended').map(({ claim }) => claim.id)).toEqual([]);
-      },
-    ),
-    { numRuns: 1000 },
+type Decide = typeof decideAdmission;
+
+/** Lives through any number of trees of runs, with whoever decides, until all has ended. */
+const comesToAnEnd = (decide: Decide) =>
+  fc.property(
+    fc.array(run, { minLength: 1, maxLength: 5 }),
+    fc.option(fc.integer({ min: 1, max: 3 })),
+    fc.array(fc.nat(), { minLength: 20, maxLength: 60 }),
+    (trees, slots, choices) => {
+      const nodes = plant(trees);
+      const facts = () => ({
+        holders: nodes.filter(({ phase }) => phase === 'Holding').map(({ claim }) => claim),
+        waiters: nodes.filter(({ phase }) => phase === 'Waiting').map(({ claim }) => claim),
+        slots,
+      });
+      for (let turn = 0; turn < 1000; turn++) {
+        const born = nodes.filter(
+          ({ phase, parent }) => phase === 'Unborn' && (parent === null || parent.phase === 'Holding'),
+        );
+        const done = nodes.filter(
+          (n) => n.phase === 'Holding' && nodes.every((d) => !isBelow(d, n) || d.phase === 'Ended'),
+        );
+        const moves = [...born, ...done];
+        if (moves.length === 0) break;
+        const node = moves[(choices[turn % choices.length] ?? 0) % moves.length] as Node;
+        if (node.phase === 'Unborn') node.claim.since = turn;
+        node.phase = node.phase === 'Unborn' ? 'Waiting' : 'Ended';
+        const decision = decide(facts());
+        expectRefusalsAreDue(facts(), decision);
+        apply(nodes, decision, facts);
+      }
+      expect(nodes.filter(({ phase }) => phase !== 'Ended').map(({ claim }) => claim.id)).toEqual([]);
+    },
   );
+
+test('whatever asks for whatever, in any order: all comes to an end, no limit is ever passed, and nobody is refused who could be granted', () => {
+  fc.assert(comesToAnEnd(decideAdmission), { numRuns: 1000 });
 });
+
+test.each<[string, (facts: AdmissionFacts, decision: AdmissionDecision) => LockClaim[]]>([
+  [
+    'whoever must wait while anything is nested',
+    ({ holders, waiters }, { granted }) =>
+      [...holders, ...waiters].some(({ ancestors }) => ancestors.length > 0)
+        ? waiters.filter((waiter) => !granted.includes(waiter))
+        : [],
+  ],
+  [
+    'whoever waits behind a circle',
+    ({ waiters }, { granted, refused }) =>
+      refused.length > 0 ? waiters.filter((waiter) => !granted.includes(waiter)) : [],
+  ],
+])('an admission is found out that refuses %s', (_, refuses) => {
+  const hasty: Decide = (facts) => {
+    const decision = decideAdmission(facts);
+    const known = [...decision.refused, ...decision.superseded].map(({ claim }) => claim);
+    const error = { type: 'lock', message: 'no', retryable: false };
+    const more = refuses(facts, decision).filter((claim) => !known.includes(claim) && !claim.superseded);
+    return { ...decision, refused: [...decision.refused, ...more.map((claim) => ({ claim, error }))] };
+  };
+  expect(fc.check(comesToAnEnd(hasty), { numRuns: 1000 }).failed).toBe(true);
+});
+
+/** Refused is only who finds its group taken and does not want to wait, or who is part of a circle, each given those before. */
+function expectRefusalsAreDue({ holders, waiters, slots }: AdmissionFacts, decision: AdmissionDecision): void {
+  const superseded = decision.superseded.map(({ claim }) => claim);
+  let left = waiters.filter((waiter) => !superseded.includes(waiter) && !waiter.superseded);
+  for (const { claim } of decision.refused) {
+    const due = findsGroupTaken(claim, holders, left) || isInCircle(claim, holders, left, slots);
+    expect({ refused: claim.id, due }).toEqual({ refused: claim.id, due: true });
+    left = left.filter((waiter) => waiter !== claim);
+  }
+}
+
+function findsGroupTaken({ request: { group }, ...claim }: LockClaim, holders: LockClaim[], left: LockClaim[]) {
+  if (group?.policy !== 'Reject') return false;
+  const others = [...holders, ...left.filter(({ id }) => id !== claim.id)];
+  return others.some(({ id, request }) => request.group?.name === group.name && !claim.ancestors.includes(id));
+}
+
+/** Whether a waiter waits, by way of those that hold what it needs and wait themselves, for itself. */
+function isInCircle(claim: LockClaim, holders: LockClaim[], waiters: LockClaim[], slots: number | null): boolean {
+  const all = [...holders, ...waiters];
+  const names = ({ request }: LockClaim) => [
+    ...request.locks.map(({ name }) => `lock ${name}`),
+    ...(request.group ? [`group ${request.group.name}`] : []),
+    ...(request.slot ? ['slot'] : []),
+  ];
+  /** A slot is never inherited; all else is, of whoever holds it above. */
+  const takes = (one: LockClaim) =>
+    names(one).filter(
+      (name) =>
+        name === 'slot' ||
+        !holders.some(({ id, ...above }) => one.ancestors.includes(id) && names({ id, ...above }).includes(name)),
+    );
+  const limit = (name: string) =>
+    name === 'slot'
+      ? (slots ?? Number.POSITIVE_INFINITY)
+      : Math.min(
+          ...all.flatMap(({ request }) =>
+            request.locks.filter((lock) => `lock ${lock.name}` === name).map((l) => l.limit),
+          ),
+          name.startsWith('group ') ? 1 : Number.POSITIVE_INFINITY,
+        );
+  // Who can end does end, and lets go of everything, until nobody is left who can.
+  let stuck = waiters;
+  const cannotEnd = () => holders.filter(({ id }) => stuck.some(({ ancestors }) => ancestors.includes(id)));
+  const holdersOf = (name: string) => cannotEnd().filter((holder) => takes(holder).includes(name));
+  const blocked = (one: LockClaim) => takes(one).filter((name) => holdersOf(name).length >= limit(name));
+  for (;;) {
+    const still = stuck.filter((one) => blocked(one).length > 0);
+    if (still.length === stuck.length) break;
+    stuck = still;
+  }
+  if (!stuck.includes(claim)) return false;
+  const next = (one: LockClaim) =>
+    blocked(one).flatMap((name) =>
+      holdersOf(name).flatMap(({ id }) => stuck.filter(({ ancestors }) => ancestors.includes(id))),
+    );
+  const reached = new Set(next(claim));
+  for (const one of reached) for (const further of next(one)) reached.add(further);
+  return reached.has(claim);
+}
 
 function apply(nodes: Node[], decision: AdmissionDecision, facts: () => Parameters<typeof needsOf>[0]): void {
   const nodeAt = (claim: LockClaim) => nodes.find((node) => node.claim === claim) as Node;

@@ -20,7 +20,7 @@ import { createKubernetesObjects } from './objects/kubernetes/objects.ts';
 import { findOldSchemas } from './objects/kubernetes/served-schemas.ts';
 import type { ControllerOptions } from './start.ts';
 import { type OwnPod, createOwnPodEvents, watchOwnReadiness } from './own-pod.ts';
-import { databaseAway } from './root-cause.ts';
+import { databaseAway, databaseHost } from './root-cause.ts';
 import { openStore } from './store/open.ts';
 import { withObjects } from './store/with-objects.ts';
 
@@ -95,7 +95,7 @@ export async function openClusterHome(options: ClusterHomeOptions): Promise<Home
     ...notReady(),
     ...(await history.ping().then(
       () => [],
-      (error: unknown) => [databaseAway(error)],
+      (error: unknown) => [databaseAway(error, databaseHost(options.databaseUrl))],
     )),
   ]);
   objects.ready().then(
@@ -105,6 +105,7 @@ export async function openClusterHome(options: ClusterHomeOptions): Promise<Home
   return {
     kind: 'cluster',
     store,
+    databaseHost: databaseHost(options.databaseUrl),
     secrets,
     podArtifacts: artifacts && {
       store: artifacts,

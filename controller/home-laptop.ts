@@ -6,6 +6,7 @@ import { createSecretDirectory } from './executors/secrets.ts';
 import type { Home } from './home.ts';
 import type { ControllerOptions } from './start.ts';
 import type { Governance } from './seams/governance.ts';
+import { databaseHost } from './root-cause.ts';
 import { openStore } from './store/open.ts';
 
 /** Namespace of sources, environments and promotions on a laptop. */
@@ -51,6 +52,7 @@ export async function openLaptopHome(options: LaptopHomeOptions): Promise<Home &
     kind: 'laptop',
     token: data.token,
     store,
+    databaseHost: options.databaseUrl ? databaseHost(options.databaseUrl) : null,
     secrets,
     artifacts: { store: artifacts, keptMs: settings.keptMs },
     podArtifacts: null,

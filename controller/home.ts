@@ -26,6 +26,8 @@ export interface Home {
   /** History, with the desired state of this home: objects of the database, or of the Kubernetes API. */
   readonly store: Store;
   readonly secrets: SecretReader;
+  /** Where its database server is, as people know it; null: it has none, or its URL does not say. */
+  readonly databaseHost: string | null;
   /** Where artifacts are kept; null: nowhere, and steps with artifacts fail. */
   readonly artifacts: HomeArtifacts | null;
   /** How Pods of steps reach them; null: there are no Pods, or no artifacts. */

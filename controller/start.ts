@@ -169,12 +169,12 @@ export async function startController(home: Home, options: ControllerOptions): P
   };
 }
 
-async function readiness({ store, notReady }: Home): Promise<{ ok: boolean; reasons: string[] }> {
+async function readiness({ store, databaseHost, notReady }: Home): Promise<{ ok: boolean; reasons: string[] }> {
   const reasons = notReady();
   try {
     await store.ping();
   } catch (error) {
-    reasons.push(databaseAway(error));
+    reasons.push(databaseAway(error, databaseHost));
   }
   return { ok: reasons.length === 0, reasons };
 }

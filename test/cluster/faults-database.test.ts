@@ -68,15 +68,13 @@ describe.skipIf(!started)('a database that is away while runs run', () => {
     };
     await expect.poll(readiness, { timeout: 20_000 }).toBe('200 ');
     await world().postgres.restart(async () => {
-      await expect.poll(readiness, { timeout: 20_000 }).toMatch(/^503 the database does not answer: .*ECONNREFUSED/);
+      await expect.poll(readiness, { timeout: 20_000 }).toMatch(/^503 the database at \S+ does not answer;/);
       expect((await fetch(`${controller.url}/healthz`)).status).toBe(200);
       await pods.ended(a);
       await run(namespace, 'meanwhile', 'w');
       await controller.logged('the lease is lost');
       const told = await world().event(namespace, 'windlass-0', 'NotReady');
-      expect(told).toMatch(
-        /^the database does not answer: .*ECONNREFUSED.*; runs go on by themselves when it is back$/,
-      );
+      expect(told).toMatch(/^the database at \S+ does not answer; runs go on by themselves when it is back$/);
     });
     await controller.logged('a new lease was taken');
     await pods.ended(await pods.pod('r', 'b'));
@@ -86,6 +84,7 @@ describe.skipIf(!started)('a database that is away while runs run', () => {
       expect(pods.of(name)).toEqual(['a/1', 'b/1']);
     }
     await expect.poll(readiness, { timeout: 20_000 }).toBe('200 ');
+    expect(await world().events(namespace, 'windlass-0')).toHaveLength(1);
   });
 });
 

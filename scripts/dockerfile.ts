@@ -1,34 +1,39 @@
-/** What the last stage of a Dockerfile adds to its base image. */
+/** What is copied into an image: `target` from its root. `from`: the stage that the sources are of, null for the repository. */
+export interface Copy {
+  from: string | null;
+  sources: string[];
+  target: string;
+}
+
+/** What the last stage of a Dockerfile adds to its base image, and the stages before it that it copies from. */
 export interface DockerImage {
   base: string;
-  /** In order; `target` from the image's root. `from`: the stage that the sources are of, null for the repository. */
-  copies: { from: string | null; sources: string[]; target: string }[];
+  copies: Copy[];
   /** Lines added to /etc/passwd and /etc/group. */
   accounts: { name: 'passwd' | 'group'; line: string }[];
-  /** Names of files that are removed from the installed packages. */
-  removed: string[];
   settings: { entrypoint: string[]; cmd: string[]; workdir: string; user: string; env: string[] };
+  /** What has a name: its copies, and then its commands, which run in `workdir`. */
+  stages: Record<string, { workdir: string; copies: Copy[]; commands: string[] }>;
 }
 
 /** Reads the few instructions that this repository's Dockerfile uses. @throws on one that is not known here */
 export function readDockerfile(text: string): DockerImage {
-  const lines = text
+  const instructions = text
     .replaceAll(/^#.*\n/gm, '')
     .replaceAll(/\\\n\s*/g, ' ')
     .split('\n')
     .filter((line) => line.trim() !== '');
-  const last = lines.findLastIndex((line) => line.startsWith('FROM '));
+  const last = instructions.findLastIndex((line) => line.startsWith('FROM '));
   const image: DockerImage = {
     base: '',
     copies: [],
     accounts: [],
-    removed: [...text.matchAll(/-name '([^']+)'/g)].map(([, pattern]) => String(pattern)),
     settings: { entrypoint: [], cmd: [], workdir: '/', user: '', env: [] },
+    stages: readStages(instructions.slice(0, last)),
   };
   const { settings } = image;
-  for (const line of lines.slice(last)) {
-    const [instruction = '', ...words] = line.split(/\s+/);
-    const rest = words.join(' ');
+  for (const line of instructions.slice(last)) {
+    const { instruction, words, rest } = split(line);
     if (instruction === 'FROM') image.base = rest;
     else if (instruction === 'WORKDIR') settings.workdir = rest;
     else if (instruction === 'USER') settings.user = rest;
@@ -42,7 +47,28 @@ export function readDockerfile(text: string): DockerImage {
   return image;
 }
 
-function readCopy(words: string[], workdir: string): DockerImage['copies'][number] {
+function readStages(instructions: string[]): DockerImage['stages'] {
+  const stages: DockerImage['stages'] = {};
+  let stage: DockerImage['stages'][string] = { workdir: '/', copies: [], commands: [] };
+  for (const line of instructions) {
+    const { instruction, words, rest } = split(line);
+    if (instruction === 'FROM') {
+      stage = { workdir: '/', copies: [], commands: [] };
+      stages[words[2] ?? ''] = stage;
+    } else if (instruction === 'WORKDIR') stage.workdir = rest;
+    else if (instruction === 'COPY') stage.copies.push(readCopy(words, stage.workdir));
+    else if (instruction === 'RUN') stage.commands.push(rest);
+    else throw new Error(`the instruction ${instruction} is not known here`);
+  }
+  return stages;
+}
+
+function split(line: string): { instruction: string; words: string[]; rest: string } {
+  const [instruction = '', ...words] = line.split(/\s+/);
+  return { instruction, words, rest: words.join(' ') };
+}
+
+function readCopy(words: string[], workdir: string): Copy {
   const from = words[0]?.startsWith('--from=') ? words[0].slice('--from='.length) : null;
   const sources = words.slice(from === null ? 0 : 1, -1);
   return { from, sources, target: `${workdir}/${words.at(-1)}` };

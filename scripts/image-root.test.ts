@@ -17,7 +17,8 @@ beforeAll(async () => {
   root = await mkdtemp(join(tmpdir(), 'windlass-image-'));
   await run(process.execPath, [join(here, 'image-root.ts'), root]);
   files = await readdir(join(root, 'app'), { recursive: true });
-});
+  // It installs packages.
+}, 120_000);
 afterAll(() => rm(root, { recursive: true, force: true }));
 
 test('what the Dockerfile copies is enough to run the command, and the controller', async () => {

@@ -6,6 +6,7 @@ import { createInterface } from 'node:readline';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { ApiProblem, type Client, createClient } from '../../../api/client.ts';
 import type { Random } from '../../simulate/random.ts';
+import type { Trouble } from './judge.ts';
 
 /** How a controller of this home is started: `node` with these arguments and environment. */
 export interface ControllerCommand {
@@ -32,6 +33,8 @@ const callMs = 4000;
 /** Several controllers of one home, each a process, which are killed, stalled and started again. */
 export class Fleet {
   readonly counts: FleetCounts = { kills: 0, stalls: 0, ownEnds: 0 };
+  /** When a controller was dead or stalled. */
+  readonly troubles: Trouble[] = [];
   readonly #command: ControllerCommand;
   readonly #members: (Member | null)[];
   readonly #log: WriteStream;
@@ -129,7 +132,7 @@ export class Fleet {
       this.#members[i] = null;
       if (this.#stopping) return;
       this.counts.ownEnds++;
-      void this.#begin(i);
+      void this.#begin(i).then(this.#trouble());
     });
   }
 
@@ -138,11 +141,13 @@ export class Fleet {
     if (!member) return;
     this.#members[i] = null;
     this.counts.kills++;
+    const over = this.#trouble();
     const exited = once(member.child, 'exit');
     member.child.kill('SIGKILL');
     await exited;
     await sleep(downMs);
     await this.#begin(i);
+    over();
   }
 
   async #stall(i: number, forMs: number): Promise<void> {
@@ -150,9 +155,18 @@ export class Fleet {
     if (!member) return;
     member.stalled = true;
     this.counts.stalls++;
+    const over = this.#trouble();
     member.child.kill('SIGSTOP');
     await sleep(forMs);
     member.child.kill('SIGCONT');
     member.stalled = false;
+    over();
+  }
+
+  /** Notes that something is wrong from now on; returns what notes that it is over. */
+  #trouble(): () => void {
+    const trouble = { from: new Date(), to: new Date(8.64e15) };
+    this.troubles.push(trouble);
+    return () => void (trouble.to = new Date());
   }
 }

@@ -14,6 +14,8 @@ export interface FaultHome {
   effectOf(attempt: SeenAttempt): string;
   /** Every side effect so far. */
   effects(): Promise<string[]>;
+  /** Whether what has begun goes on whatever becomes of the controllers, and says itself how it ended. */
+  outlives: boolean;
   /** What of attempts still lives. */
   living(): Promise<string[]>;
   /** Ends that, too. */

@@ -1,4 +1,4 @@
-import { expect, test } from 'vitest';
+import { describe, expect, test } from 'vitest';
 import type { SeenAttempt, SeenRun, SeenStep } from './history.ts';
 import { type Evidence, judge } from './judge.ts';
 
@@ -69,6 +69,8 @@ function evidence(more: Partial<Evidence> = {}): Evidence {
     attempts: [attempt('a'), attempt('b')],
     effectOf: ({ step, number }) => `${step}${number}`,
     effects: ['a1', 'b1'],
+    troubles: [],
+    outlives: true,
     ...more,
   };
 }
@@ -128,4 +130,41 @@ test('what is filled by two at once is told, one after the other not', () => {
   });
   expect(judge(evidence(filled(1.5))).problems.join('\n')).toContain('two-1 and two-0 fill the cache');
   expect(judge(evidence(filled(3))).problems).toEqual([]);
+});
+
+describe('an attempt that is recorded as lost', () => {
+  const error = { type: 'infrastructure/lost', message: 'its process is gone' };
+  const lost = (number: number, more: Partial<SeenAttempt> = {}) =>
+    attempt('a', { number, phase: 'Failed', error, ...more });
+  const attempts = [lost(1), attempt('a', { number: 2 }), attempt('b')];
+  const killed = { from: at(0), to: at(2) };
+  const problems = (more: Partial<Evidence>) => judge(evidence({ attempts, troubles: [killed], ...more })).problems;
+
+  test('may never have begun, when its controller was killed', () => {
+    expect(problems({ effects: ['a2', 'b1'] })).toEqual([]);
+  });
+
+  test('has not begun where what begins outlives its controller', () => {
+    expect(problems({ effects: ['a1', 'a2', 'b1'] }).join('\n')).toContain('a1) is recorded as lost, and had begun');
+    expect(problems({ effects: ['a1', 'a2', 'b1'], outlives: false })).toEqual([]);
+  });
+
+  test('was not lost where nothing was done to anybody', () => {
+    const said = 'nothing was killed, stalled or away meanwhile';
+    expect(problems({ effects: ['a2', 'b1'], troubles: [] }).join('\n')).toContain(said);
+    const long = { from: at(100), to: at(101) };
+    expect(problems({ effects: ['a2', 'b1'], troubles: [long] }).join('\n')).toContain(said);
+    const before = [lost(1, { startedAt: at(60), finishedAt: at(61) }), ...attempts.slice(1)];
+    expect(problems({ effects: ['a2', 'b1'], attempts: before }).join('\n')).toContain(said);
+  });
+
+  test('and had its effect again and again is told each time', () => {
+    const all = [1, 2, 3, 4, 5].map((number) => lost(number));
+    const effects = ['a1', 'a2', 'a3', 'a4', 'a5', 'a6', 'b1'];
+    const verdict = judge(
+      evidence({ attempts: [...all, attempt('a', { number: 6 }), attempt('b')], effects, troubles: [killed] }),
+    );
+    expect(verdict).toMatchObject({ lost: { 'infrastructure/lost': 5 }, wronglyLost: 5, duplicates: 0 });
+    expect(verdict.problems).toHaveLength(5);
+  });
 });

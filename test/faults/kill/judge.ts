@@ -14,7 +14,23 @@ export interface Evidence {
   effectOf(attempt: SeenAttempt): string;
   /** Every side effect that was seen, in order. */
   effects: string[];
+  /** What was done to the controllers and the database, and when. */
+  troubles: Trouble[];
+  /** What has begun outlives every controller, so that none of it is ever lost: true of processes of a machine that stays up. */
+  outlives: boolean;
 }
+
+/** From when to when something was killed, stalled or away. */
+export interface Trouble {
+  from: Date;
+  to: Date;
+}
+
+/**
+ * So long after a trouble it may still be the reason why an attempt is given up: a lease of 4 s, a claim, and 10 s for a launcher
+ * that has begun and does not say who it is.
+ */
+const aftermathMs = 20_000;
 
 export interface Verdict {
   problems: string[];
@@ -25,6 +41,8 @@ export interface Verdict {
   finished: number;
   /** Lost by the infrastructure, and tried again, by type. */
   lost: Record<string, number>;
+  /** Of these, those that nothing can have lost. */
+  wronglyLost: number;
   effects: number;
   duplicates: number;
   missing: number;
@@ -141,6 +159,7 @@ function judgeEffects(evidence: Evidence, problems: string[]): Omit<Verdict, 'pr
     attempts: 0,
     finished: 0,
     lost: {} as Record<string, number>,
+    wronglyLost: 0,
     effects: effects.length,
     duplicates: 0,
     missing: 0,
@@ -158,7 +177,14 @@ function judgeEffects(evidence: Evidence, problems: string[]): Omit<Verdict, 'pr
     const type = attempt.error?.type;
     const byItself = attempt.phase === 'Succeeded' || (attempt.phase === 'Failed' && type === 'exit');
     const where = `${attempt.runId} ${attempt.step}[${attempt.item}] attempt ${attempt.number} (${attempt.via}, ${attempt.phase} ${type ?? ''}; ${effect})`;
-    if (type?.startsWith('infrastructure/')) counts.lost[type] = (counts.lost[type] ?? 0) + 1;
+    if (type?.startsWith('infrastructure/')) {
+      counts.lost[type] = (counts.lost[type] ?? 0) + 1;
+      const wrong = whyNotLost(evidence, attempt, times > 0);
+      if (wrong !== null) {
+        counts.wronglyLost++;
+        problems.push(`${where} is recorded as lost, and ${wrong}`);
+      }
+    }
     if (times > 1) {
       counts.duplicates++;
       problems.push(`${where} happened ${times} times`);
@@ -176,6 +202,16 @@ function judgeEffects(evidence: Evidence, problems: string[]): Omit<Verdict, 'pr
     problems.push(`${effect} happened and is not recorded`);
   }
   return counts;
+}
+
+/** Why an attempt cannot have been lost: it was begun and goes on without any controller, or nothing was done that could lose it. */
+function whyNotLost({ outlives, troubles }: Evidence, attempt: SeenAttempt, begun: boolean): string | null {
+  if (outlives && begun && attempt.error?.type === 'infrastructure/lost')
+    return 'had begun, and outlives its controller';
+  const from = Number(attempt.startedAt) - aftermathMs;
+  const to = Number(attempt.finishedAt ?? attempt.startedAt);
+  const near = troubles.some((trouble) => Number(trouble.from) <= to && Number(trouble.to) >= from);
+  return near ? null : 'nothing was killed, stalled or away meanwhile';
 }
 
 function hasEffect(step: StepSpec, via: string): boolean {

@@ -7,7 +7,7 @@ import { startPostgres } from '../../fixtures/postgres.ts';
 import { type Random, randomOf } from '../../simulate/random.ts';
 import { Fleet } from './fleet.ts';
 import { History } from './history.ts';
-import { judge } from './judge.ts';
+import { judge, type Trouble } from './judge.ts';
 import { People } from './people.ts';
 import { openPodHome } from './pod-home.ts';
 import { openProcessHome } from './process-home.ts';
@@ -92,7 +92,8 @@ async function main(): Promise<number> {
     const filling = keepInFlight(people, history, chaos.signal);
     await history.until(async () => (await history.counts()).open >= options.inFlight * 0.9, 500);
     say(`${(await history.counts()).open} runs in flight: the faults begin; load ${loadavg()[0]?.toFixed(1)}`);
-    const restarts = await makeTrouble(fleet, server, random);
+    const away: Trouble[] = [];
+    const restarts = await makeTrouble(fleet, server, random, away);
     chaos.abort();
     await filling;
     const calm = Date.now();
@@ -129,6 +130,8 @@ async function main(): Promise<number> {
       attempts: await history.attempts(),
       effectOf: home.effectOf,
       effects: await home.effects(),
+      troubles: [...fleet.troubles, ...away],
+      outlives: home.outlives,
     });
     problems.push(...people.problems, ...verdict.problems);
     if (fleet.counts.ownEnds > 0) problems.push(`${fleet.counts.ownEnds} controllers ended by themselves`);
@@ -172,6 +175,7 @@ async function makeTrouble(
   fleet: Fleet,
   server: { restart(whileDown: () => Promise<void>): Promise<void> },
   random: Random,
+  away: Trouble[],
 ): Promise<number> {
   const background = new Set<Promise<void>>();
   let restarts = 0;
@@ -180,7 +184,9 @@ async function makeTrouble(
     await fleet.harm(random, (work) => void background.add(work));
     if (restarts < Math.floor((i * options.restarts) / options.faults)) {
       const downMs = 200 + random.below(3000);
+      const from = new Date();
       await server.restart(() => sleep(downMs));
+      away.push({ from, to: new Date() });
       restarts++;
     }
     if (i % 10 === 0) say(`${i} faults, ${restarts} restarts; load ${loadavg()[0]?.toFixed(1)}`);

@@ -62,6 +62,8 @@ export async function openPodHome({ directory, databaseUrl, namespace }: FaultHo
     rooms,
     effectOf: ({ runId, step, item, number }) => attemptHash({ runId, step, item, attempt: number }),
     effects: async () => [...seen.values()],
+    // A Pod is there before its node has begun anything.
+    outlives: false,
     // Pods that have ended are kept for a while; what runs must not be there.
     async living() {
       const running = ['get', 'pods', '-n', namespace, '--field-selector=status.phase!=Succeeded,status.phase!=Failed'];

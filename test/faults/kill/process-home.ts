@@ -20,6 +20,7 @@ export async function openProcessHome({ directory, databaseUrl }: FaultHomeOptio
     rooms,
     effectOf: ({ runId, step, item, number }) => attemptHash({ runId, step, item, attempt: number }),
     effects: async () => (await readFile(ledger, 'utf8')).split('\n').filter((line) => line !== ''),
+    outlives: true,
     living: () => livingProcesses(dataDir),
     async close() {
       for (const one of await livingProcesses(dataDir)) process.kill(Number(one.split(' ')[0]), 'SIGKILL');

@@ -102,11 +102,12 @@ describe('concurrency groups', () => {
     expect((await ended(second))?.status?.phase).toBe('Succeeded');
   });
 
-  test('Reject: the second run fails, and says who has its place', async () => {
+  test('Reject: the second run is turned away, says who has its place, and is no dead letter', async () => {
     const { first, second, open } = await grouped('Reject');
     await ended(second);
     const row = await runs().get(second.metadata.uid);
-    expect(row).toMatchObject({ phase: 'Failed', error: { type: 'lock' } });
+    expect(row).toMatchObject({ phase: 'Cancelled', error: { type: 'groupTaken' } });
+    expect(await world.controller.store.deadLetters.ofRun(second.metadata.uid)).toBeNull();
     expect(row?.error?.message).toContain(`taken by run ${first.metadata.name}`);
     await open();
     await ended(first);

@@ -1,3 +1,4 @@
+import { groupTaken } from '../run/locks.ts';
 import type { StepError } from '../run/types.ts';
 import { giveWay } from './deadlock.ts';
 import { type Needs, needsOf, type Resource } from './needs.ts';
@@ -8,7 +9,7 @@ import type { AdmissionDecision, AdmissionFacts, LockClaim } from './types.ts';
  * Who may start: runs of a concurrency group, holders of locks and semaphores, and steps of a namespace whose running steps
  * are limited. All or nothing; the higher priority first, then who waits longer, then the id. Who comes first keeps what it
  * asks for from those behind it even while it waits for the rest, so that nobody starves; those on whom it waits itself are
- * let by. A request that could never be granted, because those it waits for wait for it, is refused with type `lock`.
+ * let by. A request that could never be granted, because those it waits for wait for it, is refused with type `lock`, one that its group turns away with `groupTaken`.
  */
 export function decideAdmission(facts: AdmissionFacts): AdmissionDecision {
   const decision: AdmissionDecision = { granted: [], refused: [], superseded: [] };
@@ -75,7 +76,7 @@ function rejectTaken(holders: LockClaim[], waiters: LockClaim[], decision: Admis
     const group = groupOf(waiter, needs);
     const taken = group === null ? undefined : first.get(group);
     if (taken && waiter.request.group?.policy === 'Reject') {
-      decision.refused.push({ claim: waiter, error: groupTaken(waiter.request.group.name, taken) });
+      decision.refused.push({ claim: waiter, error: takenBy(waiter.request.group.name, taken) });
       return false;
     }
     setFirst(group, waiter);
@@ -87,9 +88,9 @@ function rejectTaken(holders: LockClaim[], waiters: LockClaim[], decision: Admis
   }
 }
 
-function groupTaken(name: string, by: LockClaim): StepError {
+function takenBy(name: string, by: LockClaim): StepError {
   const message = `the concurrency group "${name}" is taken by ${by.label}, and its policy is Reject`;
-  return { type: 'lock', message, retryable: false };
+  return { type: groupTaken, message, retryable: false };
 }
 
 function groupOf(claim: LockClaim, needs: Needs): Resource | null {

@@ -228,7 +228,7 @@ function apply(nodes: Node[], decision: AdmissionDecision, facts: () => Paramete
     else for (const below of nodes) if (isBelow(below, node) && below.phase !== 'Holding') below.phase = 'Ended';
   }
   for (const { claim, error } of decision.refused) {
-    expect(error.type).toBe('lock');
+    expect(claim.request.group?.policy === 'Reject' ? ['lock', 'groupTaken'] : ['lock']).toContain(error.type);
     giveUp(nodes, nodeAt(claim));
   }
 }

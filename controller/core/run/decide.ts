@@ -8,7 +8,7 @@ import { observeCircuits } from './circuits.ts';
 import { closeDraft, type Draft, endUnit, newDraft } from './draft.ts';
 import { endRun, settle } from './ending.ts';
 import { endForEachByDeadline } from './for-each.ts';
-import { asksSince, sayAcquire } from './locks.ts';
+import { asksSince, groupTaken, sayAcquire } from './locks.ts';
 import { askQueue, beginRun, holdsAsRun, queueTimeout } from './queue.ts';
 import { failCompensation, succeedUnit } from './settle-unit.ts';
 import { findUnit, makeReady, type RunState, stepOf } from './state.ts';
@@ -120,7 +120,9 @@ function observeLocks(
   const { state, plan } = draft;
   if (holder.step === null) {
     if (state.run.phase !== 'Queued' || since !== state.run.queuedAt || !holdsAsRun(plan)) return;
-    return refused === null ? beginRun(draft) : endQueued(draft, 'Failed', refused);
+    if (refused === null) return beginRun(draft);
+    // To be turned away by its group is what the workflow asks for: nothing has failed.
+    return endQueued(draft, refused.type === groupTaken ? 'Cancelled' : 'Failed', refused);
   }
   const unit = findUnit(plan, state, holder.step, holder.item);
   if (unit === undefined || !unit.row || !waitsForLocks(unit.row) || since !== asksSince(draft, unit)) return;

@@ -8,6 +8,9 @@ import type { Instant } from '../time.ts';
 import type { LockRequest } from './types.ts';
 import { reasons, type Unit } from './units.ts';
 
+/** The type of the error that a run ends with whose group is taken, and rejects. */
+export const groupTaken = 'groupTaken';
+
 /**
  * Asks for what a unit must hold before it begins, or before it is undone: for that it needs the same alone as for what it did.
  * True: it waits now, or has failed; false: there is nothing to ask for.

@@ -151,7 +151,7 @@ function leaveQueue(draft: Draft): void {
 function fire(draft: Draft, { kind, unit }: Timer): void {
   const { plan } = draft;
   if (unit === null) {
-    if (kind === 'queue') endQueued(draft, 'TimedOut', queueTimeout(plan));
+    if (kind === 'queue') endQueued(draft, 'TimedOut', queueTimeout(plan, draft.state));
     else if (kind === 'run') stopRun(draft, 'TimedOut', runTimeout(plan));
     else if (kind === 'finally') stopFinally(draft);
     return;

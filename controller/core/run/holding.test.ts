@@ -1,6 +1,8 @@
 import { describe, expect, test } from 'vitest';
 import { after, begun, exit1, good, live, lost, never, phases, yielding } from '../../../test/fixtures/lives.ts';
 import { createdAt, planOf, queuedRun } from '../../../test/fixtures/plans.ts';
+import { decideRun } from './decide.ts';
+import { hydrate } from './hydrate.ts';
 import { runWorld, type World } from '../../../test/fixtures/world.ts';
 
 const said = (world: World, type: string) => world.actions.filter(({ action }) => action.type === type);
@@ -47,6 +49,25 @@ describe('the queue', () => {
     expect(world.run).toMatchObject({ phase, startedAt: null, error: { type } });
     expect(world.steps.size).toBe(0);
     expect(said(world, 'Release')).toHaveLength(1);
+  });
+
+  test('one that is too long there says what it waited for', () => {
+    const world = run(() => ({ afterMs: 90_000 }), { queueTimeout: '30s' });
+    expect(world.run.error?.message).toBe(
+      'the run did not leave the queue within 30s: it waited for the concurrency group "g-eu" and the lock "db"',
+    );
+  });
+
+  test('one that its group turns away is cancelled: nothing has failed', () => {
+    const plan = planOf({ ...group, steps: [{ name: 'a' }] });
+    const state = hydrate(plan, { run: queuedRun(plan), steps: [], attempts: [] });
+    const error = { type: 'groupTaken', message: 'the group is taken by run b', retryable: false };
+    const refused = { type: 'LocksRefused' as const, holder: { step: null }, since: createdAt, error };
+    const { transition } = decideRun(plan, state, [refused], createdAt);
+    expect(transition?.run).toMatchObject({ phase: 'Cancelled', outcome: 'Cancelled', error });
+    expect(transition?.events.map(({ message }) => message)).toEqual([
+      'run test-1 was cancelled: the group is taken by run b',
+    ]);
   });
 
   test('the limit of the run counts from its beginning', () => {

@@ -2,6 +2,7 @@ import { describe, expect, test } from 'vitest';
 import { approve, exit1, fates, good } from '../../../test/fixtures/lives.ts';
 import { createdAt, planOf, queuedRun } from '../../../test/fixtures/plans.ts';
 import { runWorld, type WorldOptions } from '../../../test/fixtures/world.ts';
+import { decideRun } from './decide.ts';
 import { hydrate } from './hydrate.ts';
 import { projectRunStatus } from './project.ts';
 
@@ -53,6 +54,16 @@ describe('the status of a run', () => {
   test('when it was cancelled: an end, but nothing to repair', () => {
     const status = statusOf({ steps: [{ name: 'a' }] }, { spec: [{ at: createdAt + 1, desired: 'Cancelled' }] });
     expect(conditions(status)).toEqual({ Succeeded: 'False', Finished: 'True' });
+  });
+
+  test('while it is queued: what for', () => {
+    const plan = planOf({ concurrency: { group: 'g' }, locks: [{ name: 'a' }, { name: 'b' }], steps: [{ name: 'x' }] });
+    const state = hydrate(plan, { run: queuedRun(plan), steps: [], attempts: [] });
+    decideRun(plan, state, [], createdAt);
+    expect(projectRunStatus(state, 3, undefined, createdAt).conditions?.[0]).toMatchObject({
+      reason: 'Queued',
+      message: 'in the queue: waits for the concurrency group "g" and the locks "a", "b"',
+    });
   });
 
   test('while a step that is to begin cannot', () => {

@@ -3,6 +3,7 @@ import type { WorkflowRunStatus } from '../../../crds/workflow-run.ts';
 import { type Assertion, nextConditions } from '../conditions.ts';
 import type { Instant } from '../time.ts';
 import { notAskedFor, sayWaits } from './approvals.ts';
+import { sayRequest } from './queue.ts';
 import { failuresKept, type RunState, stepAt } from './state.ts';
 import { jsonBytes } from './storable.ts';
 import { isFinished, type RunRow } from './types.ts';
@@ -34,6 +35,7 @@ export function projectRunStatus(
     total: state.steps.length,
     failed: [...failures.main, ...failures.finally].slice(0, failuresKept).map(({ step }) => step.name),
     approvalsHeld: held.approvals ?? null,
+    queuedFor: state.queuedFor === null ? null : sayRequest(state.queuedFor),
     kept: keptBy(held),
     ignored: namesOf(isFinished(run.phase) ? [] : notAskedFor(state)),
     awaiting: {
@@ -71,6 +73,8 @@ interface Facts {
   approvalsHeld: string | null;
   /** Steps that were approved and do not ask for it. */
   ignored: Names;
+  /** What it must have to leave the queue, as far as that is known. */
+  queuedFor: string | null;
   /** Why no step goes on that should. */
   kept: { reason: 'StepHeld' | 'StepWaiting'; message: string } | null;
   /** Steps that wait for approval, each with what is missing. */
@@ -162,7 +166,8 @@ function compensated({ notCompensated }: Facts): Assertion {
 
 function sayPhase(run: RunRow, facts: Facts): string {
   if (run.error !== null) return clip(run.error.message);
-  if (run.phase === 'Queued') return 'in the queue';
+  if (run.phase === 'Queued')
+    return facts.queuedFor ? `in the queue: waits for ${clip(facts.queuedFor)}` : 'in the queue';
   if (run.phase === 'Degraded') return `not as it should be: ${listed(facts.degraded)}`;
   return `${facts.ended} of ${facts.total} steps have ended`;
 }

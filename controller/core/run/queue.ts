@@ -3,7 +3,7 @@ import type { Plan } from '../plan/types.ts';
 import { type Draft, emit } from './draft.ts';
 import { namesOf } from './locks.ts';
 import { evaluated } from './resolve.ts';
-import { makeReady } from './state.ts';
+import { makeReady, type RunState } from './state.ts';
 import { armRunTimers } from './timers.ts';
 import type { LockRequest, StepError } from './types.ts';
 
@@ -26,6 +26,7 @@ export function askQueue(draft: Draft): StepError | null {
     }),
   );
   if (!request.ok) return request.error;
+  state.queuedFor = request.value;
   draft.actions.push({
     type: 'Acquire',
     runId,
@@ -41,6 +42,7 @@ export function askQueue(draft: Draft): StepError | null {
 /** The run leaves the queue. */
 export function beginRun(draft: Draft): void {
   const { state, plan, now } = draft;
+  state.queuedFor = null;
   state.run.phase = 'Running';
   state.run.startedAt = now;
   draft.runChanged = true;
@@ -52,7 +54,21 @@ export function beginRun(draft: Draft): void {
 }
 
 /** Why a run was in the queue for too long. */
-export function queueTimeout(plan: Plan): StepError {
-  const message = `the run did not leave the queue within ${formatDuration(plan.queueTimeoutMs ?? 0)}`;
+export function queueTimeout(plan: Plan, { queuedFor }: Pick<RunState, 'queuedFor'>): StepError {
+  const within = `within ${formatDuration(plan.queueTimeoutMs ?? 0)}`;
+  const message = `the run did not leave the queue ${within}${queuedFor === null ? '' : `: it waited for ${sayRequest(queuedFor)}`}`;
   return { type: 'timeout', message, retryable: false };
+}
+
+/** How many names a message lists. */
+const listedNames = 5;
+
+/** What a queued run must have before it begins, such as `the concurrency group "nightly" and the lock "db"`. */
+export function sayRequest({ group, locks }: LockRequest): string {
+  const names = locks.slice(0, listedNames).map(({ name }) => JSON.stringify(name));
+  const more = locks.length > names.length ? ` and ${locks.length - names.length} more` : '';
+  return [
+    ...(group === null ? [] : [`the concurrency group ${JSON.stringify(group.name)}`]),
+    ...(locks.length === 0 ? [] : [`the lock${locks.length === 1 ? '' : 's'} ${names.join(', ')}${more}`]),
+  ].join(' and ');
 }

@@ -3,7 +3,7 @@ import type { Plan, StepIndex } from '../plan/types.ts';
 import type { Instant } from '../time.ts';
 import { heapPop, heapPush } from './heap.ts';
 import type { Timer } from './timers.ts';
-import type { RunRow, StepApprovalEntry, StepError } from './types.ts';
+import type { LockRequest, RunRow, StepApprovalEntry, StepError } from './types.ts';
 import { wholeStep } from './types.ts';
 import { hasItems, isEarlier, type Items, newUnit, type StepState, type Unit } from './units.ts';
 
@@ -54,6 +54,8 @@ export interface RunState {
   unconfirmed: Unit[];
   /** The same of the run itself, in the queue. */
   askQueue: boolean;
+  /** What a queued run has asked for; null before that, and once it has begun. */
+  queuedFor: LockRequest | null;
 }
 
 interface Sections<T> {
@@ -124,6 +126,7 @@ export function emptyState(plan: Plan, run: RunRow, limitedSlots: boolean): RunS
     },
     unconfirmed: [],
     askQueue: true,
+    queuedFor: null,
   };
 }
 

@@ -384,6 +384,19 @@ describe('refusing', () => {
   } as const;
   const broken = { ok: false as const, reason: 'InvalidRef' as const, diagnostics: [mistake] };
 
+  test('warnings are told beside mistakes, not among them', () => {
+    const warnings = [4, 5].map((line) => ({ ...mistake, line, severity: 'warning' as const }));
+    const content = { ...broken, diagnostics: [mistake, ...warnings] };
+    const world = facts({
+      tags: [tag('v1.0.0', a)],
+      contents: new Map([[a, content]]),
+      promotions: [promotion('v1.0.0')],
+    });
+    expect(decidePromotion(world, now).promotions[0]?.message).toBe(
+      'v1.0.0 has 1 mistake, 2 warnings; nothing of it is promoted. Correct it and push a new version.',
+    );
+  });
+
   test.each([
     ['InvalidRef', 'v1.0.0', broken],
     ['InvalidRef', 'report/v1.0.0', broken],

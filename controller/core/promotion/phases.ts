@@ -101,13 +101,19 @@ function unreachable({ reason, message }: SourceError): End {
 }
 
 function refused(content: Extract<RefContent, { ok: false }>, ref: string): End {
-  const count = content.diagnostics.length;
+  const warnings = content.diagnostics.filter(({ severity }) => severity === 'warning').length;
+  const count = content.diagnostics.length - warnings;
+  const counted = [counts(count, 'mistake'), ...(warnings === 0 ? [] : [counts(warnings, 'warning')])].join(', ');
   const messages = {
-    InvalidRef: `${shortRef(ref)} has ${count} ${count === 1 ? 'mistake' : 'mistakes'}; nothing of it is promoted. Correct ${count === 1 ? 'it' : 'them'} and push a new version.`,
+    InvalidRef: `${shortRef(ref)} has ${counted}; nothing of it is promoted. Correct ${count === 1 ? 'it' : 'them'} and push a new version.`,
     NoWorkflows: `${shortRef(ref)} holds no workflow below the source's path.`,
     UnknownRef: `The repository has no commit ${ref}.`,
   };
   return { reason: content.reason, message: messages[content.reason] };
+}
+
+function counts(count: number, noun: string): string {
+  return `${count} ${noun}${count === 1 ? '' : 's'}`;
 }
 
 function checkWorkflows(ref: string, expected: PromotionFact['expected'], workflows: Workflows): End | null {

@@ -2,6 +2,7 @@ import { type Static, Type } from 'typebox';
 import type { WorkflowRun } from '../../crds/workflow-run.ts';
 import { Condition } from '../../crds/metadata.ts';
 import type { AttemptRow, RunRow, StepRow } from '../../controller/core/run/types.ts';
+import { reasons } from '../../controller/core/run/units.ts';
 import { type StepKind, stepKinds, type StepSpec } from '../../crds/workflow.ts';
 import { only } from '../route.ts';
 import {
@@ -94,7 +95,10 @@ const unit = {
     description:
       'Pending, Waiting, Running, Retrying, Succeeded, Cached, Skipped, Failed, TimedOut, Cancelled or Compensated.',
   }),
-  reason: Nullable(Type.String(), 'A word for the phase: NeedNotMet, ConditionFalse, WaitingForApproval, ….'),
+  reason: Nullable(
+    Type.String(),
+    'A word for the phase: NeedNotMet, ConditionFalse, WaitingForApproval, Stopping (its attempt was told to end), ….',
+  ),
   startedAt: NullableTime('When it began.'),
   finishedAt: NullableTime('When it ended.'),
   durationMs: Nullable(Type.Number(), 'Null until it has ended.'),
@@ -319,15 +323,24 @@ export function itemResource(row: StepRow, attempts: AttemptRow[]): Item {
   return { item: row.item, label: row.label, ...unitResource(row, attempts) };
 }
 
+/** What ended it may be a fallback that does nothing, after the last that did something. */
+function viaOf({ via, phase, reason, error }: StepRow): string {
+  const ended =
+    (phase === 'Skipped' && reason === reasons.fallback) || (phase === 'Failed' && error?.type === 'fallback');
+  if (!ended) return via;
+  const last = /^fallback\[(\d+)\]$/.exec(via)?.[1];
+  return `fallback[${last === undefined ? 0 : Number(last) + 1}]`;
+}
+
 function unitResource(row: StepRow | undefined, attempts: AttemptRow[]) {
   return {
     phase: row?.phase ?? 'Pending',
-    reason: row?.reason ?? null,
+    reason: row?.reason ?? (attempts.some(({ phase }) => phase === 'Stopping') ? 'Stopping' : null),
     startedAt: isoOrNull(row?.startedAt ?? null),
     finishedAt: isoOrNull(row?.finishedAt ?? null),
     durationMs: duration(row?.startedAt ?? null, row?.finishedAt ?? null),
     until: isoOrNull(row?.until ?? null),
-    via: row?.via ?? 'main',
+    via: row ? viaOf(row) : 'main',
     iteration: row?.iteration ?? 0,
     outputs: row?.outputs ?? null,
     error: row?.error ?? null,

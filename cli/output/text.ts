@@ -47,6 +47,11 @@ export function shortDigest(digest: string | null): string {
   return digest === null ? none : digestInShort(digest);
 }
 
+/** An error without the names of the child runs that it came through, which leave no room for it in one line. */
+export function causeFirst(message: string): string {
+  return message.replace(/\bthe run \S+ (failed|timed out|was cancelled): /g, '');
+}
+
 /** The first line, cut to `width`. */
 export function oneLine(text: string, width = 100): string {
   const [line = ''] = text.trim().split('\n', 1);

@@ -1,6 +1,6 @@
 import type { Client, RunResourcePhase, RunSummary } from '../../api/client.ts';
 import { findRun } from '../namespaces.ts';
-import { formatAge, formatSpan, none, oneLine, shortDigest, shortRef } from '../output/text.ts';
+import { causeFirst, formatAge, formatSpan, none, oneLine, shortDigest, shortRef } from '../output/text.ts';
 import { firstItems } from './paging.ts';
 import type { ListOptions, Resource } from './resource.ts';
 
@@ -33,7 +33,7 @@ function runQuery({ phase, ...rest }: Omit<ListOptions, 'parent'>): Parameters<C
 
 /** Why it did not succeed, or does not go on. */
 function reasonOf({ error, waits }: RunSummary): string {
-  if (error !== null) return oneLine(error.message, 60);
+  if (error !== null) return oneLine(causeFirst(error.message), 60);
   return waits === null ? '' : oneLine(`${waits.reason}: ${waits.message}`, 100);
 }
 

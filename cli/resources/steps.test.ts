@@ -2,6 +2,18 @@ import { expect, test } from 'vitest';
 import type { Step } from '../../api/client.ts';
 import { stepReason, unitReason } from './steps.ts';
 
+const nested = {
+  type: 'child',
+  message: 'the run a-b-c failed: step inner: the run d-e-f timed out: step last: exit code 1: no such table',
+  retryable: true,
+};
+
+test('the error of a child of a child begins with what went wrong, not with the names of the runs', () => {
+  expect(unitReason({ phase: 'Failed', reason: null, error: nested, via: 'main', iteration: 1 })).toBe(
+    'child: step inner: step last: exit code 1: no such table',
+  );
+});
+
 const refused = { type: 'http', message: 'the request failed', retryable: true };
 
 test.each([

@@ -1,6 +1,6 @@
 import type { Client, Step } from '../../api/client.ts';
 import { findRun } from '../namespaces.ts';
-import { formatAge, oneLine } from '../output/text.ts';
+import { causeFirst, formatAge, oneLine } from '../output/text.ts';
 import type { Column, Listing } from './resource.ts';
 import { runSpan } from './runs.ts';
 
@@ -36,7 +36,7 @@ export function unitReason({
   iteration,
 }: Pick<Step, 'phase' | 'error' | 'reason' | 'via' | 'iteration'>): string {
   const how = [via === 'main' ? '' : `via ${via}`, iteration > 1 ? `iteration ${iteration}` : ''];
-  const why = error === null ? '' : `${error.type}: ${oneLine(error.message, 80)}`;
+  const why = error === null ? '' : `${error.type}: ${oneLine(causeFirst(error.message), 80)}`;
   // What waits says for what, before what went wrong last.
   const word = error === null || phase === 'Waiting' ? (reason ?? '') : '';
   return [...how, word, why].filter((text) => text !== '').join('; ');

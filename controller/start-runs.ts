@@ -94,6 +94,7 @@ export function createRuns(
     log,
     metrics,
     limitedSlots: maxStepsPerNamespace !== null,
+    othersWrite: home.kind === 'cluster',
     // Pods and child runs go on without a controller, and waiting for them would only keep others from their runs.
     drains: (kind) => kind !== 'workflow' && (home.kind === 'laptop' || (kind !== 'run' && kind !== 'container')),
     onFinished: options.onFinished,

@@ -15,7 +15,7 @@ import type { Store } from '../store/types.ts';
 import type { AppliedVersions } from './applied-versions.ts';
 import { pinVersion, withdrawnConsent } from './pin.ts';
 import type { PlanCache } from './plans.ts';
-import { goOn, refuseExecution } from './run-execution.ts';
+import { goOn, keepRefusal, refuseExecution } from './run-execution.ts';
 import { untilDecided } from './statuses.ts';
 
 /** What became of a WorkflowRun object that this replica does not own yet. */
@@ -48,7 +48,12 @@ export async function admitRun(deps: AdmissionDependencies, object: WorkflowRun)
     if (object.spec.desired !== 'Cancelled' && judgeHistory(object.status, recorded) === 'Lost') {
       return { recorded: false, finished: false, status: lostStatus(object, recorded, clock.now()) };
     }
-    if (!wantsExecution(object)) return { recorded: false, finished: true, status: await statusOf(deps, object) };
+    if (!wantsExecution(object)) {
+      // Of one that has seen another end than what is recorded, as after restoring a database, the object knows more.
+      const ahead = judgeHistory(object.status, recorded) === 'Ended';
+      const status = ahead ? null : keepRefusal(await statusOf(deps, object), object);
+      return { recorded: false, finished: true, status };
+    }
     const problem = await goOn(deps, object, recorded);
     if (problem === null) return { recorded: true, finished: false, status: null };
     return {
@@ -66,6 +71,7 @@ export async function admitRun(deps: AdmissionDependencies, object: WorkflowRun)
     return { recorded: false, finished: false, status: lostStatus(object, null, clock.now()) };
   }
   if (verdict === 'Ended' || verdict === 'Known') {
+    if (!wantsExecution(object)) return { recorded: false, finished: true, status: null };
     const problem = 'nothing is recorded of what it has done';
     return {
       recorded: false,

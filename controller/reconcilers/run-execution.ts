@@ -50,6 +50,14 @@ export function refuseExecution(
   };
 }
 
+/** The status of a run that has ended, with why it does not go on if that was said before. */
+export function keepRefusal(status: WorkflowRunStatus, { metadata, status: before }: WorkflowRun): WorkflowRunStatus {
+  const said = before?.conditions?.find(
+    ({ type, observedGeneration }) => type === executionRefused && observedGeneration === metadata.generation,
+  );
+  return said ? { ...status, conditions: [...(status.conditions ?? []), said] } : status;
+}
+
 /** Whether its status says that it has ended. */
 export function isFinishedObject(object: WorkflowRun): boolean {
   return object.status?.conditions?.some((c) => c.type === 'Finished' && c.status === 'True') ?? false;

@@ -103,6 +103,7 @@ async function startRuns({ clock = systemClock, ...changes }: Changes = {}): Pro
     locks,
     cache,
     circuits: createCircuits(clock, () => {}),
+    othersWrite: false,
     limitedSlots: slots !== null,
     deletion: createRunDeletion(null, clock),
     governance: laptopGovernance,

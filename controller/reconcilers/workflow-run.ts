@@ -28,6 +28,7 @@ import type { AppliedVersions } from './applied-versions.ts';
 import type { Metrics } from './metrics.ts';
 import type { ChildRuns } from './child-runs.ts';
 import type { Circuits } from './circuits.ts';
+import { createFinishedStatuses } from './finished-statuses.ts';
 import { createLiveAttempts } from './live-attempts.ts';
 import type { PlanCache } from './plans.ts';
 import { admitRun, lostStatus } from './run-admission.ts';
@@ -60,6 +61,8 @@ export interface RunReconcilerDependencies {
   clock: Clock;
   log: Logger;
   metrics: Metrics;
+  /** Others than this controller can write statuses of this home. */
+  othersWrite: boolean;
   /** The namespaces of this home have a limit of running steps. */
   limitedSlots: boolean;
   /** Whether attempts of this kind are waited for before the controller ends: they would end with it. */
@@ -113,6 +116,7 @@ export function createRunReconciler(deps: RunReconcilerDependencies): RunReconci
   const stops: (() => void)[] = [];
   const claims = createRunClaims({ store, clock, log, before: disownLost, claimed });
   const live = createLiveAttempts(clock);
+  const finished = createFinishedStatuses();
   const holds = createRunHolds(clock, (id) => loop.enqueue(id));
 
   async function reconcile(id: string): Promise<Requeue> {
@@ -428,8 +432,13 @@ export function createRunReconciler(deps: RunReconcilerDependencies): RunReconci
         } else if (type === 'Deleted' || (isFinishedObject(object) && !wantsExecution(object) && !isHeld(object))) {
           // Nothing is left to do for it here, whoever had it.
           if (entry) forget(id);
-          if (type === 'Deleted') statuses.forgetId(id);
-          return;
+          if (type === 'Deleted') {
+            statuses.forgetId(id);
+            finished.forget(id);
+          }
+          // But what somebody else has written into its status, which the leader puts right.
+          if (type === 'Deleted' || !deps.othersWrite || !finished.changed(object) || !store.isLeader()) return;
+          entries.set(id, { ...unknownRun, object, watched: true });
         } else if (entry) entry.object = object;
         else entries.set(id, { ...unknownRun, object, watched: true });
         loop.enqueue(id);

@@ -1,3 +1,4 @@
+import { readFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { crdManifest } from '../../crds/manifest.ts';
@@ -119,6 +120,28 @@ describe.skipIf(!started)('runs as resources', () => {
     expect(await described.exitCode).toBe(0);
     expect(described.stdout()).toMatch(/Images:\n +STEP +ATTEMPT +IMAGE\n +a +1 +x\n/);
     expect(described.stdout()).toMatch(/LogsUnmasked +True/);
+  });
+
+  test('a status of a finished run that somebody else writes is put right, once', async () => {
+    await create('forged', 'greet');
+    await finished('forged');
+    const before = await world().run(namespace, 'forged');
+    const writes = async () =>
+      (await readFile(world().server.auditLog, 'utf8'))
+        .split('\n')
+        .filter((line) => line.includes('/workflowruns/forged/status') && line.includes('"userAgent":"windlass"'))
+        .length;
+    const written = await writes();
+    expect(written).toBeGreaterThan(0);
+    const forged = { phase: 'Failed', progress: '0/9', version: 'v6.6.6' };
+    await world().kubectl(
+      `patch wrun forged -n ${namespace} --subresource=status --type=merge -p ${JSON.stringify({ status: forged })}`,
+    );
+    await world().waitFor(namespace, 'forged', '.status.progress', '3/3');
+    expect((await world().run(namespace, 'forged'))?.status).toEqual(before?.status);
+    await create('after', 'greet');
+    await finished('after');
+    expect(await writes()).toBe(written + 1);
   });
 
   test('deleting a run cancels it; its history stays', async () => {

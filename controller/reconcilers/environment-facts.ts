@@ -5,6 +5,7 @@ import { doubtMessage } from '../core/approval-trust.ts';
 import { type Identities, identityTableName, readIdentities } from '../core/promotion/identities.ts';
 import { newPromotion } from '../core/promotion/create.ts';
 import { nameKey } from '../core/promotion/name.ts';
+import { invalidEnvironments } from '../core/source-status.ts';
 import type {
   Person,
   PromotionDecision,
@@ -21,7 +22,6 @@ import type { Governance } from '../seams/governance.ts';
 import type { Clock } from '../seams/clock.ts';
 import type { RefRow, Store } from '../store/types.ts';
 import { lookAtApprovals } from './approval-looks.ts';
-import { invalidEnvironments } from './environment-files.ts';
 import { judgeCommit } from './judge-commit.ts';
 import { type Repositories, sourceKey } from './repositories.ts';
 import { tagFacts } from './tags.ts';

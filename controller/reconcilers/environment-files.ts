@@ -8,9 +8,6 @@ import { readPaths } from './judge-commit.ts';
 import { mustLead } from './leads.ts';
 import { sourceKey } from './repositories.ts';
 
-/** Of a source and all that comes from it, while one of its environment files has a mistake. */
-export const invalidEnvironments = 'InvalidEnvironments';
-
 /** Says which source an Environment was read from; only those are taken away when their file goes. */
 const managedBy = 'windlass.dev/source';
 /** What a repository without environment files gets: one that follows the branch. */

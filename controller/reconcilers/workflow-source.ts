@@ -1,11 +1,10 @@
 import type { Logger } from 'pino';
 import type { Environment } from '../../crds/environment.ts';
 import type { WorkflowSource, WorkflowSourceStatus } from '../../crds/workflow-source.ts';
-import { type Assertion, nextConditions } from '../core/conditions.ts';
 import { type Diagnostic, formatDiagnostic } from '../core/diagnostic.ts';
 import { parseDuration } from '../core/duration.ts';
 import { refusedTags } from '../core/promotion/refused.ts';
-import { shortRef } from '../core/short.ts';
+import { invalidEnvironments, projectSourceStatus, type SourceStanding } from '../core/source-status.ts';
 import type { Instant } from '../core/time.ts';
 import { BranchMissing, UnsupportedUrl } from '../git/errors.ts';
 import type { FetchedRef } from '../git/refs.ts';
@@ -14,7 +13,7 @@ import { createLoop, type Loop, type Requeue } from '../runtime/loop.ts';
 import type { Clock } from '../seams/clock.ts';
 import { FenceLost } from '../seams/lease.ts';
 import type { RefRow, Store } from '../store/types.ts';
-import { applyEnvironmentFiles, invalidEnvironments } from './environment-files.ts';
+import { applyEnvironmentFiles } from './environment-files.ts';
 import { keyOf, requestedAt, splitKey } from './keys.ts';
 import type { Metrics } from './metrics.ts';
 import { mistakesIn } from './mistakes.ts';
@@ -83,18 +82,13 @@ export function createSourceReconciler(deps: SourceReconcilerDependencies): Sour
     if (!source) return { requeueAt: null };
     statuses.known(source.metadata, source.status);
     if (source.spec.suspend) {
-      writeStatus(source, [], null, [
-        ready('Unknown', 'Suspended', 'Fetching is suspended; set suspend to false to go on.'),
-      ]);
+      writeStatus(source, { type: 'Suspended' }, { refused: [], commit: null });
       return { requeueAt: null };
     }
     const mistakes = mistakesIn(source);
     if (mistakes.length === 0) return await fetch(key, source);
     const message = mistakes.join('\n');
-    writeStatus(source, source.status?.refused ?? [], source.status?.commit ?? null, [
-      ready('False', 'InvalidSource', message),
-      stalled('InvalidSource', message),
-    ]);
+    writeStatus(source, { type: 'Invalid', message });
     deps.onFetched(namespace, name);
     return { requeueAt: null };
   }
@@ -119,25 +113,14 @@ export function createSourceReconciler(deps: SourceReconcilerDependencies): Sour
       deps.onFetched(namespace, name);
       const ranges = environments.flatMap(({ spec }) => spec.track.tag?.semver ?? []);
       const tags = await tagFacts(repository, refs, source.spec.branch);
-      const assertions =
+      const commit = tip(refs, source);
+      const message = `${source.spec.branch} is at ${commit?.slice(0, 12) ?? 'no commit'}.`;
+      const standing: SourceStanding =
         problems.length > 0
-          ? [
-              ready('False', invalidEnvironments, problems.map(formatDiagnostic).join('\n')),
-              stalled(invalidEnvironments, 'The environments stay as they were; correct the files and push.'),
-            ]
-          : [
-              ready(
-                'True',
-                'Fetched',
-                `${source.spec.branch} is at ${tip(refs, source)?.slice(0, 12) ?? 'no commit'}.`,
-              ),
-            ];
-      writeStatus(
-        source,
-        [...fetched.filter((ref) => !isCommit(ref)).map(notACommit), ...refusedTags(tags, ranges)],
-        tip(refs, source),
-        assertions,
-      );
+          ? { type: 'InvalidEnvironments', message: problems.map(formatDiagnostic).join('\n') }
+          : { type: 'Fetched', message };
+      const refused = [...fetched.filter((ref) => !isCommit(ref)).map(notACommit), ...refusedTags(tags, ranges)];
+      writeStatus(source, standing, { refused, commit });
       return { requeueAt: nextFetch(source) };
     } catch (error) {
       // Whoever leads now fetches by itself, and says how that went.
@@ -146,11 +129,7 @@ export function createSourceReconciler(deps: SourceReconcilerDependencies): Sour
       const reason = error instanceof Error ? error.name : 'Unknown';
       const message = error instanceof Error ? error.message : String(error);
       const forUser = error instanceof UnsupportedUrl || error instanceof BranchMissing;
-      writeStatus(source, source.status?.refused ?? [], source.status?.commit ?? null, [
-        ready('False', reason, message),
-        // Otherwise it is tried again by itself.
-        forUser ? stalled(reason, message) : { type: 'Reconciling', status: 'True', reason, message },
-      ]);
+      writeStatus(source, { type: 'NotFetched', reason, message, stalled: forUser });
       deps.onFetched(namespace, name);
       // The user must act: the spec's change or the interval brings it back, not a backoff.
       if (forUser) return { requeueAt: nextFetch(source) };
@@ -199,21 +178,18 @@ export function createSourceReconciler(deps: SourceReconcilerDependencies): Sour
     return clock.now() + parseDuration(source.spec.interval ?? defaultInterval);
   }
 
+  /** `found`: what there is in it; left out: what there was. */
   function writeStatus(
-    source: WorkflowSource,
-    refused: NonNullable<WorkflowSourceStatus['refused']>,
-    commit: string | null,
-    assertions: Assertion[],
+    { metadata, status }: WorkflowSource,
+    standing: SourceStanding,
+    found: { refused: NonNullable<WorkflowSourceStatus['refused']>; commit: string | null } = {
+      refused: status?.refused ?? [],
+      commit: status?.commit ?? null,
+    },
   ): void {
-    const { metadata, status } = source;
-    const handled = metadata.annotations[requestedAt];
-    statuses.offer(metadata, {
-      observedGeneration: metadata.generation,
-      ...(commit ? { commit, shortCommit: shortRef(commit) } : {}),
-      ...(handled ? { lastHandledReconcileAt: handled } : {}),
-      refused: refused.slice(0, 50),
-      conditions: nextConditions(status?.conditions, assertions, metadata.generation, clock.now()),
-    });
+    const { generation, annotations } = metadata;
+    const view = { generation, conditions: status?.conditions, handled: annotations[requestedAt], ...found };
+    statuses.offer(metadata, projectSourceStatus(standing, view, clock.now()));
   }
 
   /** @throws UnsupportedUrl */
@@ -301,12 +277,4 @@ function trackedBranches(environment: Environment): string[] {
 
 function tip(refs: RefRow[], source: WorkflowSource): string | null {
   return refs.find((row) => row.ref === `refs/heads/${source.spec.branch}` && !row.deleted)?.commit ?? null;
-}
-
-function ready(status: Assertion['status'], reason: string, message: string): Assertion {
-  return { type: 'Ready', status, reason, message };
-}
-
-function stalled(reason: string, message: string): Assertion {
-  return { type: 'Stalled', status: 'True', reason, message };
 }

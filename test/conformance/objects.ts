@@ -17,6 +17,15 @@ function draft(namespace: string, name: string, more: Partial<Draft<'WorkflowRun
   } satisfies Draft<'WorkflowRun'>;
 }
 
+/** Of a kind whose spec may change, with JSON of any form in it: those of runs are immutable. */
+function changing(namespace: string, name: string, more: Partial<Draft<'Environment'>['metadata']> = {}, values = {}) {
+  return {
+    kind: 'Environment',
+    metadata: { name, namespace, ...more },
+    spec: { source: { name: 'team' }, track: { branch: 'main' }, values },
+  } satisfies Draft<'Environment'>;
+}
+
 /** What a watch delivered, and a way to wait for it. */
 function recordWatch(namespace: string) {
   const events: WatchEvent<'WorkflowRun'>[] = [];
@@ -96,53 +105,53 @@ export function describeObjectStore(implementation: string, store: () => ObjectS
 
     test('apply shows its caller what it replaces, so that of many who read the same state one gets on', async () => {
       const namespace = freshNamespace();
-      const { object } = await store().apply(draft(namespace, 'a', {}, { n: 0 }), (present) =>
+      const { object } = await store().apply(changing(namespace, 'a', {}, { n: 0 }), (present) =>
         expect(present).toBeNull(),
       );
       const writers = [1, 2, 3].map((n) =>
-        store().apply(draft(namespace, 'a', {}, { n }), (present) => {
+        store().apply(changing(namespace, 'a', {}, { n }), (present) => {
           if (present?.metadata.resourceVersion !== object.metadata.resourceVersion)
             throw new Error('changed meanwhile');
         }),
       );
       const ends = await Promise.allSettled(writers);
       expect(ends.map(({ status }) => status).toSorted()).toEqual(['fulfilled', 'rejected', 'rejected']);
-      expect((await store().get('WorkflowRun', namespace, 'a'))?.metadata.generation).toBe(2);
+      expect((await store().get('Environment', namespace, 'a'))?.metadata.generation).toBe(2);
     });
 
     test('apply creates, then writes only differences, and raises the generation only for the spec', async () => {
       const namespace = freshNamespace();
-      const first = await store().apply(draft(namespace, 'a', {}, { b: 1, a: { x: null } }));
+      const first = await store().apply(changing(namespace, 'a', {}, { b: 1, a: { x: null } }));
       expect(first.changed).toBe(true);
-      const again = await store().apply(draft(namespace, 'a', {}, { a: { x: null }, b: 1 }));
+      const again = await store().apply(changing(namespace, 'a', {}, { a: { x: null }, b: 1 }));
       expect(again).toEqual({ changed: false, object: first.object });
-      const labelled = await store().apply(draft(namespace, 'a', { labels: { l: '1' } }, { b: 1, a: { x: null } }));
+      const labelled = await store().apply(changing(namespace, 'a', { labels: { l: '1' } }, { b: 1, a: { x: null } }));
       expect(labelled.changed).toBe(true);
       expect(labelled.object.metadata).toMatchObject({ generation: 1, labels: { l: '1' } });
       expect(labelled.object.metadata.resourceVersion).not.toBe(first.object.metadata.resourceVersion);
-      const other = await store().apply(draft(namespace, 'a', {}, { b: 2 }));
+      const other = await store().apply(changing(namespace, 'a', {}, { b: 2 }));
       expect(other.object.metadata).toMatchObject({ generation: 2, labels: {}, uid: first.object.metadata.uid });
-      expect(other.object.spec.inputs).toEqual({ b: 2 });
+      expect(other.object.spec.values).toEqual({ b: 2 });
     });
 
     test('a member that is undefined is no difference', async () => {
       const namespace = freshNamespace();
-      await store().apply(draft(namespace, 'a', {}, { b: 1 }));
-      expect((await store().apply(draft(namespace, 'a', {}, { b: 1, c: undefined }))).changed).toBe(false);
+      await store().apply(changing(namespace, 'a', {}, { b: 1 }));
+      expect((await store().apply(changing(namespace, 'a', {}, { b: 1, c: undefined }))).changed).toBe(false);
     });
 
     test('no concurrent update is lost', async () => {
       const namespace = freshNamespace();
-      await store().create(draft(namespace, 'a', {}, { count: 0 }));
+      await store().create(changing(namespace, 'a', {}, { count: 0 }));
       await Promise.all(
         Array.from({ length: 12 }, () =>
-          store().update('WorkflowRun', namespace, 'a', ({ spec }) => ({
-            spec: { ...spec, inputs: { count: Number(spec.inputs?.['count']) + 1 } },
+          store().update('Environment', namespace, 'a', ({ spec }) => ({
+            spec: { ...spec, values: { count: Number(spec.values?.['count']) + 1 } },
           })),
         ),
       );
-      const read = await store().get('WorkflowRun', namespace, 'a');
-      expect(read?.spec.inputs).toEqual({ count: 12 });
+      const read = await store().get('Environment', namespace, 'a');
+      expect(read?.spec.values).toEqual({ count: 12 });
       expect(read?.metadata.generation).toBe(13);
     });
 

@@ -59,9 +59,9 @@ export class LogHandover {
     return this.#end.length === 0 || this.#end.at(-1) === 10;
   }
 
-  /** The last line that is not empty; null when there is none. */
-  lastLine(): string | null {
+  /** The last line that is not empty, nor one that says nothing; null when there is none. */
+  lastLine(saysNothing?: RegExp): string | null {
     const lines = this.#end.toString().split('\n');
-    return lines.findLast((line) => line.trim() !== '')?.trim() ?? null;
+    return lines.findLast((line) => line.trim() !== '' && !saysNothing?.test(line))?.trim() ?? null;
   }
 }

@@ -51,14 +51,30 @@ test('without a container engine the step fails, and says what to do', async () 
 });
 
 test.each([
-  ['Error: initializing source docker://x: pinging registry: manifest unknown', 'imagePull'],
-  ['Error: cannot connect to the daemon socket', 'infrastructure/engine'],
-])('an engine that says %j', (message, type) => {
-  const error = { type: 'exit', exitCode: 125, message, retryable: true };
-  expect(containerResult({ outcome: 'Failed', error })).toEqual({
-    outcome: 'Failed',
-    error: { type, message, retryable: true },
-  });
+  [125, 'Error: initializing source docker://x: pinging registry: manifest unknown', 'imagePull'],
+  [125, 'docker: Error response from daemon: pull access denied for x, repository does not exist', 'imagePull'],
+  [125, "Unable to find image 'x' locally", 'exit'],
+  [125, 'Error: cannot connect to the daemon socket', 'infrastructure/engine'],
+  [125, 'Error: statfs /srv/data: permission denied', 'environment'],
+  [125, 'docker: permission denied while trying to connect to the Docker daemon socket', 'environment'],
+  [125, 'Error: statfs /pull/manifests: no such file or directory', 'environment'],
+  [
+    126,
+    'Error: runc: runc create failed: unable to start container process: exec: "/x": permission denied',
+    'environment',
+  ],
+  [126, 'Error: workdir "/x" exists on container ab52, but is not a directory', 'environment'],
+  [127, 'docker: Error response from daemon: OCI runtime create failed: exec: "x": not found', 'environment'],
+  [1, 'ERROR (catatonit:6): failed to exec pid1: No such file or directory', 'environment'],
+  [126, 'sh: /deploy.sh: Permission denied', 'exit'],
+  [127, 'sh: kubectl: not found', 'exit'],
+  [125, 'permission denied: cannot pull', 'exit'],
+  [1, 'Error: access denied', 'exit'],
+])('exit code %i with the last line %j', (exitCode, line, type) => {
+  const message = `exit code ${exitCode}: ${line}`;
+  const error = { type: 'exit', exitCode, message, retryable: true };
+  const told = containerResult({ outcome: 'Failed', error });
+  expect(told).toMatchObject({ outcome: 'Failed', error: { type, message, retryable: type !== 'environment' } });
 });
 
 describe.skipIf(image === null)('containers', () => {
@@ -88,6 +104,11 @@ describe.skipIf(image === null)('containers', () => {
     await Promise.all([executor.start(failing), executor.start(missing)]);
     expect(await sink.end(failing.key)).toMatchObject({ error: { type: 'exit', exitCode: 7 } });
     expect(await sink.end(missing.key)).toMatchObject({ error: { type: 'imagePull', retryable: true } });
+    const absent = startAction(container('true', { command: ['/nosuch'] }));
+    const own = startAction(container('echo permission denied; exit 125'));
+    await Promise.all([executor.start(absent), executor.start(own)]);
+    expect(await sink.end(absent.key)).toMatchObject({ error: { type: 'environment', retryable: false } });
+    expect(await sink.end(own.key)).toMatchObject({ error: { type: 'exit', exitCode: 125 } });
     await made.dispose();
   });
 

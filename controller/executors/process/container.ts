@@ -85,12 +85,34 @@ export async function removeContainer(engine: string, hash: string, env: Record<
   });
 }
 
-/** What a failed container means: that the engine could not run it is not the step's doing. */
+/** What docker ends with when it could not run a container: it says nothing of why. */
+export const engineHelp = /^(Run|See) 'docker run --help'/;
+/** Lines of an engine itself, not of what it runs. */
+const engineLine = /^(Error: |docker: |time="\S+ level=)/;
+/** Of the small init that an engine puts before the command. */
+const initLine = /^(ERROR \(catatonit|\[FATAL tini)/;
+/** How an engine says, of an image that it has, that the command cannot be begun in it. */
+const runtimeLine = /OCI|runc|crun|container_linux|unable to start container|workdir/;
+const aboutImage =
+  /initializing source|pinging (container )?registry|reading manifest|manifest (unknown|for|invalid)|no such image|image not known|name unknown|unable to find image|pull access denied|access to the resource is denied|unauthorized|(error|failed to|unable to) pull|invalid reference format|toomanyrequests|short-name/i;
+const aboutMachine = /permission denied|operation not permitted|no such file|statfs|mount|not found/i;
+
+/**
+ * What a failed container means. By its codes 125 to 127 and its last line an engine says that it could not run the step's
+ * command: then the image cannot be had, or what it needs is not there, or the engine is in trouble. All else is the step's own.
+ */
 export function containerResult(result: AttemptResult): AttemptResult {
-  if (result.outcome !== 'Failed' || result.error.exitCode !== engineFailed) return result;
-  const { message } = result.error;
-  const missing =
-    /pull|manifest|initializing source|pinging|not known|no such image|name unknown|unauthorized|denied/i.test(message);
-  const type = missing ? 'imagePull' : 'infrastructure/engine';
-  return { outcome: 'Failed', error: { type, message, retryable: true } };
+  if (result.outcome !== 'Failed') return result;
+  const { exitCode, message } = result.error;
+  const said = message.replace(/^exit code \d+( \(\w+\))?: /, '');
+  const failed = (type: string, retryable: boolean): AttemptResult => ({
+    outcome: 'Failed',
+    error: { type, message, retryable },
+  });
+  if (initLine.test(said)) return failed('environment', false);
+  if (!engineLine.test(said)) return result;
+  if (exitCode === 126 || exitCode === 127) return runtimeLine.test(said) ? failed('environment', false) : result;
+  if (exitCode !== engineFailed) return result;
+  if (aboutImage.test(said)) return failed('imagePull', true);
+  return aboutMachine.test(said) ? failed('environment', false) : failed('infrastructure/engine', true);
 }

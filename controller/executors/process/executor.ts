@@ -12,6 +12,7 @@ import { AttemptFolder, attemptHash, attemptHashes, type Launcher } from './atte
 import {
   containerCommand,
   containerResult,
+  engineHelp,
   engineEnvironment,
   findEngine,
   noEngine,
@@ -294,7 +295,7 @@ export class ProcessExecutor implements Executor {
       const engine = live.folder.engine();
       if (engine !== null && (live.stopped || live.folder.exitCode() === null))
         await this.#removeContainer(engine, live.hash);
-      const lastLine = await tail.finish();
+      const lastLine = await tail.finish(engine === null ? undefined : engineHelp);
       if (live.interrupted || live.folder.wasStopped()) return this.#report(live, { outcome: 'Stopped' });
       const result = await readResult(live.folder, masks, lastLine, engine === null ? undefined : containerOutputBytes);
       const whole =

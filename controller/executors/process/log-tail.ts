@@ -57,8 +57,8 @@ export class LogTail {
     }
   }
 
-  /** Hands on what is left, once nothing more can come. Returns the last line that is not empty. */
-  async finish(): Promise<string | null> {
+  /** Hands on what is left, once nothing more can come. Returns the last line that is not empty, nor says nothing. */
+  async finish(saysNothing?: RegExp): Promise<string | null> {
     // Most scripts print nothing: a look at the size costs a tenth of opening the file.
     if (this.#file === null && (statSync(this.#options.path, { throwIfNoEntry: false })?.size ?? 0) === 0) return null;
     try {
@@ -68,7 +68,7 @@ export class LogTail {
     } finally {
       await this.close();
     }
-    return this.#cut ? null : this.#handover.lastLine();
+    return this.#cut ? null : this.#handover.lastLine(saysNothing);
   }
 
   async close(): Promise<void> {

@@ -1,252 +1,132 @@
+/** What every earlier schema of the database wrote, and a controller of now that is started on it. */
 import { mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import { PGlite } from '@electric-sql/pglite';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
-import { buildPlan } from '../../controller/core/plan/build.ts';
-import { decideRun } from '../../controller/core/run/decide.ts';
-import { hydrate } from '../../controller/core/run/hydrate.ts';
-import { isFinished, type RunAction, type RunObservation, type RunRow } from '../../controller/core/run/types.ts';
-import { systemClock } from '../../controller/runtime/clock.ts';
-import { openStore, type StoreOptions } from '../../controller/store/open.ts';
-import type { Store } from '../../controller/store/types.ts';
-import { type FirstRows, makeFirstDatabase } from '../fixtures/first-schema.ts';
+import type { Run } from '../../api/client.ts';
+import { openDataDirectory } from '../../controller/data-directory.ts';
+import { type ControllerWorld, startWorld } from '../fixtures/controller.ts';
+import { childOfFans, earlierRows, smallDigest } from '../fixtures/earlier-rows.ts';
+import { earlierSchemas, makeEarlierDatabase, missingRows } from '../fixtures/earlier-schemas.ts';
 import { startPostgres } from '../fixtures/postgres.ts';
 
-const home = 'home';
-const digest = `sha256:${'1'.repeat(64)}`;
-const begun = Date.UTC(2026, 9, 1, 8);
-
-/** A step in every state that the first release could leave behind, and one that needs them all. */
-const spec = {
-  outputs: { rows: '${{ steps.done.outputs.rows }}' },
-  steps: [
-    { name: 'done', run: 'true', outputs: { rows: { type: 'integer' } } },
-    { name: 'live', run: 'true', retry: { limit: 1 } },
-    { name: 'stops', run: 'true', criticality: 'low' },
-    { name: 'pauses', run: 'true', retry: { limit: 1 } },
-    { name: 'waits', wait: { for: '10m' } },
-    { name: 'asks', approval: { groups: ['editors'], count: 1 } },
-    { name: 'skipped', if: 'false', run: 'true' },
-    { name: 'last', needs: ['done', 'live', 'stops', 'pauses', 'waits', 'asks', 'skipped'], run: 'true' },
-  ],
-  finally: [{ name: 'notify', run: 'true' }],
-};
-
-const failed = { type: 'exit', message: 'exit code 3', retryable: true, exitCode: 3 };
-
-function run(id: string, more: Record<string, unknown> = {}): FirstRows[number] {
-  return [
-    'runs',
-    {
-      id,
-      home,
-      owner: 'a replica that is gone',
-      fence: 7,
-      namespace: 'dev',
-      name: `name-${id}`,
-      workflow: 'report',
-      digest,
-      version: 'v1.0.0',
-      environment: 'dev',
-      values: { bucket: 'b' },
-      inputs: { region: 'eu' },
-      phase: 'Running',
-      desired: 'Running',
-      date: '2026-10-01',
-      created_at: begun,
-      started_at: begun + 1,
-      stood_ms: 0,
-      revision: 5,
-      ...more,
-    },
-  ];
-}
-
-function step(name: string, phase: string, more: Record<string, unknown> = {}): FirstRows[number] {
-  const row = { run_id: 'running', step: name, phase, started_at: begun + 2, attempts: 1, infrastructure_failures: 0 };
-  return ['steps', { ...row, ...more }];
-}
-
-function attempt(name: string, number: number, phase: string, more: Record<string, unknown> = {}): FirstRows[number] {
-  return ['attempts', { run_id: 'running', step: name, number, phase, started_at: begun + 2, ...more }];
-}
-
-const ended = { finished_at: begun + 3 };
-const rows: FirstRows = [
-  ['replicas', { id: 'a replica that is gone', home, expires_at: '2026-10-01T09:00:00Z' }],
-  ['versions', { digest, workflow: 'report', spec, files: {}, created_at: begun }],
-  run('running'),
-  step('done', 'Succeeded', { ...ended, outputs: { rows: 42 } }),
-  attempt('done', 1, 'Succeeded', ended),
-  step('live', 'Running', { attempts: 2 }),
-  attempt('live', 1, 'Failed', { ...ended, error: failed }),
-  attempt('live', 2, 'Starting'),
-  step('stops', 'Running'),
-  attempt('stops', 1, 'Stopping', { stop_reason: 'timeout' }),
-  step('pauses', 'Retrying', { reason: 'Backoff', until: begun + 60_000, error: failed }),
-  attempt('pauses', 1, 'Failed', { ...ended, error: failed }),
-  step('waits', 'Waiting', { reason: 'WaitingForTime', attempts: 0, until: begun + 600_000 }),
-  step('asks', 'Waiting', { reason: 'WaitingForApproval', attempts: 0 }),
-  step('skipped', 'Skipped', { ...ended, reason: 'ConditionFalse', started_at: null, attempts: 0 }),
-  run('over', { phase: 'Failed', outcome: 'Failed', finished_at: begun + 9, error: failed, created_at: begun - 5 }),
-  ['steps', { ...step('live', 'Failed')[1], run_id: 'over', finished_at: begun + 9, error: failed }],
-  ['attempts', { ...attempt('live', 1, 'Failed')[1], run_id: 'over', finished_at: begun + 9, error: failed }],
-  ['log_chunks', { run_id: 'over', step: 'live', attempt: 1, position: 0, bytes: '\\x6f68206e6f0a' }],
-  ['environments', { home, project: 'default', name: 'dev', uid: 'u', namespace: 'dev', revision: 3 }],
-  [
-    'promotions',
-    {
-      id: 'p1',
-      home,
-      project: 'default',
-      name: 'dev-1',
-      environment: 'dev',
-      ref: 'v1.0.0',
-      commit: 'c1',
-      phase: 'Gating',
-      changes: [{ workflow: 'report', action: 'Promote', to: digest }],
-      gates: [],
-      diagnostics: [],
-      automatic: true,
-      created_at: begun,
-    },
-  ],
-];
-
-/** Carries a run to its end as a controller would, every attempt ending well; returns what it was told to do. */
-async function carry(store: Store, id: string, fence: number): Promise<RunAction[]> {
-  const told: RunAction[] = [];
-  const snapshot = await store.versions.get(digest);
-  const [recorded] = await store.runs.load([id]);
-  if (!snapshot || !recorded) throw new Error('what was recorded is gone');
-  const plan = buildPlan(snapshot);
-  let state = hydrate(plan, recorded);
-  let now = begun + 10_000;
-  const approval = {
-    step: 'asks',
-    user: 'ada',
-    groups: ['editors'],
-    decision: 'Approve' as const,
-    comment: null,
-    execution: 1,
-  };
-  let seen: RunObservation[] = [
-    { type: 'SpecObserved', desired: 'Running', reason: null, force: false, approvals: [approval] },
-    { type: 'CircuitsObserved', open: [] },
-  ];
-  for (let left = 100; left > 0; left--) {
-    const decision = decideRun(plan, state, seen, now);
-    if (decision.transition) await store.runs.commit(decision.transition, fence);
-    state = decision.state;
-    if (isFinished(state.run.phase)) return told;
-    told.push(...decision.actions);
-    seen = decision.actions.flatMap((action) => {
-      if (action.type !== 'Start' && action.type !== 'Stop') return [];
-      const { step: name, item, attempt: number } = action.key;
-      const result =
-        action.type === 'Stop'
-          ? { outcome: 'Stopped' as const }
-          : { outcome: 'Succeeded' as const, outputs: { text: '' } };
-      return [{ type: 'AttemptEnded' as const, step: name, item, attempt: number, at: now, result }];
-    });
-    if (seen.length === 0) now = Math.max(now, decision.wakeAt ?? now);
-  }
-  throw new Error(`it does not end: ${JSON.stringify(state.run)}`);
-}
-
-function describeUpgrade(driver: string, options: () => Promise<StoreOptions>): void {
-  describe(`a database of the first release: ${driver}`, () => {
-    let store: Store;
-    beforeAll(async () => {
-      const where = await options();
-      await makeFirstDatabase(where, rows);
-      store = await openStore(where, { clock: systemClock, home });
-    }, 60_000);
-    afterAll(async () => {
-      await store.close();
-    });
-
-    test('what had ended is there as it was, and can be made to go on', async () => {
-      const over = (await store.runs.get('over')) as RunRow;
-      expect(over).toMatchObject({
-        phase: 'Failed',
-        error: failed,
-        execution: 1,
-        priority: 0,
-        queuedAt: begun - 5,
-        parent: null,
-        root: 'over',
-        rootName: 'name-over',
-        depth: 0,
-        replayOf: null,
-        forced: false,
-      });
-      const { items } = await store.runs.list({ namespace: 'dev' }, { limit: 10 });
-      expect(items.map(({ id }) => id)).toEqual(['running', 'over']);
-      const unit = { item: -1, label: null, items: null, via: 'main', bodyAttempts: 1, iteration: 0, artifacts: {} };
-      expect(await store.runs.steps('over')).toEqual([
-        expect.objectContaining({ ...unit, cache: null, error: failed }),
-      ]);
-      expect(await store.runs.attempts('over')).toMatchObject([{ step: 'live', item: -1, via: 'main', number: 1 }]);
-      const key = { runId: 'over', step: 'live', item: -1, attempt: 1 };
-      expect(await store.logs.read(key, 0, 100, null)).toEqual([{ position: 6, text: 'oh no\n' }]);
-      expect(await store.promotions.get('p1')).toMatchObject({ phase: 'Gating', ref: 'v1.0.0' });
-      expect((await store.promotions.upstream('default', 'dev')).runs).toEqual([
-        { workflow: 'report', digest, finished: 1, succeeded: 0, degraded: 0 },
-      ]);
-      const again = { ...over, phase: 'Queued' as const, outcome: null, error: null, finishedAt: null, execution: 2 };
-      expect(await store.runs.reopen({ run: again, steps: [], attempts: [], events: [] })).toBe(true);
-    });
-
-    test('what ran goes on where it was, to its end', async () => {
-      const claim = (await store.runs.claim(200)).find(({ id }) => id === 'running');
-      expect(claim?.fence).toBe(8);
-      expect(
-        (await store.runs.openAttempts()).map((key) => `${key.step} ${key.item} ${key.attempt}`).toSorted(),
-      ).toEqual(['live -1 2', 'stops -1 1']);
-      const told = await carry(store, 'running', claim?.fence ?? 0);
-      const starts = told.flatMap((action) =>
-        action.type === 'Start' || action.type === 'Stop'
-          ? [`${action.type} ${action.key.step} ${action.key.attempt}`]
-          : [],
-      );
-      // The attempts that ran are told again, under the numbers they had; the one that failed has a retry left.
-      expect(starts.toSorted()).toEqual([
-        'Start last 1',
-        'Start live 2',
-        'Start notify 1',
-        'Start pauses 2',
-        'Stop stops 1',
-      ]);
-      const run = await store.runs.get('running');
-      expect((await store.runs.step('running', 'stops', -1))?.error).toMatchObject({ type: 'timeout' });
-      expect(run).toMatchObject({ phase: 'Degraded', outputs: { rows: 42 }, error: null });
-      const phases = (await store.runs.steps('running')).map(({ step: name, phase }) => [name, phase]);
-      expect(Object.fromEntries(phases)).toEqual({
-        done: 'Succeeded',
-        live: 'Succeeded',
-        stops: 'Failed',
-        pauses: 'Succeeded',
-        waits: 'Succeeded',
-        asks: 'Succeeded',
-        skipped: 'Skipped',
-        last: 'Succeeded',
-        notify: 'Succeeded',
-      });
-    });
-  });
-}
-
 const server = await startPostgres();
-const directory = await mkdtemp(join(tmpdir(), 'windlass-upgrade-'));
+const schemas = await earlierSchemas();
+let directory: string;
 
+beforeAll(async () => {
+  directory = await mkdtemp(join(tmpdir(), 'windlass-upgrade-'));
+  await (await PGlite.create(join(directory, 'empty'))).close();
+}, 60_000);
 afterAll(async () => {
   await server?.stop();
   await rm(directory, { recursive: true, force: true });
 });
 
-describeUpgrade('PGlite', async () => ({ dataDir: join(directory, 'data') }));
+const of = (name: string) => ({ namespace: 'dev', name });
+
+/** Each step's phase, and how many attempts it has had. */
+function stepsOf({ steps }: Run): Record<string, string> {
+  return Object.fromEntries(steps.map(({ name, phase, attempts }) => [name, `${phase} ${attempts.length}`]));
+}
+
+async function readHistory({ client }: ControllerWorld, engine: boolean): Promise<void> {
+  const over = await client.run(of('over'));
+  expect(over).toMatchObject({ phase: 'Failed', version: 'v1.0.0', execution: 1, priority: 0, parent: null });
+  expect(over.error).toMatchObject({ type: 'exit', message: 'exit code 3' });
+  expect(stepsOf(over)).toEqual({ work: 'Failed 1' });
+  expect((await client.stepLogs(of('over'), 'work')).lines).toMatchObject([{ text: 'oh no\n' }]);
+  const { items: runs } = await client.runs({ namespace: 'dev', failed: true });
+  expect(runs.map(({ name }) => name).toSorted()).toEqual(['again', 'before', 'over']);
+  const { items: events } = await client.events({ kind: 'WorkflowRun', name: 'over' });
+  expect(events).toMatchObject([{ reason: 'RunFailed', message: 'run over failed' }]);
+  expect(await client.promotion('dev-1')).toMatchObject({ phase: 'Succeeded', ref: 'v1.0.0' });
+  expect((await client.environment('dev')).active).toMatchObject([{ workflow: 'small', ref: 'v1.0.0' }]);
+  expect((await client.versions({ workflow: 'small' })).items).toMatchObject([{ ref: 'v1.0.0' }]);
+  if (!engine) return;
+  expect((await client.artifacts(of('over'))).items).toMatchObject([{ name: 'orders', bytes: 9 }]);
+  expect(await client.deadLetter(1)).toMatchObject({ name: 'over', state: 'Discarded', priority: 0 });
+  expect(await client.explainCache(of('fans'), 'filled')).toMatchObject({ key: 'k1' });
+}
+
+/** The run that the first schema could already have. */
+async function carryRunning({ client, ended }: ControllerWorld): Promise<void> {
+  await client.approveStep(of('running'), 'asks');
+  const running = await ended(of('running'));
+  expect(running).toMatchObject({ phase: 'Degraded', outputs: { rows: 42 }, error: null });
+  // Attempts that had begun go on under the numbers they had.
+  expect(stepsOf(running)).toEqual({
+    done: 'Succeeded 1',
+    live: 'Succeeded 2',
+    stops: 'Failed 1',
+    pauses: 'Succeeded 2',
+    waits: 'Succeeded 0',
+    asks: 'Succeeded 0',
+    skipped: 'Skipped 0',
+    last: 'Succeeded 1',
+    notify: 'Succeeded 1',
+  });
+  expect(running.steps.find(({ name }) => name === 'stops')?.error).toMatchObject({ type: 'timeout' });
+}
+
+/** Those with what the engine brought. */
+async function carryEngine({ client, ended }: ControllerWorld): Promise<void> {
+  const fans = await ended(of('fans'));
+  expect(fans).toMatchObject({ phase: 'Succeeded', error: null });
+  expect(stepsOf(fans)).toEqual({
+    each: 'Succeeded 0',
+    calls: 'Succeeded 1',
+    locked: 'Succeeded 1',
+    cached: 'Cached 0',
+    filled: 'Cached 0',
+  });
+  const { items } = await client.items(of('fans'), 'each');
+  expect(items.map(({ phase, attempts }) => `${phase} ${attempts.length}`)).toEqual(Array(3).fill('Succeeded 1'));
+  expect((await client.runs({ parent: 'fans' })).items).toMatchObject([{ id: childOfFans, phase: 'Succeeded' }]);
+  const holder = await ended(of('holder'));
+  expect(holder.phase).toBe('Succeeded');
+  const locked = fans.steps.find(({ name }) => name === 'locked')?.attempts[0]?.startedAt ?? '';
+  expect(locked >= (holder.finishedAt ?? '')).toBe(true);
+  // Redriven as a run that ended well; and a run that a retry made end well.
+  expect(await client.deadLetter(2)).toMatchObject({ state: 'Resolved', redrivenName: 'fans' });
+  expect(await client.deadLetter(3)).toMatchObject({ state: 'Resolved', name: 'again' });
+}
+
 const skipped = server ? '' : ' (skipped: no PostgreSQL server binaries on this machine)';
-describe.runIf(server)(`with a server${skipped}`, () => {
-  describeUpgrade('PostgreSQL', async () => ({ databaseUrl: (await server?.database('first')) ?? '' }));
+
+describe.each(['PGlite', 'PostgreSQL'])('%s', (driver) => {
+  test.runIf(server || driver === 'PGlite').each(schemas)(
+    `what $tag wrote: runs go on to their end, and history stays as it was${driver === 'PGlite' ? '' : skipped}`,
+    async ({ number, tag }) => {
+      const data = join(directory, driver, tag);
+      const { home } = await openDataDirectory(data);
+      const databaseUrl = driver === 'PGlite' ? null : ((await server?.database(tag)) ?? '');
+      const where = databaseUrl === null ? { dataDir: data } : { databaseUrl };
+      const { kept, live } = earlierRows(number, home);
+      await makeEarlierDatabase(where, number, [...kept, ...live], join(directory, 'empty'));
+
+      const engine = number >= 3;
+      const world = await startWorld({ dataDir: data, databaseUrl });
+      try {
+        await readHistory(world, engine);
+        await carryRunning(world);
+        await world.client.retryRun(of('again'));
+        await world.until(
+          'the retry ends',
+          () => world.client.run(of('again')),
+          ({ execution, phase }) => execution === 2 && phase === 'Succeeded',
+        );
+        if (engine) await carryEngine(world);
+        // Gates count what ended before: two that failed, the retried one, and the child run.
+        const { runs } = await world.controller.store.promotions.upstream('default', 'dev');
+        const [finished, succeeded] = engine ? [4, 2] : [3, 1];
+        expect(runs.find(({ digest }) => digest === smallDigest)).toMatchObject({ finished, succeeded });
+      } finally {
+        await world.stop();
+      }
+      expect(await missingRows(where, kept)).toEqual([]);
+    },
+    60_000,
+  );
 });

@@ -113,6 +113,7 @@ const unit = {
       digest: Type.String({ description: 'sha256: and hex of what is kept.' }),
       bytes: Type.Integer(),
       folder: Type.Boolean({ description: 'True for an archive of a folder.' }),
+      executable: Type.Optional(Type.Literal(true, { description: 'Of a file that may be run.' })),
     }),
     { description: 'What it has kept, by name.' },
   ),

@@ -19,6 +19,7 @@ const RunArtifact = Type.Object(
     digest: Type.String({ description: '`sha256:` and the hex of the content.' }),
     bytes: Type.Integer({ description: 'Size of the content.' }),
     folder: Type.Boolean({ description: 'True: the content is a tar archive of a folder.' }),
+    executable: Type.Optional(Type.Literal(true, { description: 'Of a file that may be run.' })),
   },
   { ref: 'RunArtifact' },
 );

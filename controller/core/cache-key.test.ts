@@ -82,3 +82,8 @@ test('a value that has no exact JSON is the mistake of the step', () => {
   expect(() => cacheKey({ ...facts, body: http })).toThrow('the key of the cache cannot be made');
   expect(cacheKey({ ...facts, body: { ...http, body: 1 } }).parts).not.toHaveProperty('files');
 });
+
+test('a file that may be run is another one than the same that may not', () => {
+  const keyOf = (given: CacheFacts['artifacts'][string]) => cacheKey({ ...facts, artifacts: { 'in.txt': given } }).key;
+  expect(keyOf({ ...ref, executable: true })).not.toBe(keyOf(ref));
+});

@@ -29,7 +29,9 @@ export function cacheKey(facts: CacheFacts): CacheKey {
   const { namespace, workflow, step, files, artifacts, version, key } = facts;
   const whole: Record<string, JsonValue> = { namespace, workflow, step, ...bodyParts(facts.body), version };
   if (readsFiles(facts.body)) whole['files'] = files;
-  for (const [path, { digest }] of Object.entries(artifacts)) whole[`artifact ${path}`] = digest;
+  for (const [path, { digest, executable }] of Object.entries(artifacts)) {
+    whole[`artifact ${path}`] = executable ? `${digest} executable` : digest;
+  }
   for (const [i, text] of key.entries()) whole[`key[${i}]`] = text;
   try {
     const parts = Object.entries(whole).map(([name, value]) => [name, shown(value)]);

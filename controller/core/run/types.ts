@@ -117,6 +117,8 @@ export interface ArtifactRef {
   bytes: number;
   /** True for an archive of a folder. */
   folder: boolean;
+  /** Of a file that may be run, and there only; the archive of a folder says it of its files. */
+  executable?: true;
 }
 
 /**

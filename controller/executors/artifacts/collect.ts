@@ -10,6 +10,8 @@ export interface Collected {
   content: Readable;
   /** True when the content is an archive. */
   folder: boolean;
+  /** Whether it is a file that may be run. */
+  executable: boolean;
 }
 
 /**
@@ -19,15 +21,17 @@ export interface Collected {
 export async function collect(workDirectory: string, path: string): Promise<Collected> {
   const root = await realpath(workDirectory);
   const found = await locate(root, path);
-  const { isFile, isFolder, size } = await stat(found).then((stats) => ({
+  const { isFile, isFolder, size, executable } = await stat(found).then((stats) => ({
     isFile: stats.isFile(),
     isFolder: stats.isDirectory(),
     size: stats.size,
+    executable: (stats.mode & 0o111) !== 0,
   }));
-  if (isFolder) return { content: packFolder(found), folder: true };
+  if (isFolder) return { content: packFolder(found), folder: true, executable: false };
   if (!isFile) throw new ArtifactRefused(`${path} is neither a file nor a folder: only these can be kept`);
   // To where it ends now: what something left behind may still write is no part of it.
-  return { content: size === 0 ? emptyStream() : createReadStream(found, { end: size - 1 }), folder: false };
+  const content = size === 0 ? emptyStream() : createReadStream(found, { end: size - 1 });
+  return { content, folder: false, executable };
 }
 
 async function locate(root: string, path: string): Promise<string> {

@@ -31,7 +31,7 @@ export async function place(workDirectory: string, path: string, ref: ArtifactRe
     if (ref.folder) await unpackFolder(hashed, to);
     else {
       await mkdir(dirname(to), { recursive: true });
-      await pipeline(hashed, createWriteStream(to, { mode: 0o644 }));
+      await pipeline(hashed, createWriteStream(to, { mode: ref.executable ? 0o755 : 0o644 }));
     }
     await fed;
   } catch (error) {

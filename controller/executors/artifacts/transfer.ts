@@ -48,8 +48,9 @@ export async function keep(
   const artifacts: Record<string, ArtifactRef> = {};
   for (const [name, path] of Object.entries(wanted)) {
     try {
-      const { content, folder } = await collect(workDirectory, path);
-      artifacts[name] = { ...(await store.put(content, maxBytes)), folder };
+      const { content, folder, executable } = await collect(workDirectory, path);
+      const put = await store.put(content, maxBytes);
+      artifacts[name] = { ...put, folder, ...(executable ? { executable } : {}) };
     } catch (error) {
       const why = refusalOf(error, path, maxBytes);
       if (why === null) throw error;

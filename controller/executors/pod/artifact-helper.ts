@@ -64,10 +64,10 @@ async function collectAll({
   const kept = await keep({ store: remoteStore(url, token), maxBytes }, work, out);
   if ('error' in kept) return { error: kept.error };
   return {
-    kept: Object.values(kept.artifacts).map(({ digest, bytes, folder }) => [
+    kept: Object.values(kept.artifacts).map(({ digest, bytes, folder, executable }) => [
       Buffer.from(digest.slice('sha256:'.length), 'hex').toString('base64url'),
       bytes,
-      folder ? 1 : 0,
+      folder ? 1 : executable ? 2 : 0,
     ]),
   };
 }

@@ -119,7 +119,7 @@ const b64 = Buffer.from('ab'.repeat(32), 'hex').toString('base64url');
 const twoKept = said({
   kept: [
     [b64, 3, 1],
-    [b64, 4, 0],
+    [b64, 4, 2],
   ],
 });
 const now = Date.parse('2026-11-20T23:02:00Z');
@@ -156,7 +156,7 @@ describe('how it ends', () => {
     const pod = seen(ended(0), ended(0, twoKept));
     expect(withCollected(pod, ok)).toEqual({
       ...ok,
-      artifacts: { a: { ...ref, bytes: 3, folder: true }, b: { ...ref, bytes: 4, folder: false } },
+      artifacts: { a: { ...ref, bytes: 3, folder: true }, b: { ...ref, bytes: 4, folder: false, executable: true } },
     });
   });
 

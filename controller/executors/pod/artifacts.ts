@@ -36,8 +36,8 @@ export type HelperTask = { url: string; token: string; work: string } & (
 
 /** What a helper says at its end, as its termination message: at most 4096 bytes for 50 artifacts. */
 export type HelperMessage =
-  /** Digest (base64url, without `sha256:`), bytes, 1 for a folder; in the order of the task. */
-  { kept: [digest: string, bytes: number, folder: 0 | 1][] } | { error: Pick<StepError, 'type' | 'message'> };
+  /** Digest (base64url, without `sha256:`), bytes, 1 for a folder, 2 for a file that may be run; in the order of the task. */
+  { kept: [digest: string, bytes: number, what: 0 | 1 | 2][] } | { error: Pick<StepError, 'type' | 'message'> };
 
 export function hasArtifacts({ artifacts }: StartAction): boolean {
   return Object.keys(artifacts.in).length > 0 || Object.keys(artifacts.out).length > 0;
@@ -146,11 +146,12 @@ export function withCollected(pod: Pod, result: AttemptResult): AttemptResult {
   if (message === null || 'error' in message || message.kept.length !== names.length) {
     return { outcome: 'Failed', error: helperError(terminated, 'what the step left could not be collected') };
   }
-  const artifacts = message.kept.map(([digest, bytes, folder], i) => {
+  const artifacts = message.kept.map(([digest, bytes, what], i): [string, ArtifactRef] => {
     const hex = Buffer.from(digest, 'base64url').toString('hex');
-    return [names[i] ?? '', { digest: `sha256:${hex}`, bytes, folder: folder === 1 }];
+    const ref: ArtifactRef = { digest: `sha256:${hex}`, bytes, folder: what === 1 };
+    return [names[i] ?? '', what === 2 ? { ...ref, executable: true } : ref];
   });
-  return { ...result, artifacts: Object.fromEntries(artifacts) as Record<string, ArtifactRef> };
+  return { ...result, artifacts: Object.fromEntries(artifacts) };
 }
 
 /** Why what a step takes from others could not be brought; null when that is not what failed. */

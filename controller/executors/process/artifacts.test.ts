@@ -68,6 +68,18 @@ test('what a step leaves is kept by name, and the next one finds it where it ask
   expect(await content(artifactsOf(result)['seen'] as ArtifactRef)).toBe('given1x');
 });
 
+test('a program is still one for the step that takes it, and a text is none', async () => {
+  const made = await kept("printf '#!/bin/sh\\necho ran' > tool; chmod 750 tool; printf x > text", {
+    tool: 'tool',
+    text: 'text',
+  });
+  expect(made).toMatchObject({ tool: { folder: false, executable: true }, text: { folder: false } });
+  expect(made['text']).not.toHaveProperty('executable');
+  const { tool, text: plain } = made as { tool: ArtifactRef; text: ArtifactRef };
+  const action = step('test "$(./bin/tool)" = ran; test ! -x plain', { in: { 'bin/tool': tool, plain } });
+  expect(await run(action)).toMatchObject({ outcome: 'Succeeded' });
+});
+
 test('it is the step’s own: changed by it, the artifact stays as it was', async () => {
   const { n } = (await kept('printf 1 > n', { n: 'n' })) as { n: ArtifactRef };
   expect(await run(step('printf changed > n', { in: { n } }))).toMatchObject({ outcome: 'Succeeded' });

@@ -39,11 +39,13 @@ function judgeQueue(told: Told, say: Say): boolean {
     return run.startedAt !== null;
   }
   const answer = told.answerTo('', 'Locks', queuedAt);
-  const granted = answer?.said.type === 'LocksGranted';
+  // One that its group turns away did not fail.
+  const turnedAway = answer?.said.type === 'LocksRefused' && answer.said.error.type === 'groupTaken';
+  const refused = turnedAway ? 'Cancelled' : 'Failed';
   const ways = [
     { how: 'Cancelled', at: told.firstSpec(queuedAt, ({ desired }) => desired === 'Cancelled') },
     { how: 'TimedOut', at: queueTimeout === undefined ? never : queuedAt + msOf(queueTimeout) },
-    { how: granted ? 'began' : 'Failed', at: answer?.at ?? never },
+    { how: answer?.said.type === 'LocksGranted' ? 'began' : refused, at: answer?.at ?? never },
   ];
   const first = Math.min(...ways.map(({ at }) => at));
   const due = ways.filter(({ at }) => at === first).map(({ how }) => how);

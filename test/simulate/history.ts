@@ -49,7 +49,8 @@ export function judged(seed: number, { plan: alter = (plan) => plan, options: mo
   return [...judge(plan, world, watched), ...foretell(written, world, given, watched.outcomeAt)];
 }
 
-function newlyWatched({ limitedSlots = false }: WorldOptions): Watched {
+/** What is noted of a history while it goes on. */
+export function newlyWatched({ limitedSlots = false }: WorldOptions): Watched {
   return { outcomeAt: null, outcome: null, forcedAt: null, pauses: [], limitedSlots };
 }
 
@@ -68,7 +69,7 @@ function watch(written: Written, plan: Plan, run: RunRow, options: WorldOptions)
   return { world, problems };
 }
 
-function note(watched: Watched, { now, state: { run } }: Seen): void {
+export function note(watched: Watched, { now, state: { run } }: Seen): void {
   if (run.outcome !== null && watched.outcome === null)
     Object.assign(watched, { outcome: run.outcome, outcomeAt: now });
   if (run.forced) watched.forcedAt ??= now;

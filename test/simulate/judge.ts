@@ -177,6 +177,8 @@ function judgeLocks(plan: Plan, world: World, began: Begun[], say: Say): void {
     const names = new Map(step.locks.map(({ name, limit }) => [name.source, limit]));
     for (const [name, limit] of names) {
       const text = lockName(name, key.item);
+      // What the run holds is held by all of its steps.
+      if (plan.locks.some((own) => own.name.source === text)) continue;
       held.set(text, [...(held.get(text) ?? []), { from: at, to: world.steps.get(id)?.finishedAt ?? at }]);
       limits.set(text, Math.max(limits.get(text) ?? 0, limit));
     }

@@ -2,6 +2,7 @@ import { availableParallelism } from 'node:os';
 import { parseArgs } from 'node:util';
 import { isMainThread, type MessagePort, parentPort, Worker, workerData } from 'node:worker_threads';
 import { liveThrough } from './history.ts';
+import { liveTogether } from './shared.ts';
 
 /** A share of the histories, for one worker. */
 interface Share {
@@ -12,6 +13,8 @@ interface Share {
 type Report = { done: number } | { seed: number; problems: string[] };
 
 const reportEvery = 500;
+/** With every so many histories goes one of several runs that share a namespace. */
+const sharedEvery = 5;
 
 /**
  * `npm run test:simulate -- [--histories N] [--from SEED] [--seed SEED] [--workers N]`: lives through histories, one a seed,
@@ -77,7 +80,7 @@ function liveThroughOne(seed: number): number {
 /** A history that throws is as wrong as one that ends badly. */
 function judged(seed: number): string[] {
   try {
-    return liveThrough(seed);
+    return [...liveThrough(seed), ...(seed % sharedEvery === 0 ? liveTogether(seed) : [])];
   } catch (error) {
     return [error instanceof Error ? (error.stack ?? error.message) : String(error)];
   }

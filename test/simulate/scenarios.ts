@@ -42,7 +42,8 @@ function workflowFor(seed: number): { written: Written; plan: Plan } {
   return last;
 }
 
-function worldOf(seed: number, random: Random): WorldOptions {
+/** What the world does to a run. */
+export function worldOf(seed: number, random: Random): WorldOptions {
   const spec: NonNullable<WorldOptions['spec']> = Array.from({ length: random.below(4) }, () => ({
     at: createdAt + 1 + random.below(40_000),
     desired: random.pick(['Running', 'Running', 'Paused', 'Cancelled'] as const),
@@ -103,7 +104,8 @@ function resultOf(luck: number, n: number, kind: string, kept: string[]): Attemp
   return { outcome: 'Failed', error: { type, message: 'no', retryable: luck < 0.93 } };
 }
 
-function faultsOf(seed: number): Scenario['faults'] {
+/** What befalls those who watch a run. */
+export function faultsOf(seed: number): Scenario['faults'] {
   const often = hashShare(`${seed}/often`) * 0.6;
   const moments = ['beforeCommit', 'beforeActions', 'afterActions', 'stalled'] as const;
   const seen: RunObservation[] = [];

@@ -1,6 +1,7 @@
 import fc from 'fast-check';
 import { expect, test } from 'vitest';
 import type { LockRequest } from '../run/types.ts';
+import { findsGroupTaken, waitsFor } from '../../../test/fixtures/waits-for.ts';
 import { decideAdmission } from './decide.ts';
 import { needsOf } from './needs.ts';
 import type { AdmissionDecision, AdmissionFacts, LockClaim } from './types.ts';
@@ -152,60 +153,10 @@ function expectRefusalsAreDue({ holders, waiters, slots }: AdmissionFacts, decis
   const superseded = decision.superseded.map(({ claim }) => claim);
   let left = waiters.filter((waiter) => !superseded.includes(waiter) && !waiter.superseded);
   for (const { claim } of decision.refused) {
-    const due = findsGroupTaken(claim, holders, left) || isInCircle(claim, holders, left, slots);
+    const due = findsGroupTaken(claim, [...holders, ...left]) || waitsFor(holders, left, slots).isInCircle(claim);
     expect({ refused: claim.id, due }).toEqual({ refused: claim.id, due: true });
     left = left.filter((waiter) => waiter !== claim);
   }
-}
-
-function findsGroupTaken({ request: { group }, ...claim }: LockClaim, holders: LockClaim[], left: LockClaim[]) {
-  if (group?.policy !== 'Reject') return false;
-  const others = [...holders, ...left.filter(({ id }) => id !== claim.id)];
-  return others.some(({ id, request }) => request.group?.name === group.name && !claim.ancestors.includes(id));
-}
-
-/** Whether a waiter waits, by way of those that hold what it needs and wait themselves, for itself. */
-function isInCircle(claim: LockClaim, holders: LockClaim[], waiters: LockClaim[], slots: number | null): boolean {
-  const all = [...holders, ...waiters];
-  const names = ({ request }: LockClaim) => [
-    ...request.locks.map(({ name }) => `lock ${name}`),
-    ...(request.group ? [`group ${request.group.name}`] : []),
-    ...(request.slot ? ['slot'] : []),
-  ];
-  /** A slot is never inherited; all else is, of whoever holds it above. */
-  const takes = (one: LockClaim) =>
-    names(one).filter(
-      (name) =>
-        name === 'slot' ||
-        !holders.some(({ id, ...above }) => one.ancestors.includes(id) && names({ id, ...above }).includes(name)),
-    );
-  const limit = (name: string) =>
-    name === 'slot'
-      ? (slots ?? Number.POSITIVE_INFINITY)
-      : Math.min(
-          ...all.flatMap(({ request }) =>
-            request.locks.filter((lock) => `lock ${lock.name}` === name).map((l) => l.limit),
-          ),
-          name.startsWith('group ') ? 1 : Number.POSITIVE_INFINITY,
-        );
-  // Who can end does end, and lets go of everything, until nobody is left who can.
-  let stuck = waiters;
-  const cannotEnd = () => holders.filter(({ id }) => stuck.some(({ ancestors }) => ancestors.includes(id)));
-  const holdersOf = (name: string) => cannotEnd().filter((holder) => takes(holder).includes(name));
-  const blocked = (one: LockClaim) => takes(one).filter((name) => holdersOf(name).length >= limit(name));
-  for (;;) {
-    const still = stuck.filter((one) => blocked(one).length > 0);
-    if (still.length === stuck.length) break;
-    stuck = still;
-  }
-  if (!stuck.includes(claim)) return false;
-  const next = (one: LockClaim) =>
-    blocked(one).flatMap((name) =>
-      holdersOf(name).flatMap(({ id }) => stuck.filter(({ ancestors }) => ancestors.includes(id))),
-    );
-  const reached = new Set(next(claim));
-  for (const one of reached) for (const further of next(one)) reached.add(further);
-  return reached.has(claim);
 }
 
 function apply(nodes: Node[], decision: AdmissionDecision, facts: () => Parameters<typeof needsOf>[0]): void {

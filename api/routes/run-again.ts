@@ -1,6 +1,5 @@
 import type { Hono } from 'hono';
 import { type Static, Type } from 'typebox';
-import type { JsonObject } from '../../crds/json.ts';
 import { buildPlan } from '../../controller/core/plan/build.ts';
 import { planReplay } from '../../controller/core/run/replay.ts';
 import { planRetry, type RetryPlan } from '../../controller/core/run/retry.ts';
@@ -169,7 +168,7 @@ async function replayPlan(
   if (plan.name !== row.workflow) {
     throw new RequestProblem('conflict', `Version ${version} is one of ${plan.name}; ${row.name} ran ${row.workflow}.`);
   }
-  demandInputs(row.workflow, snapshot.spec as JsonObject, { ...row.inputs, ...(inputs as JsonObject | undefined) });
+  demandInputs(row.workflow, snapshot.spec, { ...row.inputs, ...inputs });
   return demandPlan(planReplay(plan, await rowsOf(deps, row.id), { from: start ?? null }));
 }
 

@@ -3,7 +3,7 @@ import { findRun } from '../namespaces.ts';
 import { formatData } from '../output/format.ts';
 import { conditionsSection, eventsSection, formatFields, section, when } from '../output/sections.ts';
 import { formatTable } from '../output/table.ts';
-import { formatSpan, none, oneLine, printable } from '../output/text.ts';
+import { causeFirst, formatSpan, none, oneLine, printable } from '../output/text.ts';
 import { eventsAfter } from '../resources/events.ts';
 import type { View } from '../resources/resource.ts';
 import { runSpan } from '../resources/runs.ts';
@@ -72,10 +72,12 @@ function attemptTable(steps: readonly Step[]): string {
     .flatMap((step) =>
       step.attempts.map((attempt) => [
         step.name,
-        String(attempt.number),
+        attempt.via === 'main' ? String(attempt.number) : `${attempt.number} (${attempt.via})`,
         attempt.phase,
         attempt.durationMs === null ? none : formatSpan(attempt.durationMs),
-        attempt.error === null ? '' : `${attempt.error.type}: ${oneLine(printable(attempt.error.message), 120)}`,
+        attempt.error === null
+          ? ''
+          : `${attempt.error.type}: ${oneLine(printable(causeFirst(attempt.error.message)), 120)}`,
       ]),
     );
   return rows.length === 0 ? '' : formatTable(['STEP', 'ATTEMPT', 'PHASE', 'DURATION', 'ERROR'], rows);

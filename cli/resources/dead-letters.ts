@@ -1,5 +1,5 @@
 import type { DeadLetter } from '../../api/client.ts';
-import { formatAge, oneLine } from '../output/text.ts';
+import { causeFirst, formatAge, oneLine } from '../output/text.ts';
 import { firstItems } from './paging.ts';
 import type { Resource } from './resource.ts';
 
@@ -16,7 +16,7 @@ export const deadLetters: Resource<DeadLetter> = {
     { head: 'STATE', value: (letter, { paint }) => paint(letter.state) },
     { head: 'REDRIVES', value: (letter) => String(letter.redrives) },
     { head: 'AGE', value: (letter, { now }) => formatAge(letter.landedAt, now) },
-    { head: 'ERROR', value: (letter) => (letter.error === null ? '' : oneLine(letter.error.message, 60)) },
+    { head: 'ERROR', value: (letter) => (letter.error === null ? '' : oneLine(causeFirst(letter.error.message), 60)) },
   ],
   list: (client, { limit = defaultLimit, ...query }) =>
     firstItems((page) => client.deadLetters({ ...query, ...page }), limit),

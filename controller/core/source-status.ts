@@ -56,13 +56,19 @@ function assertions(standing: SourceStanding): Assertion[] {
         ready('False', invalidEnvironments, standing.message),
         stalled(invalidEnvironments, 'The environments stay as they were; correct the files and push.'),
       ];
-    case 'NotFetched': {
-      const { reason, message } = standing;
-      // Otherwise it is tried again by itself.
-      const more: Assertion = { type: 'Reconciling', status: 'True', reason, message };
-      return [ready('False', reason, message), standing.stalled ? stalled(reason, message) : more];
-    }
+    default:
+      return notFetched(standing);
   }
+}
+
+function notFetched({
+  reason,
+  message,
+  stalled: forGood,
+}: Extract<SourceStanding, { type: 'NotFetched' }>): Assertion[] {
+  // Otherwise it is tried again by itself.
+  const next: Assertion = { type: 'Reconciling', status: 'True', reason, message };
+  return [ready('False', reason, message), forGood ? stalled(reason, message) : next];
 }
 
 function ready(status: Assertion['status'], reason: string, message: string): Assertion {

@@ -62,3 +62,13 @@ export const unknownRun: Entry = {
   waits: null,
   waitsChanged: false,
 };
+
+/** How many of them are in each phase, as far as that is known. */
+export function countPhases(entries: Iterable<Entry>): Map<string, number> {
+  const counts = new Map<string, number>();
+  for (const { loaded } of entries) {
+    const phase = loaded?.state.run.phase;
+    if (phase) counts.set(phase, (counts.get(phase) ?? 0) + 1);
+  }
+  return counts;
+}

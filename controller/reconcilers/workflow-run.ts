@@ -1,4 +1,5 @@
 import type { Logger } from 'pino';
+import type { WorkflowRun } from '../../crds/workflow-run.ts';
 import { decideRun } from '../core/run/decide.ts';
 import { endedRow, judgeHistory } from '../core/run/history-lost.ts';
 import { wantsExecution } from '../core/run/execution.ts';
@@ -8,14 +9,13 @@ import {
   type AttemptKey,
   isFinished,
   type ResolvedBody,
-  type RunAction,
   type RunObservation,
   type RunRow,
   type RunRows,
   type RunTransition,
 } from '../core/run/types.ts';
 import type { Instant } from '../core/time.ts';
-import { LeaseEnding, TerminalError } from '../runtime/errors.ts';
+import { TerminalError } from '../runtime/errors.ts';
 import { createLoop, type Loop, type Requeue } from '../runtime/loop.ts';
 import type { Mailbox } from '../runtime/mailbox.ts';
 import type { Clock } from '../seams/clock.ts';
@@ -32,11 +32,12 @@ import { createFinishedStatuses } from './finished-statuses.ts';
 import { createLiveAttempts } from './live-attempts.ts';
 import type { PlanCache } from './plans.ts';
 import { admitRun, lostStatus } from './run-admission.ts';
+import { createRunActions } from './run-actions.ts';
 import type { RunCache } from './run-cache.ts';
 import { createRunClaims } from './run-claims.ts';
 import type { RunLocks } from './run-locks.ts';
 import { isHeld, type RunDeletion } from './run-deletion.ts';
-import { type Entry, type Loaded, unknownRun } from './run-entries.ts';
+import { countPhases, type Entry, type Loaded, unknownRun } from './run-entries.ts';
 import { createRunHolds } from './run-holds.ts';
 import { isFinishedObject } from './run-execution.ts';
 import { observeCircuits, observeSpec, type SpecObserved, versionOf } from './run-observations.ts';
@@ -71,8 +72,6 @@ export interface RunReconcilerDependencies {
   onFinished(run: RunRow): void;
 }
 
-/** Side effects begin only with this much of the lease left. */
-const leaseMarginMs = 2000;
 /** Memory is right while the fence is ours; this only bounds how long a bug could hide. */
 const rehydrateMs = 600_000;
 const decisionAttempts = 3;
@@ -86,9 +85,9 @@ export interface RunReconciler {
   supersede(id: string, reason: string): void;
   /** An attempt has begun and is kept from running; null: it goes on. */
   stepWaits(key: AttemptKey, reason: string | null): void;
-  /** A run was recorded that nobody owns yet. */
   /** Requests that were held may be sent again. */
   circuitClosed(): void;
+  /** A run was recorded that nobody owns yet. */
   claimSoon(): void;
   /** How many runs of this replica are in each phase. */
   count(): Map<string, number>;
@@ -116,6 +115,7 @@ export function createRunReconciler(deps: RunReconcilerDependencies): RunReconci
   const stops: (() => void)[] = [];
   const claims = createRunClaims({ store, clock, log, before: disownLost, claimed });
   const live = createLiveAttempts(clock);
+  const perform = createRunActions({ ...deps, live });
   const finished = createFinishedStatuses();
   const holds = createRunHolds(clock, (id) => loop.enqueue(id));
 
@@ -296,31 +296,6 @@ export function createRunReconciler(deps: RunReconcilerDependencies): RunReconci
     }
   }
 
-  async function perform(actions: RunAction[], lease: Lease, run: RunRow): Promise<void> {
-    if (actions.length === 0) return;
-    if (lease.remainingMs() < leaseMarginMs) throw new LeaseEnding('too little of the lease is left to begin anything');
-    await Promise.all(actions.map((action) => act(action, run)));
-  }
-
-  async function act(action: RunAction, { workflow }: RunRow): Promise<void> {
-    switch (action.type) {
-      case 'Stop':
-        return await executor.stop(action);
-      case 'Release':
-        return await locks.release(action);
-      case 'Fill':
-        return await cache.fill(action);
-      case 'Acquire':
-        return live.draining ? undefined : await locks.acquire(action);
-      case 'LookUp':
-        return live.draining ? undefined : await cache.lookUp(action, workflow);
-      case 'Start':
-        if (live.draining) return;
-        if (deps.drains(action.body.kind)) live.begun(action.key);
-        return await executor.start(action);
-    }
-  }
-
   /** After every transition; and when the spec was seen anew, as after hydrating, when nobody knows what was shown before. */
   function writeStatus(entry: Entry, loaded: Loaded, step: string | null = null): void {
     const { state, approvalsHeld } = loaded;
@@ -397,6 +372,13 @@ export function createRunReconciler(deps: RunReconcilerDependencies): RunReconci
     }
   }
 
+  /** Those that were not begun. */
+  function wakeNew(namespace: string, which: (run: WorkflowRun) => boolean): void {
+    for (const [id, { claim, object: run }] of entries) {
+      if (claim === null && run?.metadata.namespace === namespace && which(run)) loop.enqueue(id);
+    }
+  }
+
   return {
     loop,
     supersede(id, reason) {
@@ -413,14 +395,7 @@ export function createRunReconciler(deps: RunReconcilerDependencies): RunReconci
       for (const [id, { loaded }] of entries) if (loaded && loaded.state.awaitingCircuit.size > 0) loop.enqueue(id);
     },
     claimSoon: () => claims.soon(),
-    count() {
-      const counts = new Map<string, number>();
-      for (const { loaded } of entries.values()) {
-        const phase = loaded?.state.run.phase;
-        if (phase) counts.set(phase, (counts.get(phase) ?? 0) + 1);
-      }
-      return counts;
-    },
+    count: () => countPhases(entries.values()),
     async start() {
       mailbox.onPost((id) => loop.enqueue(id));
       const stopRuns = await store.objects.watch('WorkflowRun', ({ type, object }) => {
@@ -446,16 +421,10 @@ export function createRunReconciler(deps: RunReconcilerDependencies): RunReconci
       const stopWorkflows = await store.objects.watch('Workflow', ({ object }) => {
         // Runs wait for a workflow that is not there yet, or not promoted yet.
         const { namespace, name } = object.metadata;
-        for (const [id, { claim, object: run }] of entries) {
-          if (claim === null && run?.metadata.namespace === namespace && run.spec.workflow === name) loop.enqueue(id);
-        }
+        wakeNew(namespace, ({ spec }) => spec.workflow === name);
       });
-      const stopNamespaces = deps.governance.watchNamespaces((namespace) => {
-        // New ones wait where an environment's namespace has withdrawn its consent.
-        for (const [id, { claim, object: run }] of entries) {
-          if (claim === null && run?.metadata.namespace === namespace) loop.enqueue(id);
-        }
-      });
+      // They wait where an environment's namespace has withdrawn its consent, too.
+      const stopNamespaces = deps.governance.watchNamespaces((namespace) => wakeNew(namespace, () => true));
       stops.push(stopRuns, stopWorkflows, stopNamespaces, store.runs.onSpecs(childrenChanged));
       claims.start();
     },

@@ -46,3 +46,25 @@ test.each([
   const step = { name: 'a', phase, reason, error: null, via: 'main', iteration: 0, items, approval };
   expect(stepReason(step as unknown as Step)).toBe(said);
 });
+
+const exit = { type: 'exit', message: 'exit code 3', retryable: true };
+
+test.each([
+  ['Compensated', null, null, ''],
+  ['Succeeded', 'Compensating', null, 'Compensating'],
+  ['Succeeded', 'Compensating', exit, 'Compensating; exit: exit code 3'],
+  ['Succeeded', 'CompensationWaitingForLocks', null, 'CompensationWaitingForLocks'],
+  ['Succeeded', 'CompensationFailed', exit, 'compensation failed: exit: exit code 3'],
+])('a step that is or was to be undone says how far that is: %s %s', (phase, reason, error, said) => {
+  expect(unitReason({ phase, reason, error, via: 'compensate', iteration: 0 })).toBe(said);
+});
+
+test.each([
+  [{ Compensated: 3 }, '3/3 items undone'],
+  [{ Compensated: 1, Succeeded: 2 }, '1/3 items undone'],
+  [{ Compensated: 2, Failed: 1 }, '2/3 items undone, 1 failed'],
+  [{ Succeeded: 1, Skipped: 1, TimedOut: 1 }, '2/3 items, 1 failed'],
+])('a fan-out says how many of its items were undone: %j', (phases, said) => {
+  const step = { phase: 'Succeeded', reason: null, error: null, via: 'main', iteration: 0, approval: null };
+  expect(stepReason({ ...step, items: { total: 3, phases } } as unknown as Step)).toBe(said);
+});

@@ -35,11 +35,18 @@ export function unitReason({
   via,
   iteration,
 }: Pick<Step, 'phase' | 'error' | 'reason' | 'via' | 'iteration'>): string {
-  const how = [via === 'main' ? '' : `via ${via}`, iteration > 1 ? `iteration ${iteration}` : ''];
   const why = error === null ? '' : `${error.type}: ${oneLine(causeFirst(error.message), 80)}`;
+  if (via === 'compensate') return ofCompensation(reason, why);
+  const how = [via === 'main' ? '' : `via ${via}`, iteration > 1 ? `iteration ${iteration}` : ''];
   // What waits says for what, before what went wrong last.
   const word = error === null || phase === 'Waiting' ? (reason ?? '') : '';
   return [...how, word, why].filter((text) => text !== '').join('; ');
+}
+
+/** How far undoing it is, and what went wrong with that: the phase stays Succeeded until it is undone. */
+function ofCompensation(reason: string | null, why: string): string {
+  if (reason === 'CompensationFailed') return `compensation failed: ${why}`;
+  return [reason ?? '', why].filter((text) => text !== '').join('; ');
 }
 
 const good = new Set(['Succeeded', 'Cached', 'Skipped']);
@@ -50,7 +57,9 @@ function itemsOf({ items }: Step): string {
   const sum = (phases: Set<string>) =>
     Object.entries(items.phases).reduce((total, [phase, count]) => total + (phases.has(phase) ? count : 0), 0);
   const failed = sum(bad);
-  return `${sum(good)}/${items.total} items${failed > 0 ? `, ${failed} failed` : ''}`;
+  const undone = items.phases['Compensated'] ?? 0;
+  const ended = undone > 0 ? `${undone}/${items.total} items undone` : `${sum(good)}/${items.total} items`;
+  return failed > 0 ? `${ended}, ${failed} failed` : ended;
 }
 
 export async function listSteps(client: Client, run: string, namespace: string | undefined): Promise<Listing<Step>> {

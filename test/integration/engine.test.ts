@@ -9,6 +9,7 @@ import type { WorkflowSpec } from '../../crds/workflow.ts';
 import type { WorkflowRun, WorkflowRunSpec } from '../../crds/workflow-run.ts';
 import { childId } from '../../controller/reconcilers/child-runs.ts';
 import { wholeStep } from '../../controller/core/run/types.ts';
+import { stepReason } from '../../cli/resources/steps.ts';
 import { openLaptop } from '../../controller/start-laptop.ts';
 import type { Store } from '../../controller/store/types.ts';
 import { controllerOptions, type ControllerWorld, startWorld } from '../fixtures/controller.ts';
@@ -182,6 +183,24 @@ test('a compensation waits for the lock of its step, and nobody has it meanwhile
   await stepIs(after.metadata.uid, 'work', 'Running');
   await holds.open();
   expect((await ended(after))?.status?.phase).toBe('Succeeded');
+});
+
+test('what was undone, of a fan-out each item, and what could not be, is told where steps are listed', async () => {
+  const workflow = await apply({
+    steps: [
+      { name: 'book', forEach: { items: [1, 2, 3] }, run: 'true', compensate: { run: 'true' } },
+      { name: 'pay', run: 'true', compensate: { run: 'exit 3' } },
+      { name: 'fail', needs: ['book', 'pay'], run: 'exit 1' },
+    ],
+  });
+  const run = await start(workflow);
+  await ended(run);
+  const { items } = await world.client.steps(run.metadata);
+  expect(Object.fromEntries(items.map((step) => [step.name, stepReason(step)]))).toEqual({
+    book: '3/3 items undone',
+    pay: expect.stringMatching(/^compensation failed: exit: .*3/),
+    fail: expect.stringMatching(/^exit: /),
+  });
 });
 
 test('two runs that want what the other holds: one fails and says why, the other ends well', async () => {

@@ -1,5 +1,5 @@
 import { execFileSync } from 'node:child_process';
-import { mkdtemp, readdir, readFile, rm, writeFile } from 'node:fs/promises';
+import { mkdtemp, readdir, readFile, rm, stat, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, beforeAll, beforeEach, expect, test } from 'vitest';
@@ -118,9 +118,21 @@ test('standard output, and one item of a forEach', async () => {
   expect(item.stdout).toBe('b');
 });
 
+test('a pipe or a device takes it, and stays what it is', async () => {
+  const pipe = join(cwd, 'pipe');
+  execFileSync('mkfifo', [pipe]);
+  const [taken, told] = await Promise.all([
+    readFile(pipe, 'utf8'),
+    cli('artifact', 'download', run, 'make', 'report', '-o', 'pipe'),
+  ]);
+  expect([taken, told.code]).toEqual(['résumé', 0]);
+  expect((await stat(pipe)).isFIFO()).toBe(true);
+  expect(await readdir(cwd)).toEqual(['pipe']);
+});
+
 test.each([
   [['artifact', 'download', 'RUN', 'make', 'nothing'], 3, 'There are: report, site'],
-  [['artifact', 'download', 'RUN', 'each', 'part'], 3, 'artifact part of step each'],
+  [['artifact', 'download', 'RUN', 'each', 'part'], 3, 'kept per item: say --item 0..1'],
   [['artifact', 'download', 'nobody', 'make', 'site'], 3, 'there is no run nobody'],
   [['artifact', 'download', 'RUN', 'make', 'report', '-o', 'no/where'], 1, 'cannot be written (ENOENT)'],
   [['artifact', 'download', 'RUN', 'make'], 2, "missing required argument 'name'"],

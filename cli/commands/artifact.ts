@@ -78,10 +78,13 @@ async function placeFor(cwd: string, output: string | undefined, fileName: strin
 }
 
 async function save(content: AsyncIterable<Uint8Array>, path: string): Promise<number> {
-  const unfinished = `${path}.${randomUUID().slice(0, 8)}.part`;
+  const there = await stat(path).catch(() => null);
+  // A device or a pipe takes what is written to it, and must not give its place to a file.
+  const direct = there !== null && !there.isFile();
+  const unfinished = direct ? path : `${path}.${randomUUID().slice(0, 8)}.part`;
   let bytes = 0;
   try {
-    const file = await open(unfinished, 'wx');
+    const file = await open(unfinished, direct ? 'w' : 'wx');
     try {
       for await (const chunk of content) {
         await file.writeFile(chunk);
@@ -90,9 +93,9 @@ async function save(content: AsyncIterable<Uint8Array>, path: string): Promise<n
     } finally {
       await file.close();
     }
-    await rename(unfinished, path);
+    if (!direct) await rename(unfinished, path);
   } catch (error) {
-    await rm(unfinished, { force: true });
+    if (!direct) await rm(unfinished, { force: true });
     const { code, syscall } = error as NodeJS.ErrnoException;
     if (syscall === undefined) throw error;
     throw new CliError(`${path} cannot be written (${code})`, exitCodes.failed, { cause: error });

@@ -34,6 +34,8 @@ export interface Case {
   /** The same as an instant, of an item: that of its step. */
   deadlineAt: Instant;
   limitedSlots: boolean;
+  /** Which comes first of what falls on one instant: that it goes on, or that it is stopped. */
+  ties: 'go' | 'stop';
 }
 
 /** How a unit must have gone. */
@@ -46,8 +48,10 @@ export interface Course {
   iteration: number;
   /** Type of the error of one that Failed. */
   error: string | null;
-  /** Two things happened in one instant, so that either may have come first. */
+  /** Two things happened in one instant: it may have gone as the other of `ties` says. */
   tie: boolean;
+  /** What it began was wrong, so that its end cannot be told. */
+  unknown: boolean;
   problems: string[];
 }
 
@@ -62,9 +66,15 @@ export function follow(told: Told, of: Case): Course {
   return new Follower(told, of).run();
 }
 
+/** The ways in which a unit may have gone: more than one when what happens to it falls on one instant. */
+export function followEither(told: Told, of: Omit<Case, 'ties'>): Course[] {
+  const course = follow(told, { ...of, ties: 'go' });
+  return course.tie ? [course, follow(told, { ...of, ties: 'stop' })] : [course];
+}
+
 /** Thrown when the course is known to its end. */
 class End extends Error {
-  readonly how: Omit<Course, 'problems' | 'startedAt' | 'via' | 'iteration'>;
+  readonly how: Omit<Course, 'problems' | 'startedAt' | 'via' | 'iteration' | 'tie'>;
   constructor(how: End['how']) {
     super('ended');
     this.how = how;
@@ -85,6 +95,7 @@ class Follower {
   #iteration = 1;
   #attempts = 0;
   #lost = 0;
+  #tie = false;
   #due: Instant;
 
   constructor(told: Told, of: Case) {
@@ -110,27 +121,34 @@ class Follower {
       how = error.how;
     }
     const more = this.#begun.length - this.#next;
-    if (more > 0 && !how.tie) this.#say(`begins ${more} attempts more than it may`);
+    if (more > 0 && !how.unknown) this.#say(`begins ${more} attempts more than it may`);
     const iteration = this.#of.step.until === undefined ? 0 : this.#iteration;
     // What is skipped at once has never left Pending.
     const startedAt = how.phase === 'Skipped' && how.at === this.#startedAt ? null : this.#startedAt;
-    return { ...how, startedAt, via: this.#via, iteration, problems: this.#problems };
+    return { ...how, tie: this.#tie, startedAt, via: this.#via, iteration, problems: this.#problems };
   }
 
   #say(problem: string): void {
     this.#problems.push(`${this.#name} ${problem}`);
   }
 
-  #end(phase: Course['phase'], at: Instant, error: string | null = null, tie = false): never {
-    throw new End({ phase, at, error, tie });
+  #end(phase: Course['phase'], at: Instant, error: string | null = null, unknown = false): never {
+    throw new End({ phase, at, error, unknown });
+  }
+
+  /** Whether the stop comes first, of what comes at this instant. */
+  #stopsBefore(at: Instant): boolean {
+    if (at !== this.#stop.at) return this.#stop.at < at;
+    this.#tie = true;
+    return this.#of.ties === 'stop';
   }
 
   /** It waits from `from` for something that comes `then`: is it stopped before? */
   #await(from: Instant, then: Instant): void {
     const { at, phase } = this.#stop;
     const stopped = Math.max(at, from);
-    if (stopped < then) this.#end(phase, stopped);
-    if (stopped === then && then !== never) this.#end(phase, then, null, true);
+    if (stopped < then || (stopped === then && this.#stopsBefore(at)))
+      this.#end(phase, stopped, null, stopped === never);
     if (then === never) this.#end(phase, never, null, true);
   }
 
@@ -152,9 +170,8 @@ class Follower {
     this.#startedAt = free;
     this.#due = free;
     this.#deadlineAt = Math.min(this.#deadlineAt, free + deadlineMs);
-    if (free + deadlineMs < this.#stop.at) this.#stop = { at: free + deadlineMs, phase: 'TimedOut' };
-    else if (free + deadlineMs === this.#stop.at && deadlineMs !== never)
-      this.#end('TimedOut', this.#stop.at, null, true);
+    if (deadlineMs !== never && !this.#stopsBefore(free + deadlineMs))
+      this.#stop = { at: free + deadlineMs, phase: 'TimedOut' };
     if (first === 'main' && step.cache !== undefined && this.#answered(unit, 'Cache').said.type === 'CacheHit')
       this.#end('Cached', this.#due);
     if (!asksFor(step, body, limitedSlots)) return;
@@ -236,7 +253,7 @@ class Follower {
     });
     if (at > this.#stop.at || at === never) return this.#await(from, at);
     if (own === undefined) {
-      if (at === this.#stop.at) this.#end(this.#stop.phase, at, null, true);
+      if (at === this.#stop.at) this.#end(this.#stop.phase, at);
       this.#say(`must begin attempt ${this.#next + 1} at ${at}, and never does`);
       return this.#end('Failed', at, null, true);
     }
@@ -254,26 +271,35 @@ class Follower {
     const over = own.at + timeoutOf(this.#of.step, body);
     const stops = Math.min(over, Math.max(this.#stop.at, own.at));
     const natural = own.at + afterMs;
-    if (stops === natural || (over === this.#stop.at && over < natural)) {
-      this.#due = natural;
-      return this.#end('Failed', natural, null, true);
-    }
-    const stopped = stops < natural;
+    // What is told to end in the instant in which it ends by itself was told that before or after.
+    const stopped = stops < natural || (stops === natural && this.#isFirst());
     const byItself = !stopped || stops + stopsAfterMs >= natural;
     const end = byItself ? natural : stops + stopsAfterMs;
     if (own.endsAt !== end) this.#say(`must end attempt ${own.key.attempt} at ${end}, and does at ${own.endsAt}`);
-    const inTime = stopped && (stops === over || this.#stop.phase === 'TimedOut');
-    if (inTime) return this.#timedOut(body, end);
+    if (stopped && this.#runsOut(over)) return this.#timedOut(body, end);
     if (byItself && result.outcome === 'Succeeded') return this.#yielded(body, kind, end, result.outputs);
     if (stopped) return this.#end(this.#of.first === 'main' ? 'Cancelled' : 'Failed', end, 'cancelled');
     if (result.outcome !== 'Failed') throw new Error('an attempt ends by itself in no way');
     return this.#failed(body, end, result.error);
   }
 
+  /** Of a stop and something else at one instant. */
+  #isFirst(): boolean {
+    this.#tie = true;
+    return this.#of.ties === 'stop';
+  }
+
+  /** Whether it is stopped as its time is up, and not as nothing more is wanted of it. Its own limits come before that of its step. */
+  #runsOut(over: Instant): boolean {
+    const { at, phase } = this.#stop;
+    if (phase === 'TimedOut' || over < at) return true;
+    return over === at && (at === this.#deadlineAt || !this.#isFirst());
+  }
+
   /** What it was told to end for, it has not done, whatever it says. */
   #timedOut(body: WrittenStep | WrittenBody, end: Instant): void {
     const phase = this.#of.item < 0 ? 'TimedOut' : 'Cancelled';
-    if (end >= this.#deadlineAt) return this.#end(phase, end, null, end === this.#deadlineAt);
+    if (end >= this.#deadlineAt) return this.#end(phase, end);
     return this.#failed(body, end, { type: 'timeout', retryable: true });
   }
 
@@ -316,7 +342,7 @@ class Follower {
     const again = triesAgain(body, fault, this.#attempts, this.#lost);
     if (again === 'error') return this.#fail(at, { type: 'expression', retryable: false });
     if (!again) return this.#fail(at, fault);
-    if (at >= this.#stop.at) return this.#cut(at);
+    if (this.#stopsBefore(at)) return this.#cut(at);
     const { least, most } = pauseOf(body, this.#attempts);
     const next = this.#begun[this.#next];
     // Somewhere between the shortest and the longest pause; when exactly, jitter says.
@@ -331,7 +357,7 @@ class Follower {
   #fail(at: Instant, { type }: Fault, phase: 'Failed' | 'TimedOut' = 'Failed'): void {
     const next = afterBody(this.#of.step, this.#via);
     if (next === null) return this.#end(phase, at, type);
-    if (at >= this.#stop.at) return this.#cut(at);
+    if (this.#stopsBefore(at)) return this.#cut(at);
     if (next === 'skip') return this.#end('Skipped', at);
     if (next === 'fail') return this.#end('Failed', at, 'fallback');
     this.#via = next.via;
@@ -343,7 +369,7 @@ class Follower {
 
   /** It could go on, but nothing begins any more. */
   #cut(at: Instant): never {
-    return this.#end(this.#of.first === 'main' ? 'Cancelled' : 'Failed', at, null, at === this.#stop.at);
+    return this.#end(this.#of.first === 'main' ? 'Cancelled' : 'Failed', at);
   }
 
   #succeed(at: Instant, n: unknown): void {
@@ -352,7 +378,7 @@ class Follower {
     const done = isDone(until.condition, n);
     if (done === 'error') return this.#fail(at, { type: 'expression', retryable: false });
     if (done) return this.#end('Succeeded', at);
-    if (at >= this.#stop.at) return this.#cut(at);
+    if (this.#stopsBefore(at)) return this.#cut(at);
     if (this.#iteration >= until.limit) return this.#fail(at, { type: 'until', retryable: false });
     this.#iteration++;
     this.#attempts = 0;

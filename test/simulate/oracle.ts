@@ -1,7 +1,7 @@
 import { type StepRow, wholeStep } from '../../controller/core/run/types.ts';
 import type { Instant } from '../../controller/core/time.ts';
 import { unitId, type World, type WorldOptions } from '../fixtures/world.ts';
-import { type Course, follow } from './course.ts';
+import { type Course, followEither } from './course.ts';
 import { judgeEnding } from './ending.ts';
 import { hasFailed, phaseOf, type Say, stepOf, stepsOf, type Stops, Told } from './told.ts';
 import { itemsOf, judgesNeeds, msOf, wants, type Written, type WrittenStep } from './written.ts';
@@ -116,7 +116,7 @@ class StepJudge {
 
   #follow(item: number, ready: Instant, stop = { at: this.#stopAt, phase: 'Cancelled' as const }, deadlineAt = never) {
     const { deadline } = this.#step;
-    return follow(this.#told, {
+    return followEither(this.#told, {
       step: this.#step,
       item,
       ready,
@@ -128,21 +128,11 @@ class StepJudge {
     });
   }
 
-  #compare(row: StepRow, course: Course): void {
-    for (const problem of course.problems) this.#say(problem);
-    if (course.tie) return;
-    const id = unitId(row);
-    if (phaseOf(row) !== course.phase) return this.#say(`${id} is ${row.phase}, and should be ${course.phase}`);
-    if (row.finishedAt !== course.at) this.#say(`${id} ended at ${row.finishedAt}, and should at ${course.at}`);
-    if (row.startedAt !== course.startedAt && row.finishedAt !== row.startedAt)
-      this.#say(`${id} left Pending at ${row.startedAt}, and should at ${course.startedAt}`);
-    const undone = row.via === 'compensate';
-    if (!undone && row.via !== course.via) this.#say(`${id} ended by ${row.via}, and should by ${course.via}`);
-    const counted = course.phase === 'Succeeded' && !undone;
-    if (counted && row.iteration !== course.iteration)
-      this.#say(`${id} was repeated ${row.iteration} times, and should ${course.iteration} times`);
-    if (course.phase === 'Failed' && row.error?.type !== course.error)
-      this.#say(`${id} failed with ${row.error?.type}, and should with ${course.error}`);
+  /** What is wrong with a unit that may have gone in one way or, of what falls on one instant, in the other. */
+  #compare(row: StepRow, courses: Course[]): void {
+    const wrongs = courses.map((course) => differences(row, course));
+    if (wrongs.some((wrong) => wrong.length === 0)) return;
+    for (const problem of wrongs[0] ?? []) this.#say(problem);
   }
 
   #judgeItems(row: StepRow, begins: Instant): void {
@@ -209,4 +199,22 @@ class StepJudge {
     if (stop === deadlineAt) return this.#expect(row, 'TimedOut', at);
     return this.#expect(row, complete ? natural : 'Cancelled', at);
   }
+}
+
+function differences(row: StepRow, course: Course): string[] {
+  const problems = [...course.problems];
+  if (course.unknown) return problems;
+  const id = unitId(row);
+  if (phaseOf(row) !== course.phase) return [...problems, `${id} is ${row.phase}, and should be ${course.phase}`];
+  if (row.finishedAt !== course.at) problems.push(`${id} ended at ${row.finishedAt}, and should at ${course.at}`);
+  if (row.startedAt !== course.startedAt && row.finishedAt !== row.startedAt)
+    problems.push(`${id} left Pending at ${row.startedAt}, and should at ${course.startedAt}`);
+  const undone = row.via === 'compensate';
+  if (!undone && row.via !== course.via) problems.push(`${id} ended by ${row.via}, and should by ${course.via}`);
+  const counted = course.phase === 'Succeeded' && !undone;
+  if (counted && row.iteration !== course.iteration)
+    problems.push(`${id} was repeated ${row.iteration} times, and should ${course.iteration} times`);
+  if (course.phase === 'Failed' && row.error?.type !== course.error)
+    problems.push(`${id} failed with ${row.error?.type}, and should with ${course.error}`);
+  return problems;
 }

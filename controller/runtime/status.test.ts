@@ -60,6 +60,23 @@ describe('createStatusWriter', () => {
     expect(written).toEqual([2]);
   });
 
+  test('however long it could not be written, it is within 10 s of when it can', async () => {
+    let away = true;
+    const { clock, written, writer } = setup(async () => {
+      if (away) throw new Error('down');
+    });
+    writer.offer('a', 1);
+    for (let seconds = 0; seconds < 600; seconds++) {
+      await settled();
+      clock.advance(1000);
+    }
+    away = false;
+    await settled();
+    clock.advance(10_000);
+    await settled();
+    expect(written).toEqual([1]);
+  });
+
   test('close writes what waits, once, and nothing after it', async () => {
     const { clock, written, writer } = setup();
     writer.offer('a', 1);

@@ -38,6 +38,9 @@ interface Entry<Key, Status> {
   final: boolean;
 }
 
+/** A status that could not be written for long, as a right was missing, is right again so soon after that. */
+const longestRetryMs = 10_000;
+
 /** Statuses are projections: losing one between two is right, writing each would cost a request per step. */
 export function createStatusWriter<Key, Status>(options: StatusWriterOptions<Key, Status>): StatusWriter<Key, Status> {
   const { clock } = options;
@@ -71,7 +74,7 @@ export function createStatusWriter<Key, Status>(options: StatusWriterOptions<Key
     const now = clock.now();
     const at =
       entry.failures > 0
-        ? entry.writtenAt + backoffMs(entry.failures, 0.5)
+        ? entry.writtenAt + Math.min(longestRetryMs, backoffMs(entry.failures, 0.5))
         : entry.final
           ? now
           : entry.writtenAt + intervalMs;

@@ -66,10 +66,13 @@ class StepJudge {
     const decided = this.#told.freeFrom(ready, { slot: false, circuit: false });
     if (decided > this.#stopAt) return this.#expect(row, 'Cancelled', this.#stopAt);
     if (decided === this.#stopAt && row.phase === 'Cancelled') return;
-    // What it comes after runs again beside it, as what lies between was kept.
-    if (this.#step.if === 'failure()' && needs.some((need) => need !== undefined && this.#told.kept.has(need.step)))
+    // Behind a need that was kept, something may fail again in this very instant.
+    if (
+      this.#step.if === 'failure()' &&
+      this.#above().some((above) => hasFailed(above) && above.finishedAt === decided && !needs.includes(above))
+    )
       return;
-    const wanted = this.#wanted(needs);
+    const wanted = this.#wanted(needs, decided);
     if (wanted === 'error') return this.#expect(row, 'Failed', decided);
     if (wanted !== 'yes') {
       this.#expect(row, 'Skipped', decided);
@@ -85,13 +88,13 @@ class StepJudge {
     if (more > 0 && row.startedAt === null) this.#say(`${unitId(row)} began though it should not`);
   }
 
-  #wanted(needs: (StepRow | undefined)[]): 'yes' | 'error' | 'NeedNotMet' | 'ConditionFalse' {
+  #wanted(needs: (StepRow | undefined)[], at: Instant): 'yes' | 'error' | 'NeedNotMet' | 'ConditionFalse' {
     const { if: condition } = this.#step;
     const met = needs.every((need) => need !== undefined && this.#isMet(need));
     if (!met && !judgesNeeds(condition)) return 'NeedNotMet';
     if (condition === undefined) return 'yes';
     const wanted = wants(condition, {
-      failure: this.#hasFailedBefore(),
+      failure: this.#hasFailedBefore(at),
       // What an execution before has undone stays so.
       phaseOf: (step) => this.#told.kept.get(step)?.phase ?? phaseOf(this.#told.rowOf(step)),
     });
@@ -105,13 +108,18 @@ class StepJudge {
     return row.phase !== 'Cancelled' && row.phase !== 'Pending';
   }
 
-  /** A need, or a need of one, has failed; for `finally` the run itself is a need. */
-  #hasFailedBefore(): boolean {
-    const above = new Set(needsOf(this.#step));
-    for (const name of above) for (const need of needsOf(stepOf(this.#told.workflow, name))) above.add(need);
+  /** A need, or a need of one, has failed by then; for `finally` the run itself is a need. */
+  #hasFailedBefore(at: Instant): boolean {
     const { outcome } = this.#told.world.run;
     const run = this.#section === 'finally' && (outcome === 'Failed' || outcome === 'TimedOut');
-    return run || [...above].some((name) => hasFailed(this.#told.rowOf(name)));
+    return run || this.#above().some((row) => hasFailed(row) && (row.finishedAt ?? never) <= at);
+  }
+
+  /** All that it comes after. */
+  #above(): StepRow[] {
+    const above = new Set(needsOf(this.#step));
+    for (const name of above) for (const need of needsOf(stepOf(this.#told.workflow, name))) above.add(need);
+    return [...above].flatMap((name) => this.#told.rowOf(name) ?? []);
   }
 
   #follow(item: number, ready: Instant, stop = { at: this.#stopAt, phase: 'Cancelled' as const }, deadlineAt = never) {

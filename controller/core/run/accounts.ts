@@ -101,12 +101,27 @@ function endedBefore(a: StepState, b: StepState): boolean {
 export function releaseSuccessors(state: RunState, step: StepState, onReady: (successor: StepState) => void): void {
   if (step.row === null) return;
   const met = meetsNeed(step);
-  const failed = step.upstreamFailed || isFailure(step.row.phase);
+  if (isFailure(step.row.phase)) handDownFailure(state, step);
   for (const index of step.step.successors) {
     const next = stepAt(state, index);
     next.unmet--;
     if (!met) next.blocked = true;
-    if (failed) next.upstreamFailed = true;
     if (next.unmet === 0) onReady(next);
+  }
+}
+
+/**
+ * Tells all that come after a failed step, at once or later, each of them once. What lies between may have ended long before,
+ * when the run goes on and has kept it.
+ */
+export function handDownFailure(state: RunState, failed: StepState): void {
+  const told = [failed];
+  for (const { step } of told) {
+    for (const index of step.successors) {
+      const next = stepAt(state, index);
+      if (next.upstreamFailed) continue;
+      next.upstreamFailed = true;
+      told.push(next);
+    }
   }
 }

@@ -1,5 +1,5 @@
 import type { Plan } from '../plan/types.ts';
-import { count, noteEnd, show } from './accounts.ts';
+import { count, handDownFailure, noteEnd, show } from './accounts.ts';
 import { isDue } from './begin.ts';
 import { outputsSize } from './outputs.ts';
 import { emptyState, handOutItems, itemAt, itemsOf, makeReady, type RunState, stepAt } from './state.ts';
@@ -68,27 +68,15 @@ function restoreRow(plan: Plan, state: RunState, row: StepRow): void {
 }
 
 function restoreNeeds(plan: Plan, state: RunState): void {
-  const left = plan.steps.map((step) => step.needs.length);
-  const reached = plan.steps.filter((step) => step.needs.length === 0).map((step) => step.index);
   for (const { index, successors } of plan.steps) {
-    const { row } = stepAt(state, index);
-    if (row === null || !hasEnded(row.phase)) continue;
+    const step = stepAt(state, index);
+    if (step.row === null || !hasEnded(step.row.phase)) continue;
+    if (isFailure(step.row.phase)) handDownFailure(state, step);
+    const met = meetsNeed(step);
     for (const successor of successors) {
       const next = stepAt(state, successor);
       next.unmet--;
-      if (!meetsNeed(stepAt(state, index))) next.blocked = true;
-    }
-  }
-  // In the order of the graph, as a failure is handed down from need to need.
-  for (let i = 0; i < reached.length; i++) {
-    const index = reached[i] as number;
-    const step = stepAt(state, index);
-    if (step.row === null || !hasEnded(step.row.phase)) continue;
-    const failed = step.upstreamFailed || isFailure(step.row.phase);
-    for (const successor of plan.steps[index]?.successors ?? []) {
-      if (failed) stepAt(state, successor).upstreamFailed = true;
-      left[successor] = (left[successor] ?? 0) - 1;
-      if (left[successor] === 0) reached.push(successor);
+      if (!met) next.blocked = true;
     }
   }
 }

@@ -1,7 +1,7 @@
 import { describe, expect, test } from 'vitest';
 import { begun, exit1, fates, type Fates, phases, type Spec, yielding } from '../../../test/fixtures/lives.ts';
 import { planOf, queuedRun } from '../../../test/fixtures/plans.ts';
-import { runWorld, type World } from '../../../test/fixtures/world.ts';
+import { runWorld, type World, type WorldOptions } from '../../../test/fixtures/world.ts';
 import { planReplay, replayRows } from './replay.ts';
 import { planRetry, reopenRun, type RetryOptions } from './retry.ts';
 
@@ -12,7 +12,7 @@ const chain: Spec = {
 const all = { from: null, onlyFailed: false };
 
 /** Lives through a run, and goes on with it. */
-function goOn(spec: Spec, first: Fates, options: RetryOptions, second: Fates = {}) {
+function goOn(spec: Spec, first: Fates, options: RetryOptions, second: Fates = {}, more: WorldOptions = {}) {
   const plan = planOf(spec);
   const before = runWorld(plan, queuedRun(plan), { fate: fates(first) });
   const planned = planRetry(plan, before.rows(), options);
@@ -23,7 +23,7 @@ function goOn(spec: Spec, first: Fates, options: RetryOptions, second: Fates = {
   const world = runWorld(
     plan,
     { ...run, createdAt: before.endedAt },
-    { rows: [...rows.values()], fate: fates(second) },
+    { ...more, rows: [...rows.values()], fate: fates(second) },
   );
   return {
     before,
@@ -176,4 +176,22 @@ describe('a replay', () => {
     ]);
     expect(planReplay(next, recorded.rows(), { from: 'x' })).toEqual({ ok: false, problem: 'test has no step x' });
   });
+});
+
+test.each<[string, WorldOptions]>([
+  ['', {}],
+  [', whoever takes over', { crash: (decision) => (decision % 2 === 0 ? 'afterActions' : 'no') }],
+])('failure() sees what fails again before a need that was kept%s', (_, more) => {
+  const spec: Spec = {
+    steps: [
+      { name: 'a' },
+      { name: 'kept', needs: ['a'], if: 'always()' },
+      { name: 'd' },
+      { name: 'alarm', needs: ['kept', 'd'], if: 'failure()' },
+    ],
+  };
+  const first = { a: [exit1], d: [exit1], alarm: [exit1] };
+  const slow = { afterMs: 3000, result: yielding({ values: {} }) };
+  const { world } = goOn(spec, first, { from: null, onlyFailed: true }, { a: [exit1], d: [slow] }, more);
+  expect(phases(world)).toEqual({ a: 'Failed', kept: 'Succeeded', d: 'Succeeded', alarm: 'Succeeded' });
 });

@@ -329,3 +329,18 @@ test('--priority is recorded', async () => {
   expect((await ended('kept-4')).priority).toBe(7);
   expect((await cli('run', 'kept', '--priority', 'high')).code).toBe(2);
 });
+
+test('a run that has not begun cannot be replayed yet, and says so; why it has not is where runs are listed', async () => {
+  const metadata = { name: 'astray', namespace: 'dev' };
+  const run = { apiVersion: 'windlass.dev/v1alpha1', kind: 'WorkflowRun', metadata, spec: { workflow: 'nowhere' } };
+  expect((await windlass(['apply', '-f', '-'], { ...options, stdin: JSON.stringify(run) })).code).toBe(0);
+  await eventually(
+    () => cli('get', 'runs', '--phase', 'Pending'),
+    ({ stdout }) => /astray +nowhere +- +Pending .* NotPromoted: .*nowhere/.test(stdout),
+  );
+  for (const more of [[], ['--dry-run']]) {
+    const { code, stderr } = await cli('replay', 'astray', ...more);
+    expect([code, stderr]).toEqual([4, expect.stringContaining('Run astray has not begun yet')]);
+  }
+  await cli('delete', 'run', 'astray');
+});

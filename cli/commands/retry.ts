@@ -93,8 +93,10 @@ export function replayCommand(cli: Cli): Command {
         ...(options.from === undefined ? {} : { from: options.from }),
         ...(version === undefined ? {} : { version }),
       };
-      const { spec } = await client.version(version ?? run.digest ?? '');
-      const inputs = await readInputs(cli.io, options, (spec['inputs'] ?? {}) as JsonObject);
+      const digest = version ?? run.digest;
+      // Of one that has not begun nothing is known yet: that is what the answer says.
+      const declared = digest === null ? {} : (await client.version(digest)).spec['inputs'];
+      const inputs = await readInputs(cli.io, options, (declared ?? {}) as JsonObject);
       const asked = { ...which, ...(Object.keys(inputs).length > 0 ? { inputs } : {}) };
       if (options.dryRun) return printPlan(cli, await client.planReplay(key, asked), options);
       const created = await client.replayRun(key, {

@@ -255,11 +255,11 @@ function createLocalLocks(observe: (observation: RunObservation) => void): Local
   }
 
   return {
-    acquire({ runId, holder, priority, since, request }) {
+    acquire({ runId, holder, priority, since, request, compensates }) {
       const id = nodeOf(runId, holder);
       const ancestors = holder.step === null ? [] : [runId];
       const label = holder.step === null ? 'the run' : `step ${holder.step}`;
-      waiters.push({ id, runId, holder, ancestors, label, priority, since, request, superseded: false });
+      waiters.push({ id, runId, holder, ancestors, label, priority, since, request, superseded: false, compensates });
       decide();
     },
     release({ runId, holder }) {

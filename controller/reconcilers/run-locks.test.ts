@@ -43,6 +43,7 @@ test('what another replica grants is heard, also when there was nothing to hear 
     request: { group: null, locks: [{ name: 'a', limit: 1 }], slot: false },
     priority: 0,
     since: 0,
+    compensates: false,
   });
   // What it asked for long ago, it was told then.
   elsewhere.decided.push({ type: 'Refused', runId: 'r', holder, since: -1, error: old });

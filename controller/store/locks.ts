@@ -8,7 +8,7 @@ import type { Database, Drizzle } from './database.ts';
 import { inPieces } from './pieces.ts';
 import { wholeStep } from './schema/columns.ts';
 import { lockClaims, lockNamespaces } from './schema/locks.ts';
-import { runs } from './schema/runs.ts';
+import { attempts, runs } from './schema/runs.ts';
 import { storable } from './storable.ts';
 import type { DecideAdmission, LockAnswer, LockAsk, LockTable } from './types.ts';
 
@@ -99,6 +99,7 @@ export function createLockTable(database: Database, home: string, changes: Chang
           since: ask.since,
           request: storable(ask.request),
           onlySlot: slot && locks.length === 0 && group === null,
+          compensates: ask.compensates || chain.compensates,
         },
       ];
     });
@@ -117,6 +118,7 @@ export function createLockTable(database: Database, home: string, changes: Chang
             since: sql`excluded.since`,
             request: sql`excluded.request`,
             onlySlot: sql`excluded.only_slot`,
+            compensates: sql`excluded.compensates`,
             priority: sql`excluded.priority`,
           },
           // Said late by a replica that was stalled: the same has asked for something else since.
@@ -271,23 +273,32 @@ interface Turn {
   decide: DecideAdmission;
 }
 
+interface Chain {
+  name: string;
+  ancestors: string[];
+  /** An attempt that it is, or is part of, undoes something. */
+  compensates: boolean;
+}
+
 /** Name and ancestors of each run that there is. */
-async function chains(tx: Drizzle, runIds: string[]): Promise<Map<string, { name: string; ancestors: string[] }>> {
-  const found = new Map<string, { name: string; ancestors: string[] }>();
+async function chains(tx: Drizzle, runIds: string[]): Promise<Map<string, Chain>> {
+  const found = new Map<string, Chain>();
   let wanted = new Map(runIds.map((id) => [id, [id]]));
   // One round a level: no deeper than child runs may be.
   while (wanted.size > 0) {
     const next = new Map<string, string[]>();
     for (const piece of inPieces([...wanted.keys()])) {
       const rows = await tx
-        .select({ id: runs.id, name: runs.name, parent: runs.parent })
+        .select({ id: runs.id, name: runs.name, parent: runs.parent, via: attempts.via })
         .from(runs)
+        .leftJoin(attempts, isParent)
         .where(inArray(runs.id, piece));
-      for (const { id, name, parent } of rows) {
+      for (const { id, name, parent, via } of rows) {
         for (const below of wanted.get(id) ?? []) {
-          const chain = found.get(below) ?? { name, ancestors: [] };
+          const chain = found.get(below) ?? { name, ancestors: [], compensates: false };
           found.set(below, chain);
           if (parent === null) continue;
+          chain.compensates ||= via === 'compensate';
           chain.ancestors.push(unitNode(parent), parent.runId);
           next.set(parent.runId, [...(next.get(parent.runId) ?? []), below]);
         }
@@ -297,6 +308,14 @@ async function chains(tx: Drizzle, runIds: string[]): Promise<Map<string, { name
   }
   return found;
 }
+
+/** The attempt whose child a run is. */
+const isParent = and(
+  eq(attempts.runId, sql`${runs.parent} ->> 'runId'`),
+  eq(attempts.step, sql`${runs.parent} ->> 'step'`),
+  eq(attempts.item, sql`(${runs.parent} ->> 'item')::int`),
+  eq(attempts.number, sql`(${runs.parent} ->> 'attempt')::int`),
+);
 
 function unitNode({ runId, step, item }: Pick<AttemptKey, 'runId' | 'step' | 'item'>): string {
   return `${runId}/${step}/${item}`;
@@ -322,7 +341,7 @@ function labelOf(holder: Holder, run: string): string {
 }
 
 function claimOf(row: Row): LockClaim {
-  const { runId, step, item, ancestors, label, priority, since, request, superseded } = row;
+  const { runId, step, item, ancestors, label, priority, since, request, superseded, compensates } = row;
   const id = step === '' ? runId : unitNode({ runId, step, item });
   return {
     id,
@@ -334,6 +353,7 @@ function claimOf(row: Row): LockClaim {
     since,
     request,
     superseded: superseded !== null,
+    compensates,
   };
 }
 

@@ -73,6 +73,7 @@ describe.runIf(server)(`PostgreSQL${skipped}`, () => {
         priority: 0,
         since,
         request,
+        compensates: false,
       });
       await one.locks.ask(ask(first.id, 1), null, decideAdmission);
       await two.locks.ask(ask(second.id, 2), null, decideAdmission);

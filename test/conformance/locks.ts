@@ -4,7 +4,7 @@ import type { AdmissionFacts } from '../../controller/core/admission/types.ts';
 import type { Holder, LockRequest, RunRow, StepRow } from '../../controller/core/run/types.ts';
 import { wholeStep } from '../../controller/core/run/types.ts';
 import type { LockAnswer, LockAsk, Store } from '../../controller/store/types.ts';
-import { runRow, stepRow, transition } from '../fixtures/history.ts';
+import { attemptRow, runRow, stepRow, transition } from '../fixtures/history.ts';
 
 let names = 0;
 const fresh = (prefix: string) => `${prefix}-lock-${++names}`;
@@ -36,7 +36,16 @@ export function describeLocks(driver: string, opened: () => Store): void {
   }
 
   function ask(row: RunRow, holder: Holder, request: LockRequest, more: Partial<LockAsk> = {}): LockAsk {
-    return { runId: row.id, holder, namespace: row.namespace, priority: 0, since: since++, request, ...more };
+    return {
+      runId: row.id,
+      holder,
+      namespace: row.namespace,
+      priority: 0,
+      since: since++,
+      request,
+      compensates: false,
+      ...more,
+    };
   }
 
   const asks = (...some: LockAsk[]) =>
@@ -160,6 +169,26 @@ export function describeLocks(driver: string, opened: () => Store): void {
       ]);
     });
 
+    test.each(['itself', 'by its child run'])(
+      'of those that wait for each other, a compensation stays: %s',
+      async (how) => {
+        const namespace = fresh('ns');
+        const [one, two] = [await run(namespace), await run(namespace)];
+        await asks(ask(one, whole, lock('x')), ask(two, whole, lock('y')));
+        await asks(ask(one, unit('a'), lock('y')));
+        if (how === 'itself') {
+          expect(await asks(ask(two, unit('b'), lock('x'), { compensates: true }))).toEqual([`Refused ${one.id}/a`]);
+          return;
+        }
+        const fence = new Map((await opened().runs.claim(200)).map((c) => [c.id, c.fence])).get(two.id) ?? 1;
+        const undoing = attemptRow(two.id, 'b', { number: 2, via: 'compensate' });
+        await opened().runs.commit(transition(two, { attempts: [undoing] }), fence);
+        const parent = { runId: two.id, step: 'b', item: wholeStep, attempt: 2 };
+        const child = await run(namespace, { parent, root: two.id, depth: 1 });
+        expect(await asks(ask(child, unit('c'), lock('x')))).toEqual([`Refused ${one.id}/a`]);
+      },
+    );
+
     test('a refusal says why, also to whoever asks again; another time it is judged anew', async () => {
       const namespace = fresh('ns');
       const [one, two] = [await run(namespace, { name: 'nightly' }), await run(namespace)];
@@ -170,7 +199,7 @@ export function describeLocks(driver: string, opened: () => Store): void {
       expect(await asks(late)).toEqual([`Refused ${two.id}`]);
       const [answer] = await opened().locks.answers([two.id]);
       expect(answer).toMatchObject({
-        error: { type: 'lock', message: expect.stringContaining('taken by run nightly') },
+        error: { type: 'groupTaken', message: expect.stringContaining('taken by run nightly') },
       });
       await finish(one);
       expect(await asks(late)).toEqual([`Refused ${two.id}`]);

@@ -229,6 +229,36 @@ test('two runs that want what the other holds: one fails and says why, the other
   expect((await ended(one))?.status?.phase).toBe('Succeeded');
 });
 
+test('two runs that want what the other holds, one to undo what it did: that is undone, and the other fails', async () => {
+  const [x, y] = [fresh('x'), fresh('y')];
+  const [fails, before] = [await gate(), await gate()];
+  const undone = await apply({
+    locks: [{ name: x }],
+    steps: [
+      { name: 'book', run: 'true', locks: [{ name: y }], compensate: { run: 'true' } },
+      { name: 'fail', needs: ['book'], run: `${fails.script}; exit 1`, env: fails.env },
+    ],
+  });
+  const crossing = await apply({
+    locks: [{ name: y }],
+    steps: [
+      { name: 'before', run: before.script, env: before.env },
+      { name: 'both', needs: ['before'], run: 'true', locks: [{ name: x }] },
+    ],
+  });
+  const one = await start(undone);
+  await stepIs(one.metadata.uid, 'fail', 'Running');
+  const two = await start(crossing);
+  await stepIs(two.metadata.uid, 'before', 'Running');
+  await before.open();
+  await stepIs(two.metadata.uid, 'both', 'Waiting WaitingForLocks');
+  await fails.open();
+  expect((await ended(one))?.status?.phase).toBe('Failed');
+  expect(await stepsOf(one.metadata.uid)).toMatchObject({ book: 'Compensated' });
+  expect((await ended(two))?.status?.phase).toBe('Failed');
+  expect((await runs().step(two.metadata.uid, 'both', wholeStep))?.error).toMatchObject({ type: 'lock' });
+});
+
 describe('child runs', () => {
   const idOf = (run: WorkflowRun, item = wholeStep) =>
     childId({ runId: run.metadata.uid, step: 'call', item, attempt: 1 });

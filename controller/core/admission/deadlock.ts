@@ -4,15 +4,16 @@ import type { Reduction } from './reduce.ts';
 import type { LockClaim } from './types.ts';
 
 /**
- * Which of those that wait for each other gives way: one that is part of the circle and not merely behind it; of a run that
- * is to end anyway before others, then the one that is served last. Null when nobody is stuck.
+ * Which of those that wait for each other gives way: one that is part of the circle and not merely behind it; no
+ * compensation while there is another; of a run that is to end anyway before others, then the one that is served last.
+ * Null when nobody is stuck.
  */
 export function giveWay(
   { stuck, blockers }: Reduction,
   superseded: (claim: LockClaim) => boolean,
 ): { claim: LockClaim; error: StepError } | null {
-  const lastFirst = stuck.toReversed();
-  for (const claim of [...lastFirst.filter(superseded), ...lastFirst]) {
+  const rank = (claim: LockClaim) => (claim.compensates ? 2 : 0) + (superseded(claim) ? 0 : 1);
+  for (const claim of stuck.toReversed().sort((a, b) => rank(a) - rank(b))) {
     const circle = circleOf(claim, blockers);
     if (circle === null) continue;
     const waits = circle.map(({ from, edge }) => {

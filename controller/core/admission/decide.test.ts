@@ -13,6 +13,7 @@ interface Wish {
   since?: number;
   above?: LockClaim[];
   superseded?: boolean;
+  compensates?: boolean;
 }
 
 let clock = 0;
@@ -37,6 +38,7 @@ function claim(name: string, wish: Wish = {}): LockClaim {
       slot: wish.slot ?? false,
     },
     superseded: wish.superseded ?? false,
+    compensates: wish.compensates ?? false,
   };
 }
 
@@ -180,6 +182,24 @@ describe('deadlocks', () => {
     const low = [claim('a/s', { locks: ['y'] }), claim('b/s', { locks: ['x'], priority: 1 })];
     expect(Object.keys(decide([a, b], low).refused)).toEqual(['a/s']);
     expect(Object.keys(decide([a, { ...b, superseded: true }], low).refused)).toEqual(['b/s']);
+  });
+
+  const undoes = { compensates: true };
+  test.each<[string, Record<'a' | 'b' | 'c', Wish>, string]>([
+    ['one that is served last', { a: {}, b: {}, c: undoes }, 'b/s'],
+    ['one alone', { a: {}, b: undoes, c: undoes }, 'a/s'],
+    ['one of a lower priority', { a: { priority: 9 }, b: {}, c: { ...undoes, priority: -9 } }, 'b/s'],
+    ['one of a run that is to end anyway', { a: {}, b: {}, c: { ...undoes, superseded: true } }, 'b/s'],
+    ['all but one', { a: undoes, b: { priority: 9 }, c: undoes }, 'b/s'],
+    ['all of them', { a: undoes, b: undoes, c: undoes }, 'c/s'],
+  ])('no compensation gives way while another can: %s', (_, { a, b, c }, refused) => {
+    const runs = [claim('a', { locks: ['x'] }), claim('b', { locks: ['y'] }), claim('c', { locks: ['z'], ...c })];
+    const waiters = [
+      claim('a/s', { ...a, locks: ['y'] }),
+      claim('b/s', { ...b, locks: ['z'] }),
+      claim('c/s', { ...c, locks: ['x'], superseded: false }),
+    ];
+    expect(Object.keys(decide(runs, waiters).refused)).toEqual([refused]);
   });
 
   test('who only waits behind a circle is not refused', () => {

@@ -10,6 +10,8 @@ import type { AdmissionDecision, AdmissionFacts, LockClaim } from './types.ts';
 interface Tree {
   request: LockRequest;
   priority: number;
+  /** What it is for; then all below it is, too. */
+  compensates: boolean;
   below: Tree[];
 }
 
@@ -30,6 +32,7 @@ const { run } = fc.letrec<{ run: Tree; step: Tree }>((tie) => ({
   run: fc.record({
     request: fc.record({ locks, group, slot: fc.constant(false) }),
     priority,
+    compensates: fc.constant(false),
     below: fc.array(tie('step'), { maxLength: 3 }),
   }),
   step: fc.oneof(
@@ -37,11 +40,13 @@ const { run } = fc.letrec<{ run: Tree; step: Tree }>((tie) => ({
     fc.record({
       request: fc.record({ locks, group: fc.constant(null), slot: fc.boolean() }),
       priority,
+      compensates: fc.boolean(),
       below: fc.constant<Tree[]>([]),
     }),
     fc.record({
       request: fc.record({ locks, group: fc.constant(null), slot: fc.boolean() }),
       priority,
+      compensates: fc.boolean(),
       below: tie('run').map((child) => [child]),
     }),
   ),
@@ -67,6 +72,7 @@ function plant(trees: Tree[]): Node[] {
       since: 0,
       request: tree.request,
       superseded: false,
+      compensates: tree.compensates || (parent?.claim.compensates ?? false),
     };
     const node: Node = { ...tree, claim, parent, phase: 'Unborn' };
     nodes.push(node);
@@ -148,13 +154,20 @@ test.each<[string, (facts: AdmissionFacts, decision: AdmissionDecision) => LockC
   expect(fc.check(comesToAnEnd(hasty), { numRuns: 1000 }).failed).toBe(true);
 });
 
-/** Refused is only who finds its group taken and does not want to wait, or who is part of a circle, each given those before. */
+/**
+ * Refused is only who finds its group taken and does not want to wait, or who is part of a circle, each given those before;
+ * and no compensation as long as there is a circle with anything else in it.
+ */
 function expectRefusalsAreDue({ holders, waiters, slots }: AdmissionFacts, decision: AdmissionDecision): void {
   const superseded = decision.superseded.map(({ claim }) => claim);
   let left = waiters.filter((waiter) => !superseded.includes(waiter) && !waiter.superseded);
   for (const { claim } of decision.refused) {
-    const due = findsGroupTaken(claim, [...holders, ...left]) || waitsFor(holders, left, slots).isInCircle(claim);
+    const graph = waitsFor(holders, left, slots);
+    const taken = findsGroupTaken(claim, [...holders, ...left]);
+    const due = taken || graph.isInCircle(claim);
     expect({ refused: claim.id, due }).toEqual({ refused: claim.id, due: true });
+    const others = left.filter(({ compensates }) => !compensates);
+    if (claim.compensates && !taken) expect(others.filter((other) => graph.isInCircle(other))).toEqual([]);
     left = left.filter((waiter) => waiter !== claim);
   }
 }
@@ -205,6 +218,7 @@ function flatClaim(
     since,
     request,
     superseded: false,
+    compensates: false,
   };
 }
 

@@ -16,6 +16,8 @@ export interface LockClaim {
   request: LockRequest;
   /** Its run was told to end because another one of its group takes its place. */
   superseded: boolean;
+  /** It undoes what was done, or is part of that: refused, it leaves behind what should be gone. */
+  compensates: boolean;
 }
 
 /** Everything that asks for or holds anything in one namespace of one home. */

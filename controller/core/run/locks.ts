@@ -47,6 +47,7 @@ export function sayAcquire(draft: Draft, unit: Unit): void {
     priority,
     since: asksSince(draft, unit),
     request: { locks: locks.value, group: null, slot: asksForSlot(state, unit) },
+    compensates: unit.row?.via === 'compensate',
   });
 }
 

@@ -35,6 +35,7 @@ export function askQueue(draft: Draft): StepError | null {
     priority,
     since,
     request: request.value,
+    compensates: false,
   });
   return null;
 }

@@ -312,6 +312,8 @@ export type RunAction =
       /** Since when it waits; another of the same holder has another. */
       since: Instant;
       request: LockRequest;
+      /** What it asks for, it needs to undo what was done. */
+      compensates: boolean;
     }
   | { type: 'Release'; runId: string; holder: Holder; namespace: string }
   /** Ask the cache for an entry; while another unit fills it the answer waits. */

@@ -31,6 +31,8 @@ export const lockClaims = pgTable(
     onlySlot: boolean('only_slot').notNull(),
     /** Why the run is to be cancelled: another one takes its place. */
     superseded: text('superseded'),
+    /** It undoes what was done: of those that wait for each other, the last to give way. */
+    compensates: boolean('compensates').notNull().default(false),
     error: jsonb('error').$type<StepError>(),
   },
   (t) => [

@@ -1,0 +1,1 @@
+ALTER TABLE "lock_claims" ADD COLUMN "compensates" boolean DEFAULT false NOT NULL;

@@ -246,11 +246,13 @@ class Follower {
       return this.#fail(at, { type: 'artifact', retryable: false });
     }
     const own = this.#begun[this.#next];
-    const at = this.#told.freeFrom(from, {
-      slot: this.#of.first === 'main' && takesSlot(kind),
-      circuit: kind === 'http' && body.http?.url === 'http://one/',
-      own,
-    });
+    const circuit = kind === 'http' && body.http?.url === 'http://one/';
+    const undoes = this.#of.first === 'compensate';
+    const soon = this.#told.freeFrom(from, { slot: !undoes && takesSlot(kind), circuit, own });
+    // A compensation looks at a circuit again only when that was to close at the latest.
+    const known = this.#told.freeFrom(this.#told.circuitUntil(from), { slot: false, circuit: true });
+    const waits = undoes && circuit && (own === undefined ? known >= this.#stop.at : own.at === known);
+    const at = waits ? known : soon;
     if (at > this.#stop.at || at === never) return this.#await(from, at);
     if (own === undefined) {
       if (at === this.#stop.at) this.#end(this.#stop.phase, at);
@@ -258,10 +260,7 @@ class Follower {
       return this.#end('Failed', at, null, true);
     }
     this.#next++;
-    // A compensation looks at a circuit again only when that was to close at the latest.
-    const known = this.#told.freeFrom(this.#told.circuitUntil(from), { slot: false, circuit: true });
-    const late = this.#of.first === 'compensate' && own.at === known;
-    if (own.at !== at && !late) {
+    if (own.at !== at) {
       this.#say(`begins attempt ${own.key.attempt} at ${own.at}, and should at ${at}`);
       return this.#end('Failed', at, null, true);
     }

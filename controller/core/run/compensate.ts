@@ -3,7 +3,7 @@ import { type Draft, moveUnit } from './draft.ts';
 import { askLocks } from './locks.ts';
 import { failCompensation } from './settle-unit.ts';
 import type { RunState } from './state.ts';
-import { compensationTimeout } from './stop.ts';
+import { compensationCut } from './stop.ts';
 import { armRunTimers, isCompensationOver } from './timers.ts';
 import { isCompensable, isEarlier, isUndone, phaseOf, reasons, type Unit, waitsForLocks } from './units.ts';
 
@@ -35,7 +35,7 @@ export function compensate(draft: Draft): boolean {
       if (over) stopAttempt(draft, current, 'cancelled');
       return false;
     } else if (over) {
-      failCompensation(draft, current, compensationTimeout);
+      failCompensation(draft, current, compensationCut(run));
     } else {
       const { row } = current;
       if (run.desired === 'Paused' || row === null || waitsForLocks(row) || (row.until ?? 0) > now) return false;

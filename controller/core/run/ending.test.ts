@@ -177,6 +177,9 @@ describe('a compensation holds what its step does', () => {
     const forced = live(failing, { c: [exit1] }, { ...options, spec });
     expect(forced.run.finishedAt).toBe(after(9000));
     expect(asked(forced).at(-1)).toBe('Release 9000');
+    expect(forced.steps.get('a')).toMatchObject({
+      error: { type: 'cancelled', message: expect.stringContaining('by force') as string },
+    });
   });
 
   test('granted to a paused run, it is kept', () => {

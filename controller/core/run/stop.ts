@@ -5,7 +5,7 @@ import type { Draft } from './draft.ts';
 import { stopForEach } from './for-each.ts';
 import { errorView } from './state.ts';
 import { compensationLimitMs, finallyLimitMs } from './timers.ts';
-import type { RunOutcome, StepError } from './types.ts';
+import type { RunOutcome, RunRow, StepError } from './types.ts';
 import { hasEnded, phaseOf, reasons, type StepState } from './units.ts';
 
 /** Stops the main steps of a run. The first cause wins. */
@@ -57,11 +57,12 @@ const finallyTimeout: StepError = {
 };
 
 /** Why a compensation was cut short. */
-export const compensationTimeout: StepError = {
-  type: 'timeout',
-  message: `the compensations did not end within ${formatDuration(compensationLimitMs)}`,
-  retryable: false,
-};
+export function compensationCut({ forced }: RunRow): StepError {
+  if (forced)
+    return { type: 'cancelled', message: 'was given up, as the run was cancelled by force', retryable: false };
+  const message = `the compensations did not end within ${formatDuration(compensationLimitMs)}`;
+  return { type: 'timeout', message, retryable: false };
+}
 
 /** Why a run stopped when its own limit passed. */
 export function runTimeout(plan: Plan): StepError {

@@ -50,7 +50,7 @@ describe.skipIf(!started)('the engine with steps as Pods', () => {
   const patch = (name: string, spec: object) =>
     world().kubectl(`patch wrun ${name} -n ${namespace} --type=merge -p ${JSON.stringify({ spec })}`);
   const row = async (name: string) =>
-    (await world().kubectl(`get wrun ${name} -n ${namespace} --no-headers`)).trim().split(/\s+/).slice(0, 4);
+    (await world().kubectl(`get wrun ${name} -n ${namespace} --no-headers`)).trim().split(/\s+/).slice(0, 5);
   const phase = (name: string, value: string) => world().waitFor(namespace, name, '.status.phase', value);
 
   beforeAll(async () => {
@@ -70,18 +70,18 @@ describe.skipIf(!started)('the engine with steps as Pods', () => {
     expect(new Set(items.map(itemOf))).toEqual(new Set(['0', '1', '2']));
     for (const pod of items) await pods.ended(pod, itemOf(pod) === '1' ? 3 : 0);
     await phase('fan', 'Failed');
-    expect(await row('fan')).toEqual(['fan', 'shops', 'Failed', '2/2']);
+    expect(await row('fan')).toEqual(['fan', 'shops', 'Failed', 'Failed', '2/2']);
     expect((await world().run(namespace, 'fan'))?.status).toMatchObject({ failedSteps: ['shop'], execution: 1 });
 
     await patch('fan', { execution: { number: 2, onlyFailed: true } });
     await pods.until((all) => all.filter(isOf('fan')).length === 4);
     const again = pods.all().filter(isOf('fan')).at(-1) as Pod;
     expect(itemOf(again)).toBe('1');
-    expect(await row('fan')).toEqual(['fan', 'shops', 'Running', '0/2']);
+    expect(await row('fan')).toEqual(['fan', 'shops', 'Running', 'Running', '0/2']);
     await pods.ended(again);
     await pods.ended(await pods.pod('fan', 'sum'));
     await phase('fan', 'Succeeded');
-    expect(await row('fan')).toEqual(['fan', 'shops', 'Succeeded', '2/2']);
+    expect(await row('fan')).toEqual(['fan', 'shops', 'Succeeded', 'Succeeded', '2/2']);
     expect((await world().run(namespace, 'fan'))?.status).toMatchObject({ execution: 2 });
     expect(pods.of('fan')).toHaveLength(5);
   });
@@ -90,7 +90,7 @@ describe.skipIf(!started)('the engine with steps as Pods', () => {
     await patch('fan', { execution: { number: 9 } });
     const refused = '.status.conditions[?(@.type=="ExecutionRefused")].status';
     await world().waitFor(namespace, 'fan', refused, 'True');
-    expect(await row('fan')).toEqual(['fan', 'shops', 'Succeeded', '2/2']);
+    expect(await row('fan')).toEqual(['fan', 'shops', 'Succeeded', 'ExecutionRefused', '2/2']);
     expect(pods.of('fan')).toHaveLength(5);
   });
 

@@ -1,5 +1,5 @@
 import { execFile } from 'node:child_process';
-import { chmod, mkdir, mkdtemp, rm, writeFile } from 'node:fs/promises';
+import { chmod, mkdir, mkdtemp, readFile, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { dirname, join } from 'node:path';
 import { promisify } from 'node:util';
@@ -7,6 +7,14 @@ import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { invoke, windlass } from '../test/fixtures/cli.ts';
 import { exitCodeMeanings } from './exit.ts';
 import { cliReference } from './reference.ts';
+
+function isThere(pid: number): boolean {
+  try {
+    return process.kill(pid, 0);
+  } catch {
+    return false;
+  }
+}
 
 const head = 'apiVersion: windlass.dev/v1alpha1\nkind: Workflow\n';
 let root = '';
@@ -160,7 +168,7 @@ spec:
       'fails.yaml': `${head}metadata: { name: fails }\nspec: { steps: [{ name: a, run: exit 4 }], finally: [{ name: z, run: echo finally }] }\n`,
       'weak.yaml': `${head}metadata: { name: weak }\nspec: { steps: [{ name: a, run: exit 4, criticality: low }] }\n`,
       'slow.yaml': `${head}metadata: { name: slow }\nspec: { steps: [{ name: a, run: echo began; sleep 60 }], finally: [{ name: z, run: echo cleaned }] }\n`,
-      'stuck.yaml': `${head}metadata: { name: stuck }\nspec: { steps: [{ name: a, run: "trap '' TERM; echo began; while :; do sleep 1; done" }] }\n`,
+      'stuck.yaml': `${head}metadata: { name: stuck }\nspec: { steps: [{ name: a, run: "trap '' TERM; echo $$ > ${root}/pid; echo began; while :; do sleep 1; done" }] }\n`,
       '.windlass/secrets/default/door/code': '1234\n',
     });
     await chmod(join(root, '.windlass/secrets/default/door/code'), 0o600);
@@ -220,6 +228,9 @@ spec:
     stuck.interrupt();
     stuck.interrupt();
     expect(await stuck.exitCode).toBe(130);
+    const pid = Number(await readFile(join(root, 'pid'), 'utf8'));
+    // Killed it is; whoever inherits it may take a moment to say so.
+    await expect.poll(() => isThere(pid)).toBe(false);
   });
 
   test.each([

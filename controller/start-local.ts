@@ -129,10 +129,10 @@ async function runIn(root: string, options: LocalRunOptions): Promise<LocalRun> 
       options.onChange(view(plan, rows));
       if (isFinished(state.run.phase)) return view(plan, rows);
       for (const attempt of decision.transition?.attempts ?? []) {
-        if (attempt.finishedAt !== null) live.delete(`${unitOf(attempt)} ${attempt.number}`);
+        if (attempt.finishedAt !== null) live.delete(attemptOf({ ...attempt, attempt: attempt.number }));
       }
       for (const action of decision.actions) {
-        if (action.type === 'Start') live.set(`${unitOf(action.key)} ${action.key.attempt}`, action);
+        if (action.type === 'Start') live.set(attemptOf(action.key), action);
       }
       await Promise.all(decision.actions.map((action) => perform(action, { executor, locks, observe, clock })));
       const disarm = decision.wakeAt === null ? nothing : clock.at(decision.wakeAt, bell.resolve);
@@ -144,9 +144,15 @@ async function runIn(root: string, options: LocalRunOptions): Promise<LocalRun> 
     options.cancel.removeEventListener('abort', onCancel);
     options.end.removeEventListener('abort', onEnd);
     // Nobody comes after us who could adopt them.
-    await Promise.all(
-      [...live.values()].map(({ key, body }) => executor.stop({ type: 'Stop', key, kind: body.kind, graceMs: 0 })),
-    );
+    const ended = () => new Set(observations.map((seen) => (seen.type === 'AttemptEnded' ? attemptOf(seen) : '')));
+    const left = [...live.values()].filter(({ key }) => !ended().has(attemptOf(key)));
+    await Promise.all(left.map(({ key, body }) => executor.stop({ type: 'Stop', key, kind: body.kind, graceMs: 0 })));
+    for (;;) {
+      bell = Promise.withResolvers();
+      const gone = ended();
+      if (left.every(({ key }) => gone.has(attemptOf(key)))) break;
+      await bell.promise;
+    }
     await executor.close();
   }
 }
@@ -282,7 +288,7 @@ function decodeOutput({ onOutput }: LocalRunOptions) {
   return {
     append(key: AttemptKey, _: number, bytes: Uint8Array): Promise<void> {
       const unit = unitOf(key);
-      const id = `${unit} ${key.attempt}`;
+      const id = attemptOf(key);
       const decoder = decoders.get(id) ?? new TextDecoder();
       decoders.set(id, decoder);
       onOutput(unit, key.attempt, decoder.decode(bytes, { stream: true }));
@@ -298,6 +304,10 @@ function decodeOutput({ onOutput }: LocalRunOptions) {
 
 function view(plan: Plan, { run, steps }: Rows): LocalRun {
   return { run, steps: plan.steps.map(({ name }) => ({ name, row: steps.get(name) ?? null })) };
+}
+
+function attemptOf(key: { step: string; item: number; attempt: number }): string {
+  return `${unitOf(key)} ${key.attempt}`;
 }
 
 function unitOf({ step, item }: { step: string; item: number }): string {

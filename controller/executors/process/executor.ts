@@ -272,7 +272,7 @@ export class ProcessExecutor implements Executor {
     masks: readonly string[],
   ): Promise<void> {
     live.pid = pid;
-    if (live.stopped) this.#terminate(live);
+    if (live.stopped && pid !== null) this.#terminate(live, pid);
     const woken = new AbortController();
     const ended = end.then((how) => {
       woken.abort();
@@ -321,20 +321,26 @@ export class ProcessExecutor implements Executor {
 
   #end(live: Live, graceMs: number): void {
     const first = !live.stopped;
+    const sooner = !first && graceMs < live.graceMs;
     live.stopped = true;
     live.graceMs = graceMs;
-    if (first && live.pid !== null) this.#terminate(live);
+    if (live.pid === null) return;
+    if (first) this.#terminate(live, live.pid);
+    else if (sooner) this.#killAfterGrace(live, live.pid);
   }
 
-  #terminate(live: Live): void {
-    const { pid, folder } = live;
-    if (pid === null) return;
+  #terminate(live: Live, pid: number): void {
+    const { folder } = live;
     // One that has ended by itself keeps its own end; only what it left behind is ended.
     if (folder.endedAt() === null) {
       live.interrupted = true;
       folder.markStopped();
     }
     signal(-pid, 'SIGTERM');
+    this.#killAfterGrace(live, pid);
+  }
+
+  #killAfterGrace(live: Live, pid: number): void {
     const { clock } = this.#options;
     const killed = pause(clock, live.graceMs, live.over.signal).then(async () => {
       if (live.over.signal.aborted || live.pid !== pid) return;

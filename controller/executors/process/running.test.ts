@@ -293,6 +293,16 @@ describe('stopping', () => {
     expect(await carriers(action)).toEqual([]);
   });
 
+  test('sooner than was said first, when that is asked for', async () => {
+    const action = startAction(world.script('trap "" TERM; echo > "$TMPDIR/begun"; while :; do sleep 1; done'));
+    await executor.start(action);
+    await world.fileAppears('begun');
+    await executor.stop(stopAction(action, 600_000));
+    await executor.stop(stopAction(action, 50));
+    expect(await sink.end(action.key)).toEqual({ outcome: 'Stopped' });
+    expect(await carriers(action)).toEqual([]);
+  });
+
   test('wherever it has gone', async () => {
     const action = startAction(
       world.script('setsid sh -c \'trap "" TERM; echo > "$TMPDIR/begun"; while :; do sleep 1; done\' & wait'),

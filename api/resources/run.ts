@@ -292,7 +292,6 @@ export function pendingRun(object: WorkflowRun): RunSummary {
 /** How many items of a step are in which phase. */
 export type ItemPhases = Record<string, number>;
 
-/** One step of the version, with its row (none while it is Pending) and its attempts. */
 /** What an approval step asks for. */
 export function askedBy({ groups, count }: NonNullable<StepSpec['approval']>): {
   groups: string[] | null;
@@ -301,6 +300,7 @@ export function askedBy({ groups, count }: NonNullable<StepSpec['approval']>): {
   return { groups: groups ?? null, count: count ?? 1 };
 }
 
+/** One step of the version, with its row (none while it is Pending) and its attempts. */
 export function stepResource(
   spec: StepSpec,
   section: 'main' | 'finally',

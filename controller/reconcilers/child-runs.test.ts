@@ -3,7 +3,7 @@ import { mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import pino from 'pino';
-import { afterAll, beforeAll, beforeEach, expect, test } from 'vitest';
+import { afterAll, beforeAll, beforeEach, describe, expect, test } from 'vitest';
 import { createVirtualClock } from '../../test/fixtures/clock.ts';
 import { runRow, transition } from '../../test/fixtures/history.ts';
 import { type AttemptKey, type AttemptResult, type RunRow, wholeStep } from '../core/run/types.ts';
@@ -84,7 +84,10 @@ function action(more: { name?: string; inputs?: object; resumes?: boolean } = {}
   };
 }
 
-async function end(phase: 'Succeeded' | 'Failed' | 'Cancelled', more: Partial<RunRow> = {}): Promise<RunRow> {
+async function end(
+  phase: 'Succeeded' | 'Degraded' | 'Failed' | 'TimedOut' | 'Cancelled',
+  more: Partial<RunRow> = {},
+): Promise<RunRow> {
   const id = childId(key);
   const fence = new Map((await store.runs.claim(200)).map((claim) => [claim.id, claim.fence])).get(id) ?? 0;
   const row = await store.runs.get(id);
@@ -114,6 +117,57 @@ test('a child is one run of its attempt, also after a restart, which finds how i
   await end('Succeeded', { outputs: { n: 1 } });
   await controller().children.start(action());
   expect(told).toEqual([{ outcome: 'Succeeded', outputs: { values: { n: 1 } } }]);
+});
+
+describe('a child of the attempt before', () => {
+  const second = () => ({ ...action({ resumes: true }), key: { ...key, attempt: 2 } });
+  const childrenOf = async () => (await store.runs.list({ parent: parent.id }, { limit: 5 })).items;
+  const failed = { error: { type: 'exit', message: 'exit code 3', retryable: true } };
+
+  test.each(['Failed', 'TimedOut', 'Cancelled'] as const)(
+    'that ended %s goes on, and its end is the second’s',
+    async (phase) => {
+      await store.runs.create(parent);
+      const { children } = controller();
+      await children.start(action());
+      children.runEnded(await end(phase, failed));
+      await children.start(second());
+      const [child, ...others] = await childrenOf();
+      expect(others).toEqual([]);
+      expect(child).toMatchObject({ id: childId(key), phase: 'Queued', execution: 2, parent: { ...key, attempt: 2 } });
+      // What is told late of the first execution is no end of the second.
+      children.runEnded({ ...(child as RunRow), parent: key, phase: 'Failed', finishedAt: 9_000, ...failed });
+      expect(told).toHaveLength(1);
+      await controller().children.start(second());
+      expect(await childrenOf()).toEqual([child]);
+      children.runEnded({ ...(child as RunRow), phase: 'Succeeded', finishedAt: 9_500, outputs: {} });
+      expect(told.at(-1)).toMatchObject({ outcome: 'Succeeded' });
+    },
+  );
+
+  test.each([
+    ['ended Degraded', { phase: 'Degraded' as const }, {}],
+    ['ended well', { phase: 'Succeeded' as const }, {}],
+    ['was given other inputs', { phase: 'Failed' as const, ...failed }, { inputs: { n: 2 } }],
+    ['is not to go on', { phase: 'Failed' as const, ...failed }, { resumes: false }],
+  ])('that %s stays as it is: there is another', async (_, first, more) => {
+    await store.runs.create(parent);
+    const { children } = controller();
+    await children.start(action());
+    const { phase, ...rest } = first;
+    children.runEnded(await end(phase, rest));
+    await children.start({ ...action({ resumes: true, ...more }), key: { ...key, attempt: 2 } });
+    expect((await childrenOf()).map(({ execution }) => execution)).toEqual([1, 1]);
+  });
+
+  test('stays as it is when something was done in between, which may have undone it', async () => {
+    await store.runs.create(parent);
+    const { children } = controller();
+    await children.start(action());
+    children.runEnded(await end('Failed', failed));
+    await children.start({ ...action({ resumes: true }), key: { ...key, attempt: 3 } });
+    expect(await childrenOf()).toHaveLength(2);
+  });
 });
 
 test('an end that another replica records is found within two seconds', async () => {

@@ -69,7 +69,7 @@ export function createChildRuns(deps: ChildRunsDependencies): ChildRuns {
     const child = own ?? (await resume(key, body, latest)) ?? (await make(action, body));
     if ('refused' in child) return end(key, refused(child.refused), clock.now());
     if (!own) deps.onRecorded();
-    if (!live.has(child.id)) keep(child.id, { key, name: child.name, stopping: false });
+    if (live.get(child.id)?.key.attempt !== key.attempt) keep(child.id, { key, name: child.name, stopping: false });
     // It may have ended since it was looked at, and then nobody tells.
     if (own) await look([child.id]);
   }
@@ -83,14 +83,19 @@ export function createChildRuns(deps: ChildRunsDependencies): ChildRuns {
     return null;
   }
 
-  /** Makes the child of an earlier attempt go on as its next execution, keeping what succeeded. Null: there is none to go on with. */
+  /**
+   * Makes the child of the attempt before go on as its next execution, keeping what succeeded. Null: there is none to go on
+   * with, or something was done in between: a fallback, or a compensation that has undone it.
+   */
   async function resume(key: AttemptKey, body: Body, latest: RunRow | null): Promise<RunRow | null> {
-    if (!latest || !body.resumes || !isFinished(latest.phase) || latest.workflow !== body.name) return null;
+    if (!body.resumes || latest?.workflow !== body.name || latest.parent?.attempt !== key.attempt - 1) return null;
+    if (!isFinished(latest.phase) || hasEndedWell(latest)) return null;
     const plan = await plans.get(latest.digest);
     const checked = plan.checkInputs(body.inputs);
     if (!checked.ok || canonicalJson(checked.inputs) !== canonicalJson(latest.inputs)) return null;
     const [rows] = await store.runs.load([latest.id]);
-    if (!rows) return null;
+    // Else somebody who took this replica's place has let it go on meanwhile.
+    if (rows?.run.execution !== latest.execution) return null;
     const reopened = reopenRun(plan, rows, { from: null, onlyFailed: false }, clock.now());
     if (!reopened.ok) return null;
     const { transition } = reopened;
@@ -148,6 +153,8 @@ export function createChildRuns(deps: ChildRunsDependencies): ChildRuns {
   }
 
   function keep(id: string, known: { key: AttemptKey; name: string; stopping: boolean }): void {
+    const before = live.get(id);
+    if (before) drop(before.key);
     live.set(id, known);
     idOf.set(attemptName(known.key), id);
     const { runId } = known.key;
@@ -169,8 +176,10 @@ export function createChildRuns(deps: ChildRunsDependencies): ChildRuns {
     sink.ended(key, result, at);
   }
 
-  function report(id: string, run: Pick<RunResult, 'phase' | 'outputs' | 'error' | 'finishedAt'>): void {
+  function report(id: string, run: Omit<RunResult, 'id'>): void {
     const known = live.get(id);
+    // What is told late may be the end of an earlier execution.
+    if (known?.key.attempt !== run.parent?.attempt) return;
     if (known) end(known.key, resultOf(run, known.name, known.stopping), endOf(run));
   }
 
@@ -263,19 +272,23 @@ function endOf({ finishedAt }: Pick<RunResult, 'finishedAt'>): number {
   return finishedAt ?? 0;
 }
 
+function hasEndedWell({ phase }: Pick<RunRow, 'phase'>): boolean {
+  return phase === 'Succeeded' || phase === 'Degraded';
+}
+
 function resultOf(
   { phase, outputs, error }: Pick<RunResult, 'phase' | 'outputs' | 'error'>,
   name: string,
   stopping: boolean,
 ): AttemptResult {
-  if (phase === 'Succeeded' || phase === 'Degraded') {
+  if (hasEndedWell({ phase })) {
     return { outcome: 'Succeeded', outputs: { values: outputs ?? {} } };
   }
   if (phase === 'Cancelled' && stopping) return { outcome: 'Stopped' };
   const what = phase === 'Failed' ? 'failed' : phase === 'TimedOut' ? 'timed out' : 'was cancelled';
   const message = `the run ${name} ${what}${error === null ? '' : `: ${error.message}`}`;
-  // What was of no use to try again in the child is of none here: all of it would run again for nothing.
-  const retryable = phase !== 'Cancelled' && (error?.retryable ?? true);
+  // What was of no use to try again in the child is of none here. Its time, though, it has again.
+  const retryable = phase === 'TimedOut' || (phase === 'Failed' && (error?.retryable ?? true));
   return { outcome: 'Failed', error: { type: 'child', message, retryable } };
 }
 

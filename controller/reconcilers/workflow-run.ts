@@ -310,11 +310,12 @@ export function createRunReconciler(deps: RunReconcilerDependencies): RunReconci
     statuses.offer(metadata, next, isFinished(state.run.phase));
   }
 
-  function finish(id: string, entry: Pick<Entry, 'object'>, run: RunRow): Requeue {
+  function finish(id: string, entry: Entry | Pick<Entry, 'object'>, run: RunRow): Requeue {
     deps.onFinished(run);
     deps.children.runEnded(run);
     if (!entry.object) statuses.forgetId(id);
-    forget(id);
+    // Else it has gone on, and was claimed anew meanwhile.
+    if (!('claim' in entry) || entries.get(id) === entry) forget(id);
     return nothing;
   }
 
@@ -404,6 +405,7 @@ export function createRunReconciler(deps: RunReconcilerDependencies): RunReconci
         if (entry?.claim) {
           entry.object = type === 'Deleted' ? null : object;
           entry.watched = true;
+          if (type === 'Deleted') finished.forget(id);
         } else if (type === 'Deleted' || (isFinishedObject(object) && !wantsExecution(object) && !isHeld(object))) {
           // Nothing is left to do for it here, whoever had it.
           if (entry) forget(id);

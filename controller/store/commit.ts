@@ -126,6 +126,7 @@ const endStatement = writeStatement('r.fence = i.fence', '', true);
 const reopenStatement = writeStatement(
   'r.home = $3::text and r.finished_at is not null and r.execution = i.execution - 1',
   `, execution = i.execution, queued_at = i.queued_at, owner = '', fence = r.fence + 1, parent = i.parent,
-    spec = r.spec || '{"desired": "Running", "reason": null, "force": false}'`,
+    spec = r.spec || '{"desired": "Running", "reason": null, "force": false}',
+    spec_generation = r.spec_generation + (r.spec is not null)::int`,
   false,
 );

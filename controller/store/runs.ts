@@ -68,6 +68,7 @@ export function createRunHistory(
         : drizzle
             .select({
               id: runs.id,
+              parent: runs.parent,
               phase: runs.phase,
               finishedAt: runs.finishedAt,
               outputs: runs.outputs,

@@ -94,7 +94,7 @@ export interface LoadedRun extends RunRows {
 }
 
 /** How a run came out. */
-export type RunResult = Pick<RunRow, 'id' | 'phase' | 'finishedAt' | 'outputs' | 'error'>;
+export type RunResult = Pick<RunRow, 'id' | 'parent' | 'phase' | 'finishedAt' | 'outputs' | 'error'>;
 
 /** How many items of a forEach are in a phase. */
 export interface ItemCount {

@@ -83,13 +83,14 @@ export class ProcessExecutor implements Executor {
   readonly #limits: { storedBytes: number; fileBytes: number };
   readonly #files: VersionFiles;
   readonly #carriers = new Carriers();
-  readonly #spawner = new Spawner();
+  readonly #spawner: Spawner;
   readonly #live = new Map<string, Live>();
   #closed = false;
 
   constructor(options: ProcessExecutorOptions) {
     this.#options = options;
     this.#limits = options.log ?? { storedBytes: storedLogBytes, fileBytes: 100 * mebibyte };
+    this.#spawner = new Spawner(options.clock);
     this.#files = new VersionFiles(join(options.root, 'files'), options.files);
   }
 

@@ -3,7 +3,9 @@ import { readFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { afterEach, beforeEach, describe, expect, test } from 'vitest';
 import { RecordingSink, startAction } from '../../../test/conformance/executor.ts';
+import { createVirtualClock } from '../../../test/fixtures/clock.ts';
 import { ProcessWorld } from '../../../test/fixtures/process-world.ts';
+import { systemClock } from '../../runtime/clock.ts';
 import { Spawner } from './spawner.ts';
 
 /** The processes of spawners that this process has. */
@@ -27,7 +29,7 @@ describe('a spawner', () => {
     env,
   });
   beforeEach(() => {
-    spawner = new Spawner();
+    spawner = new Spawner(systemClock);
   });
   afterEach(() => spawner.close());
 
@@ -67,7 +69,19 @@ describe('a spawner', () => {
     process.kill(one ?? 0, 'SIGSTOP');
     const asked = spawner.spawn(of('true'));
     process.kill(one ?? 0, 'SIGKILL');
-    await expect(asked).rejects.toThrow('lost');
+    await expect(asked).rejects.toThrow('the process that starts processes ended with SIGKILL');
+  });
+
+  test('stopped by somebody, it is given up in the end', async () => {
+    const clock = createVirtualClock(0);
+    const own = new Spawner(clock);
+    await (await own.spawn(of('true'))).end;
+    const [one] = spawners();
+    process.kill(one ?? 0, 'SIGSTOP');
+    const asked = own.spawn(of('true'));
+    clock.advance(10_000);
+    await expect(asked).rejects.toThrow('ended with SIGKILL');
+    own.close();
   });
 
   test('goes on when everything around it is told to end', async () => {

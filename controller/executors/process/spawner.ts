@@ -1,5 +1,6 @@
 import { type ChildProcess, fork } from 'node:child_process';
 import { join } from 'node:path';
+import type { Clock } from '../../seams/clock.ts';
 
 /** What the controller asks of the spawner's process. */
 export interface SpawnRequest {
@@ -20,6 +21,9 @@ export type SpawnReply =
 /** `unseen`: the spawner's process was lost before it could be told. */
 export type SpawnEnd = { code: number | null } | 'unseen';
 
+/** A spawner that has not answered for so long is given up: what it was asked for is found by its folder, or begun anew. */
+const answerMs = 10_000;
+
 interface Waiting {
   begun(pid: number): void;
   refused(error: Error): void;
@@ -32,11 +36,16 @@ interface Waiting {
  * that takes 10 ms where this takes 1 to 2, in one of 1 GB 80 ms.
  */
 export class Spawner {
+  readonly #clock: Clock;
   readonly #waiting = new Map<number, Waiting>();
   #child: ChildProcess | null = null;
   #requests = 0;
   /** Requests without an answer: while there are any, the controller is kept from ending. */
   #unanswered = 0;
+
+  constructor(clock: Clock) {
+    this.#clock = clock;
+  }
 
   /**
    * Resolves once the process was created; `end` once it has ended, and never if this is closed first.
@@ -57,7 +66,9 @@ export class Spawner {
         if (error !== null) child.kill('SIGKILL');
       });
     });
+    const cancel = this.#clock.at(this.#clock.now() + answerMs, () => child.kill('SIGKILL'));
     return begun.finally(() => {
+      cancel();
       if (--this.#unanswered === 0) child.channel?.unref();
     });
   }
@@ -71,16 +82,18 @@ export class Spawner {
 
   #running(): ChildProcess {
     if (this.#child !== null) return this.#child;
-    // Nothing of the controller's environment, so that no step can read it there; a session of its own for Ctrl-C.
+    // Of the controller's environment only what a program may need to start, so that no step can read it there; a session
+    // of its own for Ctrl-C.
+    const { LD_LIBRARY_PATH, DYLD_LIBRARY_PATH } = process.env;
     const child = fork(join(import.meta.dirname, 'spawner-process.ts'), [], {
-      env: {},
+      env: { LD_LIBRARY_PATH, DYLD_LIBRARY_PATH },
       execArgv: [],
       detached: true,
       stdio: ['ignore', 'ignore', 'ignore', 'ipc'],
     });
     child.on('message', (reply: SpawnReply) => this.#hear(reply));
-    child.once('error', (error) => this.#lost(child, error));
-    child.once('exit', () => this.#lost(child, null));
+    child.once('error', (cause) => this.#lost(child, 'could not be started', cause));
+    child.once('exit', (code, signal) => this.#lost(child, `ended with ${signal ?? `exit code ${code}`}`));
     child.unref();
     this.#child = child;
     return child;
@@ -95,13 +108,13 @@ export class Spawner {
     else waiting.refused(Object.assign(new Error(reply.message), { code: reply.code }));
   }
 
-  #lost(child: ChildProcess, cause: Error | null): void {
+  #lost(child: ChildProcess, how: string, cause?: Error): void {
     if (this.#child !== child) return;
     this.#child = null;
     const all = [...this.#waiting.values()];
     this.#waiting.clear();
     for (const { refused, ended } of all) {
-      refused(new Error('the process that starts processes was lost', { cause }));
+      refused(new Error(`the process that starts processes ${how}`, { cause }));
       ended('unseen');
     }
   }

@@ -83,7 +83,10 @@ describe.skipIf(!started)('an object store whose API server fails', () => {
     await store.create(run(namespace, 'before'));
     const seen = await recordWatch(store, 'WorkflowRun', namespace);
     await server().restart(async () => {
-      const failed = await store.get('WorkflowRun', namespace, 'before').catch((error: unknown) => error);
+      const read = () => store.get('WorkflowRun', namespace, 'before').catch((error: unknown) => error);
+      // Until it hears of the end, it answers with what it has seen.
+      let failed: unknown;
+      await expect.poll(async () => (failed = await read()) instanceof Error).toBe(true);
       expect(failed).toMatchObject({ cause: expect.anything() });
       expect(String(failed)).toContain('the Kubernetes API did not answer GET');
     });

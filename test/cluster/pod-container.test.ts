@@ -122,10 +122,12 @@ describe.skipIf(nodes !== 'kubelet')('container steps as Pods (on a kubelet)', (
 
   test('an exit code with the last line; a program that is not there; an image that is none', async () => {
     const { run } = await ready();
-    expect(await run(container('echo one; echo a=1 > "$WINDLASS_OUTPUT"; echo no such order >&2; exit 3'))).toEqual({
-      outcome: 'Failed',
-      error: { type: 'exit', exitCode: 3, message: 'exit code 3: no such order', retryable: true },
-    });
+    expect(await run(container('echo one >&2; echo a=1 > "$WINDLASS_OUTPUT"; echo no such order >&2; exit 3'))).toEqual(
+      {
+        outcome: 'Failed',
+        error: { type: 'exit', exitCode: 3, message: 'exit code 3: no such order', retryable: true },
+      },
+    );
     expect(await run(container('', { command: ['/no/such/program'], args: null }))).toMatchObject({
       outcome: 'Failed',
       error: { message: expect.stringContaining('/no/such/program') },

@@ -20,18 +20,26 @@ export interface RunClaimsDependencies {
   before(): void;
   /** `rows`: as they are now; null when they could not be read. */
   claimed(id: string, claim: { fence: number; lease: Lease }, rows: LoadedRun | null): void;
+  /** Whether this replica knows that it owns a run by this fence. */
+  has(id: string, fence: number): boolean;
 }
 
 const intervalMs = 500;
 const limit = 200;
 /** Of claimed runs, read together: few, as each may have ten thousand steps. */
 const loadLimit = 20;
+/**
+ * Runs that the database says are this replica's are compared with those that it knows of: a claim whose answer was lost with
+ * the connection is nobody else's to take. After each failure, and this often, which bounds how long a bug could hide.
+ */
+const compareMs = 30_000;
 
 /** Takes runs that nobody owns. One claim at a time; a request during one makes one more. */
-export function createRunClaims({ store, clock, log, before, claimed }: RunClaimsDependencies): RunClaims {
+export function createRunClaims({ store, clock, log, before, claimed, has }: RunClaimsDependencies): RunClaims {
   let claiming: Promise<void> | null = null;
   let again = false;
   let healthy = true;
+  let compareAt = clock.now() + compareMs;
   let cancel = () => {};
 
   /** Many runs by one query each; what cannot be read now is read by each of them. */
@@ -44,17 +52,28 @@ export function createRunClaims({ store, clock, log, before, claimed }: RunClaim
     return loaded;
   }
 
+  /** What is this replica's and is not known to be. */
+  async function unknown(): Promise<{ id: string; fence: number }[]> {
+    const owned = await store.runs.owned();
+    compareAt = clock.now() + compareMs;
+    return owned.filter(({ id, fence }) => !has(id, fence));
+  }
+
   async function claim(): Promise<void> {
     while (again) {
       again = false;
       try {
         const { lease } = store;
         before();
-        const found = await store.runs.claim(limit);
+        const lost = healthy && clock.now() < compareAt ? [] : await unknown();
+        const found = [...lost, ...(await store.runs.claim(limit))];
         healthy = true;
         const rows = await loadTogether(found.map(({ id }) => id));
-        for (const { id, fence } of found) claimed(id, { fence, lease }, rows.get(id) ?? null);
-        if (found.length === limit) again = true;
+        for (const { id, fence } of found) {
+          // One that ended while it was looked at is nobody's any more.
+          if (rows.get(id)?.run.finishedAt == null) claimed(id, { fence, lease }, rows.get(id) ?? null);
+        }
+        if (found.length >= limit) again = true;
       } catch (error) {
         // Said once: it is tried twice a second for as long as the database is away.
         if (healthy) log.warn({ err: error }, 'looking for runs without an owner failed; it is tried again');

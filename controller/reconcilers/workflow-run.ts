@@ -113,7 +113,14 @@ export function createRunReconciler(deps: RunReconcilerDependencies): RunReconci
     observe: metrics.reconciled('workflowrun', log),
   });
   const stops: (() => void)[] = [];
-  const claims = createRunClaims({ store, clock, log, before: disownLost, claimed });
+  const claims = createRunClaims({
+    store,
+    clock,
+    log,
+    before: disownLost,
+    claimed,
+    has: (id, fence) => entries.get(id)?.claim?.fence === fence,
+  });
   const live = createLiveAttempts(clock);
   const perform = createRunActions({ ...deps, live });
   const finished = createFinishedStatuses();
@@ -174,7 +181,8 @@ export function createRunReconciler(deps: RunReconcilerDependencies): RunReconci
     if (admission.status) statuses.offer(entry.object.metadata, admission.status, admission.finished);
     if (admission.finished) {
       await deps.deletion.ended(entry.object);
-      forget(id);
+      // Else it has gone on meanwhile, and was claimed by this replica.
+      if (entries.get(id) === entry) forget(id);
     } else if (admission.recorded) claims.soon();
     return nothing;
   }
@@ -245,7 +253,8 @@ export function createRunReconciler(deps: RunReconcilerDependencies): RunReconci
   }
 
   /** Whether the object knows more than is recorded: then its end is recorded, or nothing is done until a person decides. */
-  async function isLost(id: string, { object, claim }: Entry, { run, attempts }: RunRows): Promise<boolean> {
+  async function isLost(id: string, entry: Entry, { run, attempts }: RunRows): Promise<boolean> {
+    const { object, claim } = entry;
     const verdict = object && claim ? judgeHistory(object.status, run) : 'Known';
     if (!object || !claim || verdict === 'Known' || verdict === 'New') return false;
     const now = clock.now();
@@ -253,7 +262,7 @@ export function createRunReconciler(deps: RunReconcilerDependencies): RunReconci
       const row = endedRow(object, run, now);
       const ended = attempts.map((attempt) => ({ ...attempt, phase: 'Failed' as const, finishedAt: now }));
       await commit(id, claim, { run: row, steps: [], attempts: ended, events: [] });
-      finish(id, { object }, row);
+      finish(id, entry, row);
       return true;
     }
     // Cancelling is a decision, and does no harm.
@@ -310,12 +319,12 @@ export function createRunReconciler(deps: RunReconcilerDependencies): RunReconci
     statuses.offer(metadata, next, isFinished(state.run.phase));
   }
 
-  function finish(id: string, entry: Entry | Pick<Entry, 'object'>, run: RunRow): Requeue {
+  function finish(id: string, entry: Entry, run: RunRow): Requeue {
     deps.onFinished(run);
     deps.children.runEnded(run);
     if (!entry.object) statuses.forgetId(id);
     // Else it has gone on, and was claimed anew meanwhile.
-    if (!('claim' in entry) || entries.get(id) === entry) forget(id);
+    if (entries.get(id) === entry) forget(id);
     return nothing;
   }
 

@@ -54,6 +54,11 @@ export function createRunHistory(
       const rows = await database.run<{ id: string; fence: number | string }>(claimStatement, [home, replica(), limit]);
       return rows.map((row) => ({ id: row.id, fence: Number(row.fence) }));
     },
+    owned: () =>
+      drizzle
+        .select({ id: runs.id, fence: runs.fence })
+        .from(runs)
+        .where(and(eq(runs.owner, replica()), eq(runs.home, home), isNull(runs.finishedAt))),
     async ended(ids) {
       if (ids.length === 0) return new Set();
       const rows = await drizzle

@@ -124,6 +124,8 @@ export interface RunHistory {
   create(run: RunRow, more?: { events?: RunEvent[]; steps?: StepRow[] }): Promise<boolean>;
   /** Takes runs of this home with no live owner for the lease as it is at the call, up to `limit` (≤200); raises their fence. */
   claim(limit: number): Promise<{ id: string; fence: number }[]>;
+  /** What the database says is this replica's and has not ended: what `claim` has given, also where its answer was lost. */
+  owned(): Promise<{ id: string; fence: number }[]>;
   /** Those of these ids whose end is recorded; at most 1,000 are asked for at a time. */
   ended(ids: string[]): Promise<Set<string>>;
   /** How those of these runs that have ended came out; at most 1,000 are asked for at a time. For parents. */

@@ -205,8 +205,11 @@ export function describeRuns(driver: string, opened: () => Store): void {
       const results = await opened().runs.results([good.id, bad.id, runs.id, 'none']);
       expect(new Map(results.map((r) => [r.id, r]))).toEqual(
         new Map([
-          [good.id, { id: good.id, phase: 'Degraded', finishedAt: 9_000, outputs, error: null }],
-          [bad.id, { id: bad.id, phase: 'Failed', finishedAt: 9_000, outputs: null, error: failed }],
+          [good.id, { id: good.id, parent: good.parent, phase: 'Degraded', finishedAt: 9_000, outputs, error: null }],
+          [
+            bad.id,
+            { id: bad.id, parent: bad.parent, phase: 'Failed', finishedAt: 9_000, outputs: null, error: failed },
+          ],
         ]),
       );
       expect(await opened().runs.results([])).toEqual([]);
@@ -250,6 +253,23 @@ export function describeRuns(driver: string, opened: () => Store): void {
       expect(await opened().runs.get(run.id)).toEqual(again);
       expect(await claim(run.id)).toBeGreaterThan(fence + 1);
       expect(await opened().runs.reopen(transition(next(again)))).toBe(false);
+    });
+
+    test('a replica can ask what is its own and has not ended', async () => {
+      const [run, over] = [runRow(fresh('run')), runRow(fresh('run'))];
+      const own = async () => (await opened().runs.owned()).filter(({ id }) => id === run.id || id === over.id);
+      const fence = await claimed(run);
+      const ending = await claimed(over);
+      expect((await own()).toSorted((a, b) => a.id.localeCompare(b.id))).toEqual(
+        [
+          { id: run.id, fence },
+          { id: over.id, fence: ending },
+        ].toSorted((a, b) => a.id.localeCompare(b.id)),
+      );
+      await opened().runs.commit(transition(ends(over, 'Succeeded')), ending);
+      expect(await own()).toEqual([{ id: run.id, fence }]);
+      await opened().runs.release([run.id]);
+      expect(await own()).toEqual([]);
     });
 
     test('a child run goes on for a later attempt, and as nobody has paused or cancelled it', async () => {

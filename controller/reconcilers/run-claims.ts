@@ -71,7 +71,7 @@ export function createRunClaims({ store, clock, log, before, claimed, has }: Run
         const rows = await loadTogether(found.map(({ id }) => id));
         for (const { id, fence } of found) {
           // One that ended while it was looked at is nobody's any more.
-          if (rows.get(id)?.run.finishedAt == null) claimed(id, { fence, lease }, rows.get(id) ?? null);
+          if ((rows.get(id)?.run.finishedAt ?? null) === null) claimed(id, { fence, lease }, rows.get(id) ?? null);
         }
         if (found.length >= limit) again = true;
       } catch (error) {

@@ -4,17 +4,10 @@ import { tmpdir } from 'node:os';
 import { dirname, join } from 'node:path';
 import { promisify } from 'node:util';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
+import { startOf } from '../controller/executors/process/processes.ts';
 import { invoke, windlass } from '../test/fixtures/cli.ts';
 import { exitCodeMeanings } from './exit.ts';
 import { cliReference } from './reference.ts';
-
-function isThere(pid: number): boolean {
-  try {
-    return process.kill(pid, 0);
-  } catch {
-    return false;
-  }
-}
 
 const head = 'apiVersion: windlass.dev/v1alpha1\nkind: Workflow\n';
 let root = '';
@@ -229,8 +222,8 @@ spec:
     stuck.interrupt();
     expect(await stuck.exitCode).toBe(130);
     const pid = Number(await readFile(join(root, 'pid'), 'utf8'));
-    // Killed it is; whoever inherits it may take a moment to say so.
-    await expect.poll(() => isThere(pid)).toBe(false);
+    // When whoever inherits its zombie asks for it is not ours to say.
+    await expect.poll(() => startOf(pid), { timeout: 20_000 }).toBeNull();
   });
 
   test.each([

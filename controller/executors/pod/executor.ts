@@ -256,7 +256,10 @@ export class PodExecutor implements Executor {
   /** The Pod to be created, or what keeps it from being so. */
   async #make(action: StartAction, body: PodBody): Promise<{ manifest: JsonObject } | { error: StepError }> {
     const image = (body.kind === 'container' ? body.image : body.pod.image) ?? this.#options.defaultImage;
-    if (image === null) return refuse('configError', 'it names no image: set image, or defaults.image of the workflow');
+    if (image === null) {
+      const others = 'defaults.image of the workflow, or --step-image of the controller (steps.image of the chart)';
+      return refuse('configError', `it names no image: set image, ${others}`);
+    }
     const files = await this.#files.ensure(action.namespace, action.digest).catch((error: unknown) => {
       const refused = error instanceof KubernetesError ? refusalOf(error.status, action.namespace) : null;
       if (refused) return { error: refused };

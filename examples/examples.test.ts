@@ -26,8 +26,8 @@ async function workflowFiles(): Promise<{ folder: string; path: string }[]> {
 }
 
 /** Applies the workflow of an example; returns its name. */
-async function apply(folder: string): Promise<string> {
-  const path = join(here, folder, 'workflow.yaml');
+async function apply(folder: string, file = 'workflow.yaml'): Promise<string> {
+  const path = join(here, folder, file);
   const { documents, diagnostics } = checkFile(path, await readFile(path));
   expect(diagnostics).toEqual([]);
   const [document] = documents;
@@ -63,7 +63,9 @@ const files = await workflowFiles();
 test('every example has a test here', () => {
   expect([...new Set(files.map(({ folder }) => folder))]).toEqual([
     'approval',
+    'child-run',
     'cluster', // test/cluster/install.test.ts
+    'container', // linted only: its images would have to be pulled; test/cluster/pod-container.test.ts
     'decisions',
     'http',
     'patterns', // test/integration/patterns.test.ts
@@ -107,6 +109,20 @@ describe('approval', () => {
     expect(ended.phase).toBe('Failed');
     expect(phases(ended)).toMatchObject({ approve: 'Failed', clean: 'Skipped', tell: 'Succeeded' });
     expect(await output(ended, 'tell')).toBe('clean-up: Failed\n');
+  });
+});
+
+describe('child-run', () => {
+  test('starts a child run for each language, and reads what they gave', async () => {
+    await apply('child-run', 'workflows/greeting.yaml');
+    const name = await apply('child-run', 'workflows/welcome.yaml');
+    const ended = await world.run(namespace, name, { guest: 'Ada', languages: ['es', 'fr'] });
+    expect(ended).toMatchObject({ phase: 'Succeeded', outputs: { sign: 'Hola Ada / Bonjour Ada' } });
+    const { items } = await world.client.runs({ namespace, parent: ended.id });
+    expect(items.map(({ workflow, phase }) => `${workflow} ${phase}`)).toEqual([
+      'greeting Succeeded',
+      'greeting Succeeded',
+    ]);
   });
 });
 

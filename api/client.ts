@@ -118,6 +118,8 @@ export function createClient(connection: Connection & { project?: string | undef
   return {
     /** Where objects go that say no namespace; null: to `default`, or the project's. */
     defaultNamespace: null as string | null,
+    /** Where sources, environments and promotions are, as the user said; null: nobody did. */
+    project: project ?? null,
     server: () => get<ServerInfo>('/api/v1/server'),
     /** Whether the controller does its work; not ready is an answer, not a problem. */
     readiness: () => call<Readiness>('GET', '/readyz', { accept: [503] }),

@@ -214,6 +214,20 @@ test('child runs are listed by their parent, approved by their own name, and end
   expect((await cli('logs', child)).stderr).toBe('');
 });
 
+test('where two runs have one name, -n says whose child runs are listed', async () => {
+  await cli('run', 'parent', '--name', 'two-1');
+  const children = (...more: string[]) => json<Page<RunSummary>>('get', 'runs', '--parent', 'two-1', ...more);
+  const { items } = await eventually(children, (page) => page.items.length === 1);
+  const twin = workflow('twin', { steps: [{ name: 'ask', approval: {} }] });
+  await windlass(['apply', '-f', '-', '-n', 'other'], { ...options, stdin: twin });
+  await cli('run', 'twin', '-n', 'other', '--name', 'two-1');
+  const unsaid = () => cli('get', 'runs', '--parent', 'two-1');
+  expect((await eventually(unsaid, ({ code }) => code !== 0)).stderr).toContain('say which with -n');
+  expect((await children('-n', 'dev')).items).toMatchObject([{ name: items[0]?.name }]);
+  expect((await children('-n', 'other')).items).toEqual([]);
+  for (const namespace of ['dev', 'other']) await cli('cancel', 'two-1', '-n', namespace);
+});
+
 test('retry and replay show what they begin until it has ended, as run does', async () => {
   const name = 'shops-waited';
   await cli('run', 'shops', '--name', name, '--wait');

@@ -17,8 +17,8 @@ export function artifactOptions(otherwise: string): Option[] {
   return [
     new Option(
       '--artifacts <where>',
-      'where artifacts are kept: a folder, or s3://BUCKET/PREFIX?region=…&endpoint=… with $AWS_ACCESS_KEY_ID and ' +
-        `$AWS_SECRET_ACCESS_KEY (default: ${otherwise})`,
+      'where artifacts are kept: a folder, or s3://BUCKET/PREFIX?region=…&endpoint=… with $AWS_ACCESS_KEY_ID, ' +
+        `$AWS_SECRET_ACCESS_KEY, and $AWS_SESSION_TOKEN of temporary ones (default: ${otherwise})`,
     ).argParser(readLocation),
     new Option('--max-artifact-size <size>', 'the most that one artifact may have, such as 500MiB')
       .argParser(readSize)

@@ -50,8 +50,10 @@ export async function chooseNamespace(client: Client, workflow: string): Promise
 }
 
 /**
- * Where an object goes: where it says, else where the user says, else in a cluster the context's namespace, as with
- * kubectl, and elsewhere the project's for what lives there and `default` for workflows and runs.
+ * Where an object goes: where it says, else where the user says (of what lives in a project --project says it before -n),
+ * else in a cluster the context's namespace, as with kubectl, and elsewhere the project's for what lives there and
+ * `default` for workflows and runs.
+ * @throws CliError when it says one and the user another
  */
 export async function objectNamespace(
   client: Client,
@@ -59,17 +61,22 @@ export async function objectNamespace(
   written: string | undefined,
   asked: string | undefined,
 ): Promise<string> {
-  if (written !== undefined && asked !== undefined && written !== asked) {
-    throw usageError(`the ${kind} says namespace ${written}, and -n says ${asked}`);
+  const inProject = kind !== 'Workflow' && kind !== 'WorkflowRun';
+  const project = inProject ? client.project : null;
+  const wanted = project ?? asked;
+  if (written !== undefined && wanted !== undefined && written !== wanted) {
+    const option = project === null ? '-n' : '--project';
+    throw usageError(`the ${kind} says namespace ${written}, and ${option} says ${wanted}`);
   }
-  const said = written ?? asked;
+  const said = written ?? wanted;
   if (said !== undefined) return said;
   if (client.defaultNamespace !== null) return client.defaultNamespace;
-  return kind === 'Workflow' || kind === 'WorkflowRun' ? 'default' : projectNamespace(client);
+  return inProject ? projectNamespace(client) : 'default';
 }
 
-/** Where environments, sources and promotions are. @throws CliError when there may be several such namespaces */
+/** Where environments, sources and promotions are. @throws CliError when nobody said so and there may be several */
 export async function projectNamespace(client: Client): Promise<string> {
+  if (client.project !== null) return client.project;
   const { project } = await client.server();
   if (project === null) throw usageError('there may be several projects there; say which with --project');
   return project;

@@ -26,14 +26,17 @@ YAML document for each thing that changed. Messages go to standard error.
 
 ## Which controller
 
-\`--server\`, else \`$WINDLASS_SERVER\`, else the controller whose \`.windlass/\` is nearest, from the working directory upward. The
-token is \`$WINDLASS_TOKEN\`, else the one in that \`.windlass/\`, which is sent to that controller only. It is never printed.
+\`--server\`; else the cluster of \`--context\` or \`--kubeconfig\`; else \`$WINDLASS_SERVER\`; else the running controller whose
+\`.windlass/\` is nearest, from the working directory upward; else the cluster of \`$KUBECONFIG\`. \`~/.kube/config\` is used with
+\`--context\` only. The token of a server is \`$WINDLASS_TOKEN\`, else the one in that \`.windlass/\`, which is sent to that
+controller only. It is never printed.
 
 ## Which namespace
 
 A run is found by its name; \`-n\` is needed only when several namespaces have one of that name. \`run WORKFLOW\` without \`-n\` takes
 the only namespace that has the workflow, or that of the one environment that comes after no other (such as dev). \`get\` without
-\`-n\` shows every namespace.
+\`-n\` shows every namespace. In a cluster \`apply\` and \`delete\` take the context's namespace, as kubectl does; for sources,
+environments and promotions \`--project\`, when it is given, comes before it and before \`-n\`.
 `;
 
 function commandSection(command: Command): string {

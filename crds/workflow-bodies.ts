@@ -200,7 +200,9 @@ const Toleration = Strict({
 /** Where and as what a `run` or `container` step runs in a cluster. On a laptop nothing of this applies. */
 export const podFields = {
   image: Type.Optional(
-    Image("In a cluster: the image, which has a `sh`. Default: defaults.image, else the controller's."),
+    Image(
+      'In a cluster: the image, which has a `sh`. Default: defaults.image, else that of --step-image (steps.image of the chart), else the step fails.',
+    ),
   ),
   resources: Type.Optional(Resources),
   nodeSelector: Type.Optional(

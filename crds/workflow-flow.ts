@@ -27,7 +27,7 @@ export const ForEach = Strict(
       Strict(
         {
           from: Type.Optional(Any('First number, or one ${{ }}. Default 0.')),
-          to: Any('Last number, itself left out, or one ${{ }}.'),
+          to: Any('Where it ends; not itself among the numbers. A number, or one ${{ }}.'),
           step: Type.Optional(Type.Integer({ minimum: 1, maximum: 1_000_000, description: 'Default 1.' })),
         },
         { description: 'Whole numbers from `from` up to, but without, `to`.' },

@@ -52,7 +52,7 @@ export const WorkflowSpec = Strict(
           }),
           policy: Type.Optional(
             Type.Union([Type.Literal('Queue'), Type.Literal('CancelRunning'), Type.Literal('Reject')], {
-              description: 'What a run does that finds another: waits (the default), cancels the other, or fails.',
+              description: 'What a run does that finds another: waits (the default), cancels the other, or ends Cancelled itself.',
             }),
           ),
         },
@@ -73,7 +73,7 @@ export const WorkflowSpec = Strict(
     steps: Type.Array(Step, {
       minItems: 1,
       maxItems: maxSteps,
-      description: 'The steps; their order is by `needs`, not by place.',
+      description: 'The steps; their order is by `needs` and by what their expressions read, not by place.',
     }),
     finally: Type.Optional(
       Type.Array(Step, { maxItems: 50, description: 'Steps that run at the end, whatever happened.' }),

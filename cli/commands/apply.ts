@@ -21,7 +21,11 @@ export function applyCommand(cli: Cli): Command {
         "A run with generateName is created. What a repository's environments own is changed by a merge or a tag, not by this.",
     )
     .addOption(filenameOption('a file, a folder with all YAML files below it, or - for standard input; repeatable'))
-    .addOption(namespaceOption("for objects that name none; sources, environments and promotions go to the project's"))
+    .addOption(
+      namespaceOption(
+        'for objects that name none; default: in a cluster the context\'s namespace, else "default"; sources, environments and promotions: --project',
+      ),
+    )
     .action(async (_: unknown, command: Command) => {
       const options = command.optsWithGlobals<ApplyOptions>();
       // Loaded only now, as it brings the expression language along.

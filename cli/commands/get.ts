@@ -71,7 +71,7 @@ export function getCommand(cli: Cli): Command {
     .option('--since <time>', 'runs: only created since, a length of time such as 1d or an RFC 3339 instant')
     .option(
       '--limit <number>',
-      'runs, items, promotions, versions, events, dead-letters: at most so many, the newest (default 50)',
+      'runs, items, artifacts, promotions, versions, events, dead-letters: at most so many, the newest (default 50; of artifacts all)',
       readLimit,
     )
     .action(async (kind: string, name: string | undefined, step: string | undefined, _: unknown, command: Command) => {

@@ -20,7 +20,9 @@ export const runs: Resource<RunSummary> = {
     { head: 'REASON', value: (run) => reasonOf(run) },
   ],
   async list(client, { limit = defaultLimit, parent, ...options }) {
-    const of = parent === undefined ? {} : { parent: (await client.run(await findRun(client, parent, undefined))).id };
+    // A run and its child runs are in one namespace.
+    const key = parent === undefined ? null : await findRun(client, parent, options.namespace);
+    const of = key === null ? {} : { parent: (await client.run(key)).id };
     return firstItems((page) => client.runs({ ...runQuery(options), ...of, ...page }), limit);
   },
   get: async (client, name, { namespace }) => client.run(await findRun(client, name, namespace)),

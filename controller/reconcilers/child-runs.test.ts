@@ -44,12 +44,15 @@ beforeEach(() => {
 });
 
 /** As a controller has them; another one is what comes after a restart. */
-function controller(clock = createVirtualClock(10_000)): { children: ChildRuns; clock: typeof clock } {
+function controller(
+  runs: Partial<Store['runs']> = {},
+  clock = createVirtualClock(10_000),
+): { children: ChildRuns; clock: typeof clock } {
   const sink = { ended: (_: AttemptKey, result: AttemptResult) => void told.push(result) };
   const plans = createPlanCache(store.versions);
   const log = pino({ level: 'silent' });
   const children = createChildRuns({
-    store,
+    store: { ...store, runs: { ...store.runs, ...runs } },
     plans,
     applied: createAppliedVersions(store.versions, clock),
     sink,
@@ -168,6 +171,118 @@ describe('a child of the attempt before', () => {
     await children.start({ ...action({ resumes: true }), key: { ...key, attempt: 3 } });
     expect(await childrenOf()).toHaveLength(2);
   });
+});
+
+describe('a child of the attempt before, when another controller starts the attempt at the same time', () => {
+  const attempt = (number: number) => ({ ...action({ resumes: true }), key: { ...key, attempt: number } });
+  const only = async () => (await store.runs.list({ parent: parent.id }, { limit: 5 })).items;
+
+  async function failFirst(): Promise<void> {
+    await store.runs.create(parent);
+    const { children } = controller();
+    await children.start(action());
+    children.runEnded(await end('Failed', { error: { type: 'exit', message: 'exit code 3', retryable: true } }));
+  }
+
+  test.each<[string, (first: () => Promise<void>) => Partial<Store['runs']>]>([
+    [
+      'before what there is of it is read',
+      (first) => ({
+        async load(ids) {
+          await first();
+          return await store.runs.load(ids);
+        },
+      }),
+    ],
+    [
+      'before it goes on',
+      (first) => ({
+        async reopen(transition) {
+          await first();
+          return await store.runs.reopen(transition);
+        },
+      }),
+    ],
+  ])('%s, is the one that goes on, and there is no other', async (_, world) => {
+    await failFirst();
+    const first = controller().children;
+    const { children } = controller(world(() => first.start(attempt(2))));
+    await children.start(attempt(2));
+    const [child, ...others] = await only();
+    expect(others).toEqual([]);
+    expect(child).toMatchObject({ id: childId(key), execution: 2, parent: { ...key, attempt: 2 } });
+    told = [];
+    children.runEnded({ ...(child as RunRow), phase: 'Succeeded', finishedAt: 9_500, outputs: {} });
+    expect(told).toMatchObject([{ outcome: 'Succeeded' }]);
+  });
+
+  test('and it has ended again by then, that end is told', async () => {
+    await failFirst();
+    told = [];
+    const { children } = controller({
+      async load(ids) {
+        await controller().children.start(attempt(2));
+        await end('Succeeded', { outputs: {} });
+        return await store.runs.load(ids);
+      },
+    });
+    await children.start(attempt(2));
+    expect(told).toMatchObject([{ outcome: 'Succeeded' }]);
+  });
+
+  test.each(['load', 'get'] as const)(
+    'and is at a later attempt by then (%s), starts nothing any more',
+    async (call) => {
+      await failFirst();
+      let late = false;
+      const goOn = async () => {
+        if (late) return;
+        late = true;
+        await controller().children.start(attempt(2));
+        const again = controller().children;
+        again.runEnded(await end('Failed', { error: { type: 'exit', message: 'exit code 3', retryable: true } }));
+        await again.start(attempt(3));
+      };
+      const { children } = controller({
+        async load(ids) {
+          if (call === 'load') await goOn();
+          return await store.runs.load(ids);
+        },
+        async get(id) {
+          if (call === 'get') await goOn();
+          return await store.runs.get(id);
+        },
+      });
+      await expect(children.start(attempt(2))).rejects.toThrow(/child run/);
+      expect(await only()).toMatchObject([{ id: childId(key), execution: 3, parent: { ...key, attempt: 3 } }]);
+    },
+  );
+});
+
+test('an attempt that is stopped while it is being started leaves no child that nobody has cancelled', async () => {
+  await store.runs.create(parent);
+  const [asked, letGo] = [Promise.withResolvers<void>(), Promise.withResolvers<void>()];
+  let created = 0;
+  const { children } = controller({
+    async create(row, more) {
+      created++;
+      asked.resolve();
+      await letGo.promise;
+      return await store.runs.create(row, more);
+    },
+  });
+  const started = Promise.all([children.start(action()), children.start(action())]);
+  await asked.promise;
+  const stopped = children.stop({ type: 'Stop', key, kind: 'workflow', graceMs: 0 });
+  await new Promise(setImmediate);
+  expect(told).toEqual([]);
+  letGo.resolve();
+  await Promise.all([started, stopped]);
+  expect(created).toBe(1);
+  expect((await store.runs.specs([childId(key)])).get(childId(key))).toMatchObject({ desired: 'Cancelled' });
+  expect(told).toEqual([]);
+  children.runEnded(await end('Cancelled'));
+  expect(told).toEqual([{ outcome: 'Stopped' }]);
 });
 
 test('an end that another replica records is found within two seconds', async () => {

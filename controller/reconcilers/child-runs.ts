@@ -56,22 +56,35 @@ export function createChildRuns(deps: ChildRunsDependencies): ChildRuns {
   const live = new Map<string, { key: AttemptKey; name: string; stopping: boolean }>();
   const idOf = new Map<string, string>();
   const ofRun = new Map<string, Set<string>>();
+  /** Starts under way, by attempt: what they make is seen only once they are over. */
+  const starting = new Map<string, Promise<void>>();
   let cancel = () => {};
   let polling: Promise<void> | null = null;
   let closed = false;
 
-  async function start(action: StartAction): Promise<void> {
+  /** One at a time for each attempt. */
+  function start(action: StartAction): Promise<void> {
+    const name = attemptName(action.key);
+    const present = starting.get(name);
+    if (present) return present;
+    const begun = begin(action).finally(() => starting.delete(name));
+    starting.set(name, begun);
+    return begun;
+  }
+
+  async function begin(action: StartAction): Promise<void> {
     const { key, body } = action;
     if (body.kind !== 'workflow') throw new TypeError(`a ${body.kind} step is no child run`);
     const latest = await latestOf(key);
     const own = latest?.parent?.attempt === key.attempt ? latest : null;
     if (own && isFinished(own.phase)) return end(key, resultOf(own, own.name, false), endOf(own));
-    const child = own ?? (await resume(key, body, latest)) ?? (await make(action, body));
+    const found = own ?? (await resume(key, body, latest));
+    const child = found ?? (await make(action, body));
     if ('refused' in child) return end(key, refused(child.refused), clock.now());
     if (!own) deps.onRecorded();
     if (live.get(child.id)?.key.attempt !== key.attempt) keep(child.id, { key, name: child.name, stopping: false });
     // It may have ended since it was looked at, and then nobody tells.
-    if (own) await look([child.id]);
+    if (found) await look([child.id]);
   }
 
   /** The child of this attempt, else of the last one before it that has any. A child that goes on keeps its first attempt's id. */
@@ -86,23 +99,22 @@ export function createChildRuns(deps: ChildRunsDependencies): ChildRuns {
   /**
    * Makes the child of the attempt before go on as its next execution, keeping what succeeded. Null: there is none to go on
    * with, or something was done in between: a fallback, or a compensation that has undone it.
+   * @throws when it goes on as that of another attempt
    */
   async function resume(key: AttemptKey, body: Body, latest: RunRow | null): Promise<RunRow | null> {
+    if (latest) refuseLate(key, latest);
     if (!body.resumes || latest?.workflow !== body.name || latest.parent?.attempt !== key.attempt - 1) return null;
     if (!isFinished(latest.phase) || hasEndedWell(latest)) return null;
     const plan = await plans.get(latest.digest);
     const checked = plan.checkInputs(body.inputs);
     if (!checked.ok || canonicalJson(checked.inputs) !== canonicalJson(latest.inputs)) return null;
     const [rows] = await store.runs.load([latest.id]);
-    // Else somebody who took this replica's place has let it go on meanwhile.
-    if (rows?.run.execution !== latest.execution) return null;
+    if (rows?.run.execution !== latest.execution) return ofThis(key, rows?.run);
     const reopened = reopenRun(plan, rows, { from: null, onlyFailed: false }, clock.now());
     if (!reopened.ok) return null;
     const { transition } = reopened;
     await store.runs.reopen({ ...transition, run: { ...transition.run, parent: key } });
-    // Whoever was first did the same.
-    const now = await store.runs.get(latest.id);
-    return now?.parent?.attempt === key.attempt ? now : null;
+    return ofThis(key, await store.runs.get(latest.id));
   }
 
   async function make(action: StartAction, body: Body): Promise<{ refused: string } | RunRow> {
@@ -202,6 +214,8 @@ export function createChildRuns(deps: ChildRunsDependencies): ChildRuns {
     kinds: ['workflow'],
     start,
     async stop({ key }) {
+      // One that failed may have made it all the same, if only its answer was lost.
+      await starting.get(attemptName(key))?.catch(() => {});
       const [present, parent] = await Promise.all([latestOf(key), store.runs.get(key.runId)]);
       if (present?.parent?.attempt !== key.attempt) return end(key, { outcome: 'Stopped' }, clock.now());
       const { id } = present;
@@ -245,6 +259,20 @@ export function createChildRuns(deps: ChildRunsDependencies): ChildRuns {
 
 function attemptName({ runId, step, item, attempt }: AttemptKey): string {
   return `${runId}/${step}/${item}/${attempt}`;
+}
+
+/**
+ * A child that goes on, be it that another replica has let it: it is the one of this attempt, and there must be no other.
+ * @throws when it is not; it is looked at anew then, by whoever owns the run
+ */
+function ofThis(key: AttemptKey, run: RunRow | null | undefined): RunRow {
+  if (run?.parent?.attempt === key.attempt) return run;
+  throw new Error(`the child run of ${attemptName(key)} was changed while it was to go on`);
+}
+
+/** @throws when the child is that of a later attempt: this one is over, and whoever starts it lost the run while it asked */
+function refuseLate(key: AttemptKey, { parent }: RunRow): void {
+  if (parent && parent.attempt > key.attempt) throw new Error(`${attemptName(key)} is over: its child run went on`);
 }
 
 /** Made of the attempt alone, so that whoever starts it finds the same run. Formed like a UID. */

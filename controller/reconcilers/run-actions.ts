@@ -1,12 +1,15 @@
 import type { ResolvedBody, RunAction, RunRow } from '../core/run/types.ts';
 import { LeaseEnding } from '../runtime/errors.ts';
-import type { Executor } from '../seams/executor.ts';
+import { AttemptHeld, type Executor } from '../seams/executor.ts';
 import type { Lease } from '../seams/lease.ts';
 import type { LiveAttempts } from './live-attempts.ts';
 import type { RunCache } from './run-cache.ts';
 import type { RunLocks } from './run-locks.ts';
 
-/** Does what was decided and recorded. @throws AttemptHeld, LeaseEnding; anything else when the world failed */
+/**
+ * Does what was decided and recorded; settles when nothing of it is under way any more.
+ * @throws AttemptHeld, LeaseEnding; anything else when the world failed
+ */
 export type PerformActions = (actions: RunAction[], lease: Lease, run: RunRow) => Promise<void>;
 
 /** Side effects begin only with this much of the lease left. */
@@ -44,6 +47,13 @@ export function createRunActions(deps: {
   return async (actions, lease, run) => {
     if (actions.length === 0) return;
     if (lease.remainingMs() < leaseMarginMs) throw new LeaseEnding('too little of the lease is left to begin anything');
-    await Promise.all(actions.map((action) => act(action, run)));
+    // Of one that fails the others are waited for: else the next decision could stop what is only being started.
+    const results = await Promise.allSettled(actions.map((action) => act(action, run)));
+    const failures = results.flatMap((result) =>
+      result.status === 'rejected' ? [{ reason: result.reason as unknown }] : [],
+    );
+    // What holds an attempt is told to people, and goes on until it is lifted; anything else comes again if it is still so.
+    const worst = failures.find(({ reason }) => reason instanceof AttemptHeld) ?? failures[0];
+    if (worst) throw worst.reason;
   };
 }

@@ -134,6 +134,41 @@ test('one that ends without making it leaves that to the next, within two second
   expect(told).toEqual(['CacheMiss 0', 'CacheMiss 1']);
 });
 
+test.each([
+  ['the answer is one for who asked first', false, ['CacheMiss 1']],
+  ['the answer is for all', true, ['CacheHit 1']],
+  ['the database goes away', 'away' as const, ['CacheMiss 1']],
+])(
+  'one that asks while another that is let go of still waits is answered within two seconds: %s',
+  async (_, how, answers) => {
+    const [asked, letGo] = [Promise.withResolvers<void>(), Promise.withResolvers<void>()];
+    let first = true;
+    const lookUp: Store['cache']['lookUp'] = async (request) => {
+      if (!first) return await store.cache.lookUp(request);
+      first = false;
+      asked.resolve();
+      await letGo.promise;
+      if (how === 'away') throw new Error('the database is away');
+      return await store.cache.lookUp(request);
+    };
+    await cache.stop();
+    if (how === true) await cache.fill(entryOfFirst());
+    cache = createCache({ ...store, cache: { ...store.cache, lookUp } });
+    const before = ask(0).catch(() => {});
+    await asked.promise;
+    cache.forget(run.id);
+    await ask(1);
+    expect(told).toEqual([]);
+    letGo.resolve();
+    await before;
+    // As its run has ended, it makes no entry.
+    await endItem(0);
+    clock.advance(2000);
+    await cache.stop();
+    expect(told).toEqual(answers);
+  },
+);
+
 test('a run that is let go of hears nothing more; another key is another entry', async () => {
   await Promise.all([ask(0), ask(1), ask(2, 'other')]);
   expect(told.toSorted()).toEqual(['CacheMiss 0', 'CacheMiss 2']);

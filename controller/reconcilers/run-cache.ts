@@ -109,7 +109,8 @@ export function createRunCache({ store, post, clock, log, metrics }: RunCacheDep
     forget(runId) {
       for (const [key, group] of waiting) {
         for (const [id, request] of group) if (request.runId === runId) group.delete(id);
-        if (group.size === 0) waiting.delete(key);
+        // One that is asked for just now stays: those who come meanwhile join it, and would be lost when it is over.
+        if (group.size === 0 && !asking.has(key)) waiting.delete(key);
       }
     },
     start() {

@@ -1,6 +1,6 @@
 import type { Plan, PlanStep } from '../plan/types.ts';
 import type { Instant } from '../time.ts';
-import { type PlannedUnit, reachable, type RetryPlan } from './retry.ts';
+import { type PlannedUnit, reachable, type RetryPlan, whyUndone } from './retry.ts';
 import { type RunRows, type StepRow, wholeStep } from './types.ts';
 import { reasons } from './units.ts';
 
@@ -73,6 +73,6 @@ function judge(step: PlanStep, rows: StepRow[]): Pick<PlannedUnit, 'action' | 'w
   if (whole.phase !== 'Succeeded' && whole.phase !== 'Cached')
     return { action: 'run', why: `ended ${whole.phase} there` };
   if ((whole.items !== null) !== (step.forEach !== null)) return { action: 'run', why: 'was of another kind there' };
-  const undone = own.some((row) => row.phase === 'Compensated' || row.reason === reasons.compensationFailed);
-  return undone ? { action: 'run', why: 'was undone there' } : { action: 'reuse', why: 'succeeded there' };
+  const undone = own.map(whyUndone).find((why) => why !== null);
+  return undone ? { action: 'run', why: `${undone} there` } : { action: 'reuse', why: 'succeeded there' };
 }

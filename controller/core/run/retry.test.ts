@@ -3,7 +3,9 @@ import { begun, exit1, fates, type Fates, phases, type Spec, yielding } from '..
 import { planOf, queuedRun } from '../../../test/fixtures/plans.ts';
 import { runWorld, type World, type WorldOptions } from '../../../test/fixtures/world.ts';
 import { planReplay, replayRows } from './replay.ts';
-import { planRetry, reopenRun, type RetryOptions } from './retry.ts';
+import { planRetry, reopenRun, type RetryOptions, type RetryPlan } from './retry.ts';
+import { type StepRow, wholeStep } from './types.ts';
+import { reasons } from './units.ts';
 
 const chain: Spec = {
   steps: [{ name: 'a' }, { name: 'b', needs: ['a'] }, { name: 'c', needs: ['b'] }, { name: 'd' }],
@@ -175,6 +177,43 @@ describe('a replay', () => {
       'z run: finally runs at every end',
     ]);
     expect(planReplay(next, recorded.rows(), { from: 'x' })).toEqual({ ok: false, problem: 'test has no step x' });
+  });
+});
+
+describe('what succeeded, and was undone or half undone when the run ended,', () => {
+  const spec: Spec = {
+    steps: [
+      { name: 'a', compensate: { run: 'undo' } },
+      { name: 'each', forEach: { items: ['x', 'y'] }, compensate: { run: 'undo' } },
+      { name: 'b', needs: ['a', 'each'] },
+    ],
+  };
+  const plan = planOf(spec);
+  const ended = runWorld(plan, queuedRun(plan), { fate: fates({}) }).rows();
+  const run = { ...ended.run, phase: 'Failed' as const };
+
+  test.each<[Partial<StepRow>, string | null]>([
+    [{}, null],
+    [{ reason: reasons.reused }, null],
+    [{ phase: 'Compensated', via: 'compensate' }, 'was undone'],
+    [{ reason: reasons.compensating, via: 'compensate' }, 'was undone in part'],
+    [{ reason: reasons.compensationLocks, via: 'compensate' }, 'was undone in part'],
+    [{ reason: reasons.compensationFailed, via: 'compensate' }, 'was undone in part'],
+  ])('stands or runs again, in a retry and in a replay alike: %j', (more, why) => {
+    for (const [step, item] of [
+      ['a', wholeStep],
+      ['each', 1],
+    ] as const) {
+      const steps = ended.steps.map((row) => (row.step === step && row.item === item ? { ...row, ...more } : row));
+      const of = (planned: RetryPlan) => planned.ok && planned.units.find((unit) => unit.step === step);
+      const retried = of(planRetry(plan, { ...ended, run, steps }, all));
+      const replayed = of(planReplay(plan, { ...ended, run, steps }, { from: 'b' }));
+      expect([retried, replayed]).toMatchObject(
+        why === null ? [{ action: 'reuse' }, { action: 'reuse' }] : [{ action: 'run', why }, { action: 'run' }],
+      );
+      const taken = replayRows(plan, { ...ended, run, steps }, { from: 'b', runId: 'new' }, 0);
+      expect(taken.ok && taken.steps.some((row) => row.step === step)).toBe(why === null);
+    }
   });
 });
 

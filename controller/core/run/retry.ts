@@ -145,6 +145,12 @@ function planItems(step: PlanStep, rows: StepRow[]): PlannedUnit[] {
   });
 }
 
+/** What became of what it had done, be it that the run was ended while it was being undone; null: nothing, it stands. */
+export function whyUndone(row: StepRow): string | null {
+  if (row.phase === 'Compensated') return 'was undone';
+  return row.reason === reasons.compensationFailed || isUndone(row) ? 'was undone in part' : null;
+}
+
 /** Why what is recorded of a step, or an item, is not to be kept; null: it is good. */
 function whyAgain(rows: StepRow[]): string | null {
   for (const row of rows) {
@@ -152,9 +158,9 @@ function whyAgain(rows: StepRow[]): string | null {
     if (phase === 'Failed') return 'failed';
     if (phase === 'TimedOut') return 'timed out';
     if (phase === 'Cancelled') return 'was cancelled';
-    if (phase === 'Compensated') return 'was undone';
     if (phase === 'Skipped' && reason === reasons.needNotMet) return 'was skipped because of a need';
-    if (reason === reasons.compensationFailed || isUndone(row)) return 'was undone in part';
+    const undone = whyUndone(row);
+    if (undone !== null) return undone;
     if (phase !== 'Succeeded' && phase !== 'Cached' && phase !== 'Skipped') return 'never ended';
   }
   return null;

@@ -1,5 +1,5 @@
 import { setTimeout as pause } from 'node:timers/promises';
-import type { KubeConfig, RequestContext } from '@kubernetes/client-node';
+import { KubeConfig, type RequestContext } from '@kubernetes/client-node';
 import { type Dispatcher, request } from 'undici';
 import { KubernetesError, statusOf } from './errors.ts';
 import { pooled } from './pooled.ts';
@@ -31,19 +31,24 @@ export class KubernetesClient {
   readonly #config: KubeConfig;
   readonly #userAgent: string;
   readonly #token: string | null;
+  #callers: KubeConfig | null = null;
   readonly #slots = createSlots(maxInFlight);
   readonly #closed = new AbortController();
 
-  /** `token`: who calls, instead of the login of the config. */
+  /** `token`: who calls; `config` has no login then. */
   constructor(config: KubeConfig, userAgent = 'windlass', token: string | null = null) {
     this.#config = pooled(config);
     this.#userAgent = userAgent;
     this.#token = token;
   }
 
-  /** The same API server over the same connections, called by whoever has this bearer token. */
+  /**
+   * The same API server, called by whoever has this bearer token, over connections that all such callers share. Never
+   * those of the own login: the API server looks at the certificate of a connection first, and would see its owner call.
+   */
   as(token: string): KubernetesClient {
-    return new KubernetesClient(this.#config, this.#userAgent, token);
+    this.#callers ??= this.#token === null ? withoutLogin(this.#config) : this.#config;
+    return new KubernetesClient(this.#callers, this.#userAgent, token);
   }
 
   /**
@@ -149,6 +154,15 @@ export class KubernetesClient {
     if (this.#token === null) return { headers, dispatcher };
     return { headers: { authorization: `Bearer ${this.#token}` }, dispatcher };
   }
+}
+
+/** The address of the API server, and how it proves who it is; nothing of who calls. */
+function withoutLogin(config: KubeConfig): KubeConfig {
+  const cluster = config.getCurrentCluster();
+  const bare = new KubeConfig();
+  // Without any user the library leaves the certificate authority out, too.
+  if (cluster) bare.loadFromClusterAndUser(cluster, { name: 'caller' });
+  return bare;
 }
 
 /** How long to wait before a request that was surely not done is sent again; null when it is not to be. */

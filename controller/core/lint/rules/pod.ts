@@ -96,6 +96,7 @@ function* template({ spec, path }: VisitedStep): Generator<Finding> {
     return;
   }
   yield* refused(podSpec, specFields, [...at, 'spec']);
+  for (const list of ['initContainers', 'containers']) yield* mounts(podSpec[list], [...at, 'spec', list]);
   const containers = podSpec['containers'];
   if (containers === undefined) return;
   const here: Path = [...at, 'spec', 'containers'];
@@ -106,6 +107,20 @@ function* template({ spec, path }: VisitedStep): Generator<Finding> {
     return;
   }
   yield* refused(only, containerFields, [...here, 0]);
+}
+
+/** Our volumes hold what the step must not have, such as the token for its artifacts. */
+function* mounts(containers: JsonValue | undefined, path: Path): Generator<Finding> {
+  for (const [i, container] of asList(containers).entries()) {
+    if (!isObject(container)) continue;
+    for (const part of ['volumeMounts', 'volumeDevices']) {
+      for (const [k, mount] of asList(container[part]).entries()) {
+        const name = isObject(mount) ? mount['name'] : undefined;
+        if (typeof name !== 'string' || !name.startsWith('windlass')) continue;
+        yield { path: [...path, i, part, k, 'name'], message: `"${name}" is a volume of Windlass: no mount of yours` };
+      }
+    }
+  }
 }
 
 function* metadata(value: JsonValue | undefined, path: Path): Generator<Finding> {
@@ -132,6 +147,10 @@ function* refused(object: Record<string, JsonValue>, fields: Record<string, stri
     const why = Object.hasOwn(fields, key) ? fields[key] : undefined;
     if (why !== undefined) yield { path: [...path, key], at: 'key', message: `${key} is not for podTemplate: ${why}` };
   }
+}
+
+function asList(value: JsonValue | undefined): JsonValue[] {
+  return Array.isArray(value) ? value : [];
 }
 
 function isObject(value: JsonValue | undefined): value is Record<string, JsonValue> {

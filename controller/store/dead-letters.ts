@@ -14,6 +14,10 @@ const { home: _home, ...columns } = getTableColumns(deadLetters);
 const goesOnUnrecorded = sql`not exists (
   select from ${runs} where ${runs.id} = ${deadLetters.redrivenAs} and ${runs.finishedAt} is null)`;
 
+/** Written out, as an index of those in one state serves a statement only if it names that state itself. */
+const isWaiting = sql`${deadLetters.state} = 'Waiting'`;
+const isRedriven = sql`${deadLetters.state} = 'Redriven'`;
+
 const open = inArray(deadLetters.state, ['Waiting', 'Redriven']);
 
 /** What failed for good, until somebody has seen to it. Rows land by run-statements.ts, in the commit that ends a run. */
@@ -79,7 +83,7 @@ export function createDeadLetters({ drizzle }: Database, home: string, changes: 
       drizzle
         .select({ namespace: deadLetters.namespace, workflow: deadLetters.workflow, count: count() })
         .from(deadLetters)
-        .where(and(eq(deadLetters.home, home), eq(deadLetters.state, 'Waiting')))
+        .where(and(eq(deadLetters.home, home), isWaiting))
         .groupBy(deadLetters.namespace, deadLetters.workflow)
         .orderBy(deadLetters.namespace, deadLetters.workflow),
     beginRedrive({ id, subject, execution, redrives }, { by, name, at }) {
@@ -113,7 +117,7 @@ export function createDeadLetters({ drizzle }: Database, home: string, changes: 
         .where(
           and(
             eq(deadLetters.home, home),
-            eq(deadLetters.state, 'Redriven'),
+            isRedriven,
             lt(deadLetters.redrivenAt, before),
             gt(deadLetters.id, after),
             goesOnUnrecorded,
@@ -123,7 +127,7 @@ export function createDeadLetters({ drizzle }: Database, home: string, changes: 
         .limit(limit),
     waitAgain({ id, redrives, redrivenAs }, { message, at }) {
       const asSeen = [
-        eq(deadLetters.state, 'Redriven'),
+        isRedriven,
         eq(deadLetters.redrives, redrives),
         sql`${deadLetters.redrivenAs} is not distinct from ${redrivenAs}`,
         goesOnUnrecorded,

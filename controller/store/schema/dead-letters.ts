@@ -35,5 +35,8 @@ export const deadLetters = pgTable(
     index('dead_letters_landed').on(t.home, t.landedAt, t.id),
     // Looked at whenever a run ends.
     index('dead_letters_redriven').on(t.home, t.namespace, t.redrivenName).where(sql`redriven_name is not null`),
+    // Those that are open are few, and asked for again and again; those that are over only grow in number.
+    index('dead_letters_waiting').on(t.home, t.namespace, t.workflow).where(sql`state = 'Waiting'`),
+    index('dead_letters_going_on').on(t.home, t.id).where(sql`state = 'Redriven'`),
   ],
 );

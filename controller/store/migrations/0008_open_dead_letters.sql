@@ -1,0 +1,2 @@
+CREATE INDEX "dead_letters_waiting" ON "dead_letters" USING btree ("home","namespace","workflow") WHERE state = 'Waiting';--> statement-breakpoint
+CREATE INDEX "dead_letters_going_on" ON "dead_letters" USING btree ("home","id") WHERE state = 'Redriven';

@@ -87,3 +87,22 @@ test.each([
   expect(said).toContain(`step work cannot begin: ${message}. ${advice}`);
   expect(holdOf({ ...status, message: '', code: 503 }, { key, namespace: 'dev' })).toContain('answers 503');
 });
+
+test.each([
+  ['restricted:latest": allowPrivilegeEscalation != false', 'baseline'],
+  ['restricted:v1.35": host namespaces (hostNetwork=true), runAsNonRoot != true', 'privileged'],
+  ['baseline:latest": hostPath volumes (volume "host")', 'privileged'],
+])('Pod Security %s: it is told which level lets the step in', (violated, level) => {
+  const message = `pods "x" is forbidden: violates PodSecurity "${violated}`;
+  const status = { code: 403, reason: 'Forbidden', message, causes: [], about: null, retryAfterMs: null };
+  expect(refusalOf(status, 'dev')?.message).toContain(`pod-security.kubernetes.io/enforce=${level}`);
+});
+
+test('a quota of ConfigMaps is not said to wait for Pods', () => {
+  const message = 'configmaps "windlass-files-1" is forbidden: exceeded quota: few, requested: configmaps=1';
+  const status = { code: 403, reason: 'Forbidden', message, causes: [], about: null, retryAfterMs: null };
+  const key = { runId: 'r', step: 'work', item: -1, attempt: 1 };
+  expect(holdOf(status, { key, namespace: 'dev' })).toContain(
+    'when ConfigMaps have been removed, or the quota is raised',
+  );
+});

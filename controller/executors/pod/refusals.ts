@@ -33,12 +33,19 @@ export function holdOf(
   if (notAllowed.test(message)) {
     return `${what}. Give the controller its role in namespace ${namespace} back; it is tried again by itself`;
   }
-  if (fullQuota.test(message)) return `${what}. It begins when other Pods have ended, or the quota is raised`;
+  if (fullQuota.test(message)) {
+    const room = aboutFiles.test(message) ? 'ConfigMaps have been removed' : 'other Pods have ended';
+    return `${what}. It begins when ${room}, or the quota is raised`;
+  }
   return `${what}. It is tried again by itself`;
 }
 
 /** Who is not allowed is the controller: no step can help it. */
 const notAllowed = /cannot \w+ resource/;
+/** The ConfigMap with the files of its version. */
+const aboutFiles = /^configmaps "/;
+/** What `baseline` refuses as well, in the words of `restricted`. */
+const beyondBaseline = /hostPath|hostPort|host namespaces|privileged \(/;
 /** Other Pods end and make room. */
 const fullQuota = /exceeded quota/;
 
@@ -50,7 +57,8 @@ function forbidden(message: string, namespace: string): StepError | null {
     return final('serviceAccount', `service account ${account} does not exist in namespace ${namespace}`);
   }
   if (/violates PodSecurity/.test(message)) {
-    const allow = `kubectl label namespace ${namespace} --overwrite pod-security.kubernetes.io/enforce=baseline`;
+    const level = /PodSecurity "restricted/.test(message) && !beyondBaseline.test(message) ? 'baseline' : 'privileged';
+    const allow = `kubectl label namespace ${namespace} --overwrite pod-security.kubernetes.io/enforce=${level}`;
     return final('podSecurity', `${message}. Let the step ask for less, or allow it in the namespace: ${allow}`);
   }
   return final('podRefused', message);

@@ -70,6 +70,10 @@ export async function runFile(cli: Cli, file: string, options: FileRunOptions): 
     onOutput: (step, attempt, text) => log.write(step, attempt, text),
     cancel: cli.signal,
     end: end.signal,
+    onLeft(attempts, directory) {
+      const names = attempts.map(({ unit, attempt }) => `step ${unit}, attempt ${attempt}`).join('; ');
+      io.stderr.write(`windlass: not seen to end, and left: ${names}; what it has is in ${directory}\n`);
+    },
   }).catch((error: unknown) => {
     throw error instanceof InputsRefused ? new CliError(`inputs: ${error.message}`, exitCodes.usage) : error;
   });

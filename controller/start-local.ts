@@ -50,7 +50,12 @@ export interface LocalRunOptions {
   cancel: AbortSignal;
   /** Ends everything at once; the run is returned as it stood. */
   end: AbortSignal;
+  /** Told of attempts that were ended and not seen to be gone within some seconds. What they have stays, in `directory`. */
+  onLeft(attempts: { unit: string; attempt: number }[], directory: string): void;
 }
+
+/** How long what is ended is waited for: it is killed at once, so what takes longer may never go. */
+const goneWithinMs = 5000;
 
 /** A run as it stands: its row, and a row for each step that has left Pending. */
 export interface LocalRun {
@@ -66,15 +71,22 @@ export class InputsRefused extends Error {
 
 /**
  * Runs a workflow in this process: the same decisions and executors as a controller's, with nothing kept. What its
- * processes leave is removed at the end.
+ * processes leave is removed at the end, unless one of them cannot be ended.
  * @throws InputsRefused; whatever keeps an attempt from being started
  */
 export async function runLocally(options: LocalRunOptions): Promise<LocalRun> {
   const root = await mkdtemp(join(tmpdir(), 'windlass-run-'));
+  let inUse = false;
   try {
-    return await runIn(root, options);
+    return await runIn(root, {
+      ...options,
+      onLeft(attempts, directory) {
+        inUse = true;
+        options.onLeft(attempts, directory);
+      },
+    });
   } finally {
-    await rm(root, { recursive: true, force: true });
+    if (!inUse) await rm(root, { recursive: true, force: true });
   }
 }
 
@@ -116,7 +128,11 @@ async function runIn(root: string, options: LocalRunOptions): Promise<LocalRun> 
   });
   const locks = createLocalLocks(observe);
   const onCancel = () => observe(specOf(plan, options));
-  const onEnd = () => bell.resolve();
+  const ending = Promise.withResolvers<void>();
+  const onEnd = () => {
+    ending.resolve();
+    bell.resolve();
+  };
   options.cancel.addEventListener('abort', onCancel);
   options.end.addEventListener('abort', onEnd);
   try {
@@ -127,14 +143,16 @@ async function runIn(root: string, options: LocalRunOptions): Promise<LocalRun> 
       for (const step of decision.transition?.steps ?? []) rows.steps.set(unitOf(step), { ...step });
       rows.run = { ...state.run };
       options.onChange(view(plan, rows));
-      if (isFinished(state.run.phase)) return view(plan, rows);
       for (const attempt of decision.transition?.attempts ?? []) {
         if (attempt.finishedAt !== null) live.delete(attemptOf({ ...attempt, attempt: attempt.number }));
       }
+      if (isFinished(state.run.phase)) return view(plan, rows);
       for (const action of decision.actions) {
         if (action.type === 'Start') live.set(attemptOf(action.key), action);
       }
-      await Promise.all(decision.actions.map((action) => perform(action, { executor, locks, observe, clock })));
+      const performed = decision.actions.map((action) => perform(action, { executor, locks, observe, clock }));
+      // One that hangs must not keep the end waiting.
+      await Promise.race([Promise.all(performed), ending.promise]);
       const disarm = decision.wakeAt === null ? nothing : clock.at(decision.wakeAt, bell.resolve);
       if (observations.length === 0) await bell.promise;
       disarm();
@@ -144,16 +162,28 @@ async function runIn(root: string, options: LocalRunOptions): Promise<LocalRun> 
     options.cancel.removeEventListener('abort', onCancel);
     options.end.removeEventListener('abort', onEnd);
     // Nobody comes after us who could adopt them.
-    const ended = () => new Set(observations.map((seen) => (seen.type === 'AttemptEnded' ? attemptOf(seen) : '')));
-    const left = [...live.values()].filter(({ key }) => !ended().has(attemptOf(key)));
-    await Promise.all(left.map(({ key, body }) => executor.stop({ type: 'Stop', key, kind: body.kind, graceMs: 0 })));
-    for (;;) {
-      bell = Promise.withResolvers();
-      const gone = ended();
-      if (left.every(({ key }) => gone.has(attemptOf(key)))) break;
-      await bell.promise;
+    const left = () => {
+      const gone = new Set(observations.map((seen) => (seen.type === 'AttemptEnded' ? attemptOf(seen) : '')));
+      return [...live.values()].filter(({ key }) => !gone.has(attemptOf(key)));
+    };
+    const allGone = async () => {
+      const stop = ({ key, body }: StartAction) => executor.stop({ type: 'Stop', key, kind: body.kind, graceMs: 0 });
+      await Promise.all(left().map(stop));
+      while (left().length > 0) {
+        bell = Promise.withResolvers();
+        await bell.promise;
+      }
+      await executor.close();
+    };
+    const late = Promise.withResolvers<void>();
+    const disarm = clock.at(clock.now() + goneWithinMs, late.resolve);
+    await Promise.race([allGone(), late.promise]).finally(disarm);
+    const stuck = left().map(({ key }) => ({ unit: unitOf(key), attempt: key.attempt }));
+    if (stuck.length > 0) {
+      options.onLeft(stuck, root);
+      // It follows them no longer; what it still waits for ends with this process.
+      void executor.close();
     }
-    await executor.close();
   }
 }
 

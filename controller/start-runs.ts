@@ -2,6 +2,7 @@ import type { Logger } from 'pino';
 import type { RunObservation, RunRow } from './core/run/types.ts';
 import type { Home } from './home.ts';
 import { createAppliedVersions } from './reconcilers/applied-versions.ts';
+import { createAttemptSweeps } from './reconcilers/attempt-sweeps.ts';
 import { createChildRuns, withChildRuns } from './reconcilers/child-runs.ts';
 import { type Circuits, createCircuits } from './reconcilers/circuits.ts';
 import type { Metrics } from './reconcilers/metrics.ts';
@@ -65,7 +66,12 @@ export function createRuns(
     onRecorded: () => reconciler.claimSoon(),
   });
   const executor = withChildRuns(
-    home.createExecutor(sink, () => store.lease.lost),
+    home.createExecutor(sink, () => {
+      const { lease } = store;
+      // Looks at the clock, so that one whose time is over counts as lost even before its timer has said so.
+      lease.remainingMs();
+      return lease.lost;
+    }),
     children,
   );
   const post = mailbox.post;
@@ -99,6 +105,8 @@ export function createRuns(
     drains: (kind) => kind !== 'workflow' && (home.kind === 'laptop' || (kind !== 'run' && kind !== 'container')),
     onFinished: options.onFinished,
   });
+  // On a laptop nothing is left over while it runs: what could leave it has ended.
+  const sweeps = home.kind === 'cluster' ? createAttemptSweeps({ store, executor, clock, log }) : null;
   metrics.watchStore(store);
   metrics.watchCircuits(circuits);
   metrics.watchRuns(() => reconciler.count());
@@ -116,13 +124,17 @@ export function createRuns(
         locks.start();
         cache.start();
         await reconciler.start();
+        sweeps?.start();
       },
     },
     async stop(graceMs) {
+      const swept = sweeps?.stop();
       await reconciler.drain(graceMs);
       await reconciler.stop();
       await Promise.all([locks.stop(), cache.stop()]);
       await executor.close();
+      // Not before: a sweep that waits for the API server ends with what it waits by.
+      await swept;
     },
   };
 }

@@ -64,7 +64,9 @@ export interface Executor {
   /**
    * Removes what attempts left behind that were never forgotten, and ends what still runs of them. `open` names the
    * attempts whose end is not recorded yet: they are kept, as are those that this executor runs. It is asked after the
-   * look at what is there, so that one that begins meanwhile elsewhere is not touched. Called once, before the first start.
+   * look at what is there, so that one that begins meanwhile elsewhere is not touched. Called before the first start; where
+   * others than this executor begin attempts also now and then later, when only what has ended and was left over the time
+   * before is removed.
    */
   sweep(open: () => Promise<AttemptKey[]>): Promise<void>;
   /** Lets go of what runs without ending it (processes go on and are adopted by the next start). */

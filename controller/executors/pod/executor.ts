@@ -26,6 +26,7 @@ import { holdOf, refusalOf } from './refusals.ts';
 import { Removals } from './removals.ts';
 import { SilentNodes } from './silent-nodes.ts';
 import { Turns } from './turns.ts';
+import { isUnsent, Unbegun } from './unbegun.ts';
 import { VersionFiles } from './version-files.ts';
 
 type PodBody = Extract<ResolvedBody, { kind: 'run' | 'container' }>;
@@ -74,14 +75,17 @@ export class PodExecutor implements Executor {
   readonly #pods: Pods;
   readonly #live = new Map<string, LivePod>();
   readonly #begun = new Map<string, Promise<void>>();
-  /** Attempts whose creation the API server has refused: they have surely not begun. */
-  readonly #refused = new Set<string>();
+  readonly #unbegun: Unbegun;
   readonly #removals: Removals;
   readonly #nodes: SilentNodes;
   readonly #creates = new Turns(createsAtOnce);
+  /** UIDs of the Pods that the last sweep saw and nobody wanted; null before the first. */
+  #leftover: ReadonlySet<string> | null = null;
   /** Those that have ended and whose log is still on its way. */
   readonly #draining = new Map<string, LivePod>();
-  #closed = false;
+  /** What is begun is bound to the lease of that moment. */
+  #lease: AbortSignal | null = null;
+  readonly #closing = new AbortController();
 
   constructor(options: PodExecutorOptions) {
     const { client, clock, files, namespaces, onUnseen } = options;
@@ -89,12 +93,15 @@ export class PodExecutor implements Executor {
     this.#files = new VersionFiles(client, files, clock);
     this.#removals = new Removals(client, clock);
     this.#nodes = new SilentNodes(clock);
+    this.#unbegun = new Unbegun(clock);
     this.#pods = new Pods(client, clock, namespaces, {
       changed: (pod) => {
+        this.#unbegun.seen(pod);
         const live = this.#live.get(hashOf(pod));
         if (live?.isOf(pod)) live.observe(pod);
       },
       gone: (hash, last) => {
+        if (last !== null) this.#unbegun.seen(last);
         const live = this.#live.get(hash);
         if (live && (last === null || live.isOf(last))) live.gone(last);
         if (last !== null) this.#removals.gone(last.metadata.uid);
@@ -130,7 +137,7 @@ export class PodExecutor implements Executor {
     }
     await this.#enter(key, async (live) => {
       live.stop(graceMs);
-      const pod = await this.#pods.find(key);
+      const pod = await this.#pods.find(key, null);
       if (pod) await this.#adopt(live, pod);
       else live.end({ outcome: 'Stopped' });
     });
@@ -146,18 +153,22 @@ export class PodExecutor implements Executor {
   }
 
   async sweep(open: () => Promise<AttemptKey[]>): Promise<void> {
+    const before = this.#leftover;
+    this.#leftover = new Set();
     await this.#pods.synced();
     const found = this.#pods.all();
     const kept = new Set((await open()).map(attemptHash));
-    for (const [hash, pod] of found) {
-      if (!kept.has(hash) && !this.#live.has(hash)) this.#removals.add(pod, Promise.resolve());
-    }
+    const over = found.filter(([hash]) => !kept.has(hash) && !this.#live.has(hash)).map(([, pod]) => pod);
+    this.#leftover = new Set(over.map(({ uid }) => uid));
+    // While others run, one of them may still be reading the log of a Pod whose end it has recorded.
+    const mayGo = before === null ? over : over.filter(({ uid, finishedAt }) => finishedAt !== null && before.has(uid));
+    for (const pod of mayGo) this.#removals.add(pod, Promise.resolve());
     const used = new Set(found.flatMap(([, { namespace, files }]) => files.map((name) => `${namespace}/${name}`)));
     for (const path of this.#pods.collections('configmaps')) await this.#files.sweep(path, used);
   }
 
   async close(): Promise<void> {
-    this.#closed = true;
+    this.#closing.abort();
     this.#pods.close();
     this.#removals.close();
     for (const live of [...this.#live.values(), ...this.#draining.values()]) live.release();
@@ -167,7 +178,8 @@ export class PodExecutor implements Executor {
   }
 
   async #enter(key: AttemptKey, begin: (live: LivePod) => Promise<void>): Promise<void> {
-    if (this.#closed) throw new Error('the Pod executor is closed');
+    if (this.#closing.signal.aborted) throw new Error('the Pod executor is closed');
+    const lease = this.#underLease();
     this.#pods.watch();
     const { client, clock, sink, logBytes = storedLogBytes } = this.#options;
     const live: LivePod = new LivePod(key, {
@@ -176,9 +188,11 @@ export class PodExecutor implements Executor {
       clock,
       sink,
       logBytes,
+      lease,
+      leaseNow: this.#options.lost,
       onEnd: (result, at) => {
         this.#leave(live);
-        this.#refused.delete(live.hash);
+        this.#unbegun.forget(live.hash);
         this.#drain(live);
         sink.ended(key, result, at);
       },
@@ -191,6 +205,27 @@ export class PodExecutor implements Executor {
     });
     if (this.#live.get(live.hash) === live) this.#begun.set(live.hash, begun);
     return begun;
+  }
+
+  /** @throws when the lease is lost */
+  #underLease(): AbortSignal {
+    const lease = this.#options.lost();
+    if (lease.aborted) throw new Error('the lease is lost: nothing begins until there is another');
+    if (lease !== this.#lease) {
+      this.#lease = lease;
+      lease.addEventListener('abort', () => this.#letGoOf(lease), { signal: this.#closing.signal });
+    }
+    return lease;
+  }
+
+  /** What was begun under a lease that is lost is another's now, to judge and to end; under the next it is adopted anew. */
+  #letGoOf(lease: AbortSignal): void {
+    this.#unbegun.clear();
+    for (const live of this.#live.values()) {
+      if (live.lease !== lease) continue;
+      live.release();
+      this.#leave(live);
+    }
   }
 
   #leave(live: LivePod): void {
@@ -209,48 +244,58 @@ export class PodExecutor implements Executor {
   async #begin(live: LivePod, action: StartAction, body: PodBody): Promise<void> {
     live.owner = action.owner.uid;
     const { clock } = this.#options;
-    const fresh = clock.now() - action.startedAt < beginWithinMs || this.#refused.has(live.hash);
-    if (!fresh) {
-      const found = await this.#pods.find(action.key);
+    const fresh = clock.now() - action.startedAt < beginWithinMs;
+    if (!fresh && !this.#unbegun.has(live.hash)) {
+      const found = await this.#pods.find(action.key, action.owner.uid);
       return found ? this.#adopt(live, found) : live.end({ outcome: 'Failed', error: lost });
     }
-    const [made, masks] = await Promise.all([this.#make(action, body), this.#masks(action.namespace, body.secrets)]);
+    const prepared = Promise.all([this.#make(action, body), this.#masks(action.namespace, body.secrets)]);
+    const [made, masks] = await prepared.catch((error: unknown) => {
+      this.#notBegun(live, action);
+      throw error;
+    });
     if ('error' in made) return live.end({ outcome: 'Failed', error: made.error });
     live.prepare(masks, 0);
     await this.#creates.take(() => this.#create(live, action, made.manifest));
   }
 
   async #create(live: LivePod, action: StartAction, manifest: JsonObject): Promise<void> {
-    const { client, lost: leaseLost } = this.#options;
+    const { client } = this.#options;
     // Told to stop before it began: another replica may have begun it all the same.
     if (live.isStopped) {
-      const found = await this.#pods.find(action.key);
+      const found = await this.#pods.find(action.key, action.owner.uid);
       return found ? this.#adopt(live, found) : live.end({ outcome: 'Stopped' });
     }
-    // The lease may have been given up meanwhile: whoever owns the run now starts it.
+    // It waited for its turn: whoever owns the run now begins it.
+    if (live.lease.aborted) throw new Error('the lease is lost: nothing begins until there is another');
     if (live.isReleased) return;
-    const signal = leaseLost();
-    if (signal.aborted) throw new Error('the lease is lost: nothing begins until there is another');
     try {
       const pod = await client.request<Pod>('POST', podsPath(action.namespace), {
         body: manifest,
         query: { fieldValidation: 'Strict', fieldManager: runManager },
         timeoutMs: createMs,
-        signal,
+        signal: live.lease,
       });
-      this.#refused.delete(live.hash);
+      this.#unbegun.forget(live.hash);
       this.#pods.created(pod);
       live.began(pod);
     } catch (error) {
       if (isRefusal(error, 409)) return this.#adoptNamed(live, action);
       if (!(error instanceof KubernetesError)) {
+        if (isUnsent(error)) this.#notBegun(live, action);
+        else this.#unbegun.doubt(live.hash);
         throw new Error(`cannot create the Pod of step ${action.key.step}`, { cause: error });
       }
       const refused = refusalOf(error.status, action.namespace);
       if (refused) return live.end({ outcome: 'Failed', error: refused });
-      this.#refused.add(live.hash);
+      this.#notBegun(live, action);
       throw error;
     }
+  }
+
+  /** Nothing was asked for that could have begun it, now at least. */
+  #notBegun(live: LivePod, { owner }: StartAction): void {
+    if (this.#pods.known(live.hash) === undefined) this.#unbegun.add(live.hash, owner.uid);
   }
 
   /** The Pod to be created, or what keeps it from being so. */

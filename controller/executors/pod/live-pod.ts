@@ -31,6 +31,10 @@ export interface LivePodOptions {
   sink: ExecutorSink;
   /** Most bytes of the log that are stored. */
   logBytes: number;
+  /** What it is begun or adopted under: once this is lost, the attempt is another's to judge and to end. */
+  lease: AbortSignal;
+  /** The lease of the moment; asking makes sure that a lost one is known to be. */
+  leaseNow: () => AbortSignal;
   /** Called once, unless released before. */
   onEnd: (result: AttemptResult, at: Instant) => void;
 }
@@ -73,8 +77,13 @@ export class LivePod {
     return this.#graceMs !== null;
   }
 
+  get lease(): AbortSignal {
+    return this.#options.lease;
+  }
+
+  /** It is let go of, or its lease is lost: a process that stood still may wake with events before its timers tell it so. */
   get isReleased(): boolean {
-    return this.#released.signal.aborted;
+    return this.#released.signal.aborted || this.#options.leaseNow() !== this.lease || this.lease.aborted;
   }
 
   /** True when events of this Pod are this attempt's. */
@@ -156,7 +165,7 @@ export class LivePod {
     const { signal } = this.#judgement;
     this.#detach(
       pause(this.#options.clock, judgeAt - this.#options.clock.now(), signal).then(() => {
-        if (!signal.aborted && !this.#finishing) this.#judge(pod);
+        if (!signal.aborted && !this.#finishing && !this.isReleased) this.#judge(pod);
       }),
     );
   }

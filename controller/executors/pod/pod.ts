@@ -12,7 +12,7 @@ export interface Pod {
     annotations?: Record<string, string>;
     deletionTimestamp?: string;
     deletionGracePeriodSeconds?: number;
-    ownerReferences?: { uid: string }[];
+    ownerReferences?: { kind: string; uid: string }[];
   };
   spec?: JsonObject;
   status?: PodStatus;

@@ -1,9 +1,12 @@
 import type { AttemptKey } from '../../core/run/types.ts';
 import type { KubernetesClient } from '../../kubernetes/client.ts';
 import { listWatch } from '../../kubernetes/list-watch.ts';
-import type { Clock } from '../../seams/clock.ts';
+import { type Clock, pause } from '../../seams/clock.ts';
 import { attemptHash, attemptSelector, hashOf, labels, podsPath } from './names.ts';
 import { type Pod, stepStatus } from './pod.ts';
+
+const firstPauseMs = 500;
+const longestPauseMs = 10_000;
 
 /** What is kept of every Pod of an attempt; the rest would be megabytes. */
 export interface KnownPod {
@@ -32,6 +35,8 @@ export class Pods {
   readonly #listener: PodsListener;
   readonly #known = new Map<string, KnownPod>();
   readonly #awaited = new Map<string, (pod: KnownPod) => void>();
+  /** UIDs of those that a list did not hold and that are looked for. */
+  readonly #missed = new Set<string>();
   readonly #closing = new AbortController();
   #synced: Promise<void> | null = null;
   #isSynced = false;
@@ -75,16 +80,23 @@ export class Pods {
     if (!this.#known.has(hashOf(pod))) this.#remember(pod);
   }
 
-  /** The Pod of an attempt, wherever it is, asked of the API server; null when there is none. */
-  async find(key: AttemptKey): Promise<Pod | null> {
+  /**
+   * The Pod of an attempt, wherever it is, asked of the API server; null when there is none. `owner`: UID of the run object
+   * that owns it, which is not the attempt's own run where that is a child; null: whoever asks does not know it.
+   */
+  async find(key: AttemptKey, owner: string | null): Promise<Pod | null> {
+    const ownedBy = ({ metadata }: Pod, uid: string) => metadata.ownerReferences?.some((by) => by.uid === uid);
+    let child: Pod | null = null;
     for (const path of this.collections('pods')) {
       const { items } = await this.#client.request<{ items: Pod[] }>('GET', path, {
         query: { labelSelector: `${labels.attempt}=${attemptHash(key)}` },
       });
-      const own = items.find((pod) => pod.metadata.ownerReferences?.some((owner) => owner.uid === key.runId));
+      const own = items.find((pod) => ownedBy(pod, owner ?? key.runId));
       if (own) return own;
+      const byRun = items.find(({ metadata }) => metadata.ownerReferences?.some(({ kind }) => kind === 'WorkflowRun'));
+      if (owner === null) child ??= byRun ?? null;
     }
-    return null;
+    return child;
   }
 
   /** Where objects of a kind are listed. */
@@ -125,10 +137,24 @@ export class Pods {
     for (const pod of pods) this.#onChanged(pod);
     for (const [hash, known] of this.#known) {
       if (seen.has(hash) || (namespace !== null && known.namespace !== namespace)) continue;
-      this.#lookAgain(hash, known).catch(() => {
-        // The API server is away again: the next list finds it missing once more.
-      });
+      if (!this.#missed.has(known.uid)) void this.#lookUntilTold(hash, known);
     }
+  }
+
+  /** A request that is lost is sent again, as the next list may be ten minutes away. */
+  async #lookUntilTold(hash: string, known: KnownPod): Promise<void> {
+    const { signal } = this.#closing;
+    this.#missed.add(known.uid);
+    // Until somebody else has told of it.
+    for (let failures = 0; !signal.aborted && this.#known.get(hash)?.uid === known.uid; failures++) {
+      try {
+        await this.#lookAgain(hash, known);
+        break;
+      } catch {
+        await pause(this.#clock, Math.min(longestPauseMs, firstPauseMs * 2 ** failures), signal);
+      }
+    }
+    this.#missed.delete(known.uid);
   }
 
   /** Missing in a list: gone, or created after the list was made. */

@@ -2,12 +2,13 @@ import type { ServerResponse } from 'node:http';
 import type { AddressInfo } from 'node:net';
 import { serve } from '@hono/node-server';
 import type { Hono } from 'hono';
+import { reachableHost } from './hosts.ts';
 
 const longestBodyMs = 3_600_000;
 
 /** A server that answers until it is closed. */
 export interface Listening {
-  /** With the port that was taken, also when 0 was asked for. */
+  /** On this machine; with the port that was taken, also when 0 was asked for. */
   url: string;
   /** Takes no new request, ends idle connections and waits for the answers under way. */
   close(): Promise<void>;
@@ -23,9 +24,8 @@ export function listen(app: Hono, address: { host: string; port: number }): Prom
   const { host, port } = address;
   return new Promise((resolve, reject) => {
     const server = serve({ fetch: app.fetch, hostname: host, port }, (info: AddressInfo) => {
-      const name = info.family === 'IPv6' ? `[${info.address}]` : info.address;
       resolve({
-        url: `http://${name}:${info.port}`,
+        url: `http://${reachableHost(host)}:${info.port}`,
         close: () =>
           new Promise((closed) => {
             server.close(() => closed());

@@ -1,13 +1,18 @@
 import { execFile } from 'node:child_process';
 import { mkdir, mkdtemp, readFile, rename, rm, stat, writeFile } from 'node:fs/promises';
 import { createServer } from 'node:net';
-import { tmpdir } from 'node:os';
+import { networkInterfaces, tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { promisify } from 'node:util';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { type Invocation, invoke, windlass } from '../test/fixtures/cli.ts';
 import { createRepository, type ScratchRepository } from '../test/fixtures/repository.ts';
 import { smallestWorkflow } from './announce.ts';
+
+/** Where this machine is reached besides loopback, if anywhere. */
+const elsewhere = Object.values(networkInterfaces())
+  .flatMap((all) => all ?? [])
+  .flatMap(({ family, internal, address }) => (family === 'IPv4' && !internal ? [address] : []));
 
 let root = '';
 let home = '';
@@ -78,6 +83,22 @@ describe('up, one start after the other', () => {
     await rename(`${repository.url}.gone`, repository.url);
   });
 
+  test.each(['0.0.0.0', ...elsewhere.slice(0, 1)])(
+    '--host %s answers where it says, and commands find it',
+    async (host) => {
+      const serving = up('--host', host);
+      await ready(serving);
+      const [, name, port] = /, at http:\/\/(\S+):(\d+)$/m.exec(serving.stdout()) ?? [];
+      expect(name).toBe(host === '0.0.0.0' ? '127.0.0.1' : host);
+      expect(serving.stderr()).not.toContain('progress is no longer shown');
+      expect(await windlass(['get', 'runs'], { cwd: home })).toMatchObject({ code: 0 });
+      for (const address of host === '0.0.0.0' ? elsewhere : [host]) {
+        expect((await fetch(`http://${address}:${port}/healthz`)).status, address).toBe(200);
+      }
+      expect(await stop(serving)).toBe(0);
+    },
+  );
+
   test('what a mistake in the repository is, is told', async () => {
     await repository.commit({ 'workflows/hello.yaml': smallestWorkflow.replace('steps', 'stepz') }, 'mistake');
     const serving = up();
@@ -124,6 +145,8 @@ describe('up that cannot', () => {
 
   test.each([
     [['--port', 'x'], {}, 2, 'from 0 to 65535'],
+    [['--host', '[::1]'], {}, 2, 'an address or a name such as'],
+    [['--host', ''], {}, 2, 'an address or a name such as'],
     [['--max-steps-per-namespace', '0'], {}, 2, 'from 1 to 999999'],
     [['--log-level', 'loud'], {}, 2, 'Allowed choices'],
     [[], { DATABASE_URL: 'mysql://x' }, 2, 'must be a URL that begins with postgres://'],

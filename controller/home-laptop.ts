@@ -1,4 +1,6 @@
+import { hostname, networkInterfaces } from 'node:os';
 import { createTokenAccess } from '../api/access-token.ts';
+import { hostsOf } from '../api/hosts.ts';
 import { type ArtifactSettings, defaultArtifacts, openArtifacts } from './artifacts/open.ts';
 import { openDataDirectory } from './data-directory.ts';
 import { createExecutors } from './executors/index.ts';
@@ -14,7 +16,7 @@ export const project = 'default';
 /** Where environment files are, from the root of the repository. */
 const environmentsPath = 'environments';
 
-export interface LaptopHomeOptions extends Pick<ControllerOptions, 'clock' | 'log' | 'env'> {
+export interface LaptopHomeOptions extends Pick<ControllerOptions, 'clock' | 'log' | 'env' | 'listen'> {
   dataDir: string;
   /** Postgres to use instead of the embedded one. */
   databaseUrl: string | null;
@@ -48,6 +50,7 @@ export async function openLaptopHome(options: LaptopHomeOptions): Promise<Home &
     clock,
     note: (noted) => store.artifacts.note(noted),
   });
+  const addresses = Object.values(networkInterfaces()).flatMap((all) => (all ?? []).map(({ address }) => address));
   return {
     kind: 'laptop',
     token: data.token,
@@ -65,7 +68,7 @@ export async function openLaptopHome(options: LaptopHomeOptions): Promise<Home &
       token: data.token,
       caller: { user: 'local', groups: ['*'] },
       objects: store.objects,
-      allowedHosts: ['127.0.0.1', 'localhost', '[::1]'],
+      allowedHosts: hostsOf(options.listen.host, { name: hostname(), addresses }),
     }),
     deletionGuard: null,
     retention: null,

@@ -4,7 +4,7 @@ import { durationPattern, imagePattern, labelPattern, longestImage } from '../..
 import { parseDuration } from '../../controller/core/duration.ts';
 import { type ArtifactOptions, artifactOptions } from '../artifact-options.ts';
 import type { Cli } from '../io.ts';
-import { readPort, readStepLimit } from './up.ts';
+import { hostOption, readPort, readStepLimit } from './up.ts';
 
 export interface ControllerCommandOptions extends ArtifactOptions {
   artifactUrl?: string;
@@ -68,7 +68,7 @@ export function controllerCommand(cli: Cli): Command {
         .default(100),
     )
     .addOption(new Option('--port <number>', 'port to listen on; 0 takes a free one').default(8080).argParser(readPort))
-    .option('--host <address>', 'address to listen on', '0.0.0.0')
+    .addOption(hostOption('address to listen on', '0.0.0.0'))
     .option('--data <folder>', 'folder of the mirrors of git repositories; it may be lost', '/var/lib/windlass');
   for (const option of artifactOptions('nowhere; steps with artifacts fail')) command.addOption(option);
   command

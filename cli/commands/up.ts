@@ -1,3 +1,4 @@
+import { isIPv6 } from 'node:net';
 import { Command, InvalidArgumentError, Option } from 'commander';
 import { type LogLevel, logLevels } from '../../controller/config.ts';
 import { type ArtifactOptions, artifactOptions } from '../artifact-options.ts';
@@ -29,7 +30,7 @@ export function upCommand(cli: Cli): Command {
     .option('--branch <name>', "the branch that merges go to; default: as before, else the repository's HEAD")
     .option('--path <folder>', 'folder of the workflows in the repository (default: as before, else "workflows")')
     .addOption(new Option('--port <number>', 'port to listen on; 0 takes a free one').default(8080).argParser(readPort))
-    .option('--host <address>', 'address to listen on', '127.0.0.1')
+    .addOption(hostOption('address to listen on; 0.0.0.0 or :: for every one of this machine', '127.0.0.1'))
     .addOption(
       new Option(
         '--max-steps-per-namespace <number>',
@@ -56,6 +57,18 @@ export function upCommand(cli: Cli): Command {
 export function readStepLimit(text: string): number {
   if (!/^[1-9][0-9]{0,5}$/.test(text)) throw new InvalidArgumentError('It must be a number from 1 to 999999.');
   return Number(text);
+}
+
+/** --host, of commands that serve. */
+export function hostOption(description: string, otherwise: string): Option {
+  return new Option('--host <address>', description).default(otherwise).argParser(readHost);
+}
+
+function readHost(text: string): string {
+  // Within a URL it is what others call it by; a zone (fe80::1%eth0) cannot be in one.
+  const named = /^[a-z0-9]([a-z0-9_.-]*[a-z0-9])?$/i.test(text) && URL.canParse(`http://${text}/`);
+  if (named || (isIPv6(text) && !text.includes('%'))) return text;
+  throw new InvalidArgumentError('It must be an address or a name such as 127.0.0.1, 0.0.0.0 or ::1.');
 }
 
 /** Of an option. @throws InvalidArgumentError */

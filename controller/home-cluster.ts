@@ -91,13 +91,16 @@ export async function openClusterHome(options: ClusterHomeOptions): Promise<Home
     ...(podsRefused && clock.now() < podsRefused.at + refusedMs ? [podsRefused.message] : []),
     ...(synced ? [] : ['the objects of the cluster have not all been read yet']),
   ];
-  const stopWatching = watchOwnReadiness(createOwnPodEvents({ client, clock, pod: options.pod }), clock, async () => [
-    ...notReady(),
-    ...(await history.ping().then(
-      () => [],
-      (error: unknown) => [databaseAway(error, databaseHost(options.databaseUrl))],
-    )),
-  ]);
+  const stopWatching = watchOwnReadiness(createOwnPodEvents({ client, clock, pod: options.pod }), clock, async () => ({
+    NotReady: [
+      ...notReady(),
+      ...(await history.ping().then(
+        () => [],
+        (error: unknown) => [databaseAway(error, databaseHost(options.databaseUrl))],
+      )),
+    ],
+    NamespaceMissing: followed.absences(),
+  }));
   objects.ready().then(
     () => (synced = true),
     () => {}, // closed before it was

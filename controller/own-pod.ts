@@ -12,7 +12,15 @@ export interface OwnPod {
 /** Tells of what keeps this controller from serving by Events of its own Pod, whose readiness says only that it does not. */
 export interface OwnPodEvents {
   /** All that is wrong at present. What is wrong twice in a row is told, once until it is right again. */
-  report(reasons: string[]): void;
+  report(troubles: Troubles): void;
+}
+
+/** What is wrong: by the reason of the Event that tells it. */
+export interface Troubles {
+  /** Why it does not serve. */
+  NotReady: string[];
+  /** It serves, but for these namespaces. */
+  NamespaceMissing?: string[];
 }
 
 /** `pod` null: it runs in none, and nobody is told. Never throws; when the API server is what fails, the log has it. */
@@ -27,12 +35,15 @@ export function createOwnPodEvents(options: {
   /** How often in a row each was wrong. */
   let times = new Map<string, number>();
   return {
-    report(reasons) {
-      times = new Map(reasons.map((reason) => [reason, (times.get(reason) ?? 0) + 1]));
-      for (const [message, count] of times) {
-        if (count !== 2) continue;
+    report(troubles) {
+      const all = Object.entries(troubles).flatMap(([reason, messages]: [string, string[]]) =>
+        messages.map((message) => ({ reason, message })),
+      );
+      times = new Map(all.map(({ message }) => [message, (times.get(message) ?? 0) + 1]));
+      for (const { reason, message } of all) {
+        if (times.get(message) !== 2) continue;
         const at = clock.now();
-        const said = { apiVersion: 'v1', kind: 'Pod', ...pod, type: 'Warning' as const, reason: 'NotReady', message };
+        const said = { apiVersion: 'v1', kind: 'Pod', ...pod, type: 'Warning' as const, reason, message };
         void publisher.publish({ ...said, at, id: `${message} ${at}` });
       }
     },
@@ -42,7 +53,7 @@ export function createOwnPodEvents(options: {
 const intervalMs = 5_000;
 
 /** Looks at what is wrong for as long as the controller runs. Returns a stop function. */
-export function watchOwnReadiness(events: OwnPodEvents, clock: Clock, find: () => Promise<string[]>): () => void {
+export function watchOwnReadiness(events: OwnPodEvents, clock: Clock, find: () => Promise<Troubles>): () => void {
   let stopped = false;
   let cancel = () => {};
   async function look(): Promise<void> {

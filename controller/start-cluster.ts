@@ -46,7 +46,7 @@ async function waitForHome(options: ClusterOptions, stopped: AbortSignal): Promi
         const why = explain(error);
         if (why !== reason) log.warn({ err: error }, `${why}; it is waited for`);
         reason = why;
-        events.report([why]);
+        events.report({ NotReady: [why] });
       }
       await pause(clock, Math.min(longestPauseMs, backoffMs(failures, Math.random())), stopped);
     }

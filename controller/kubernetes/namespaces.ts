@@ -18,6 +18,8 @@ export interface Namespaces {
   watch(handler: (name: string) => void): () => void;
   /** Why they cannot be followed, and what to do; empty while nothing is refused. */
   problems(): string[];
+  /** Which of those that are followed by name are gone or going, and what to do. */
+  absences(): string[];
   stop(): void;
 }
 
@@ -36,6 +38,8 @@ export function followNamespaces({ client, names, clock, log }: NamespacesOption
   const present = new Map<string, NamespaceObject>();
   /** By scope: whether a watch runs on a complete list, or why it may not. */
   const scopes = new Map<string | null, { live: boolean; refusal: string | null }>();
+  /** What was said of each that is followed by name and is not there. */
+  const absent = new Map<string, string>();
 
   function tell(name: string): void {
     for (const handler of handlers) handler(name);
@@ -52,6 +56,19 @@ export function followNamespaces({ client, names, clock, log }: NamespacesOption
     if (present.delete(name)) tell(name);
   }
 
+  /** Says once that a namespace which is to be served is not there, and that it is back. */
+  function look(name: string): void {
+    const object = present.get(name);
+    if (object && object.metadata.deletionTimestamp === undefined) {
+      if (absent.delete(name)) log.info({ namespace: name }, 'the namespace is there');
+      return;
+    }
+    const how = object ? 'is being deleted' : 'does not exist';
+    const message = `namespace ${name} ${how}; nothing is served in it until it and the controller's role there are back`;
+    if (absent.get(name) !== message) log.warn({ namespace: name }, message);
+    absent.set(name, message);
+  }
+
   function follow(scope: string | null): void {
     const state: { live: boolean; refusal: string | null } = { live: false, refusal: null };
     scopes.set(scope, state);
@@ -64,8 +81,13 @@ export function followNamespaces({ client, names, clock, log }: NamespacesOption
         const listed = new Set(objects.map(({ metadata }) => metadata.name));
         for (const name of present.keys()) if ((scope ?? name) === name && !listed.has(name)) remove(name);
         for (const object of objects) put(object);
+        if (scope !== null) look(scope);
       },
-      onChange: (type, object) => (type === 'gone' ? remove(object.metadata.name) : put(object)),
+      onChange(type, object) {
+        if (type === 'gone') remove(object.metadata.name);
+        else put(object);
+        if (scope !== null) look(scope);
+      },
       onWatching() {
         Object.assign(state, { live: true, refusal: null });
       },
@@ -98,6 +120,7 @@ export function followNamespaces({ client, names, clock, log }: NamespacesOption
       return () => void handlers.delete(handler);
     },
     problems: () => [...scopes.values()].flatMap(({ refusal }) => refusal ?? []),
+    absences: () => [...absent.values()],
     stop: () => stopped.abort(),
   };
 }

@@ -1,12 +1,16 @@
 import type { KubeConfig } from '@kubernetes/client-node';
 import type { Logger } from 'pino';
 import type { Clock } from '../seams/clock.ts';
-import { KubernetesClient, type Method, type RequestOptions } from './client.ts';
-import { isRefusal } from './errors.ts';
+import { answerInAbsence, findAbsence, namespaceOf, wantsRight, watchInAbsence } from './absent-namespaces.ts';
+import { KubernetesClient, type Method, type Query, type RequestOptions } from './client.ts';
+import type { KubernetesError } from './errors.ts';
 
 /** What this controller must be allowed to do to drive runs, and whether it is. */
 export interface Permissions {
-  /** The API server, as this controller calls it: what is refused to it is noted. */
+  /**
+   * The API server, as this controller calls it: what is refused to it is noted. A namespace of those that are served
+   * may be gone, and the rights in it with it: it is empty then, as it is for whoever may read everywhere.
+   */
   client: KubernetesClient;
   /** The rights that it misses at present, and what to do; empty while none is known to be missing. */
   problems(): string[];
@@ -48,11 +52,11 @@ export function createPermissions({ kubeConfig, namespaces, clock, log }: Permis
   let stopped = false;
   let cancel = () => {};
 
-  const client = new NotingClient(kubeConfig, (method, path, error) => {
+  const client = new OwnClient(kubeConfig, { namespaces, clock }, (method, path, refusal) => {
     const right = writtenBy(method, path);
     if (right === null) return;
-    if (error === null) found(right);
-    else if (isRefusal(error, 403) && wantsRight.test(error.status.message)) miss(right);
+    if (refusal === null) found(right);
+    else miss(right);
   });
 
   function miss(right: Right): void {
@@ -68,14 +72,25 @@ export function createPermissions({ kubeConfig, namespaces, clock, log }: Permis
     log.info(`can ${say(right)} again`);
   }
 
+  /** Where there is no namespace, nothing has to be done. */
+  function leave(right: Right): void {
+    if (missing.get(keyOf(right))?.right.namespace === right.namespace) missing.delete(keyOf(right));
+  }
+
+  async function isAbsent(namespace: string | undefined): Promise<boolean> {
+    return namespace !== undefined && (await findAbsence(client, namespace)) !== null;
+  }
+
   async function look(): Promise<void> {
     const scopes = (namespaces ?? [undefined]).map((namespace) => ({ ...essential, namespace }));
     for (const right of [...scopes, ...[...missing.values()].map((one) => one.right)]) {
       const may = await allowed(right);
       if (stopped) return;
       if (may === true) found(right);
+      else if (may === false && (await isAbsent(right.namespace))) leave(right);
       else if (may === false) miss(right);
     }
+    if (stopped) return;
     cancel = clock.at(clock.now() + (missing.size > 0 ? lookMs.bad : lookMs.good), () => void look());
   }
 
@@ -112,12 +127,20 @@ export function createPermissions({ kubeConfig, namespaces, clock, log }: Permis
   };
 }
 
-/** The same, telling how each request ended: null when it was done. Not of those for others (`as`). */
-class NotingClient extends KubernetesClient {
-  readonly #note: (method: Method, path: string, error: unknown) => void;
+/** Tells what is done, with null, and what is refused for want of a right. Not of what is done for others (`as`). */
+class OwnClient extends KubernetesClient {
+  readonly #namespaces: readonly string[];
+  readonly #clock: Clock;
+  readonly #note: (method: Method, path: string, refusal: KubernetesError | null) => void;
 
-  constructor(config: KubeConfig, note: (method: Method, path: string, error: unknown) => void) {
+  constructor(
+    config: KubeConfig,
+    { namespaces, clock }: Pick<PermissionsOptions, 'namespaces' | 'clock'>,
+    note: (method: Method, path: string, refusal: KubernetesError | null) => void,
+  ) {
     super(config);
+    this.#namespaces = namespaces ?? [];
+    this.#clock = clock;
     this.#note = note;
   }
 
@@ -127,14 +150,29 @@ class NotingClient extends KubernetesClient {
       this.#note(method, path, null);
       return answer;
     } catch (error) {
+      if (!wantsRight(error)) throw error;
+      const absence = await this.#absence(path);
+      if (absence) return answerInAbsence(absence, method, path, error) as T;
       this.#note(method, path, error);
       throw error;
     }
   }
+
+  override async stream(path: string, query: Query, signal: AbortSignal, silenceMs?: number) {
+    try {
+      return await super.stream(path, query, signal, silenceMs);
+    } catch (error) {
+      if (query['watch'] !== true || !wantsRight(error) || !(await this.#absence(path))) throw error;
+      return watchInAbsence(this.#clock, signal);
+    }
+  }
+
+  async #absence(path: string) {
+    const namespace = namespaceOf(path);
+    return namespace !== null && this.#namespaces.includes(namespace) ? findAbsence(this, namespace) : null;
+  }
 }
 
-/** The authorizer's words. A quota, an admission policy or a namespace on its way out is refused with 403, too. */
-const wantsRight = /cannot \w+ resource/;
 const statusPath = /^\/apis\/windlass\.dev\/[^/]+\/namespaces\/([^/]+)\/([^/]+)\/[^/]+\/status$/;
 const podsPath = /^\/api\/v1\/namespaces\/([^/]+)\/pods$/;
 

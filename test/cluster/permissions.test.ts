@@ -65,6 +65,54 @@ test.skipIf(!started || findHelm() === null)(some, { timeout: 90_000 }, async ()
   await controller.stop(0);
 });
 
+const gone = 'a namespace of those is deleted, with the binding in it: the others go on, also after a restart';
+test.skipIf(!started || findHelm() === null)(gone, { timeout: 180_000 }, async () => {
+  const home = 'windlass';
+  const [one, two] = [await world().namespace(), await world().namespace()];
+  await install(world().server, [{ apiVersion: 'v1', kind: 'Namespace', metadata: { name: home } }]);
+  const rights = roles(await render([`namespaces={${one},${two}}`]));
+  await install(world().server, rights);
+  const database = await world().database();
+  const start = (name: string) =>
+    world().start(database, { kubeConfig: login(), namespaces: [one, two], pod: { namespace: home, name, uid: name } });
+  const works = async (namespace: string, name: string) => {
+    await install(world().server, [
+      manifest('Workflow', 'w', { steps: [{ name: 'a', wait: { for: '1ms' } }] }, namespace),
+      manifest('WorkflowRun', name, { workflow: 'w' }, namespace),
+    ]);
+    await world().waitFor(namespace, name, '.status.phase', 'Succeeded');
+  };
+  const first = await start('gone-0');
+  await works(one, 'before');
+
+  // As the namespace controller does it, which is not here: the binding may go before the runs.
+  await world().kubectl(`delete namespace ${one} --wait=false`);
+  await world().kubectl(`delete rolebinding,role --all -n ${one}`);
+  expect(await world().event(home, 'gone-0', 'NamespaceMissing')).toContain(`namespace ${one} is being deleted`);
+  const second = await start('gone-1');
+  await works(two, 'while-it-goes');
+  await expect.poll(() => reasonsOf(second), { timeout: 20_000 }).toEqual([]);
+  await second.stop(0);
+
+  await world().kubectl(`delete wwf,wrun --all -n ${one}`);
+  const finalized = { apiVersion: 'v1', kind: 'Namespace', metadata: { name: one }, spec: { finalizers: [] } };
+  await world().kubectl(`replace --raw /api/v1/namespaces/${one}/finalize -f -`, finalized);
+  await world().kubectl(`wait --for=delete namespace/${one} --timeout=20s`);
+  const third = await start('gone-2');
+  expect(await world().event(home, 'gone-2', 'NamespaceMissing')).toContain(`namespace ${one} does not exist`);
+  await works(two, 'without-it');
+  const reasons = () => Promise.all([reasonsOf(first), reasonsOf(third)]);
+  await expect.poll(reasons, { timeout: 20_000 }).toEqual([[], []]);
+
+  await install(world().server, [{ apiVersion: 'v1', kind: 'Namespace', metadata: { name: one } }]);
+  const without = expect.arrayContaining([expect.stringContaining(`in the namespace "${one}"; give the controller`)]);
+  await expect.poll(() => reasonsOf(third), { timeout: 30_000 }).toEqual(without);
+  await install(world().server, rights);
+  await works(one, 'again');
+  await expect.poll(reasons, { timeout: 30_000 }).toEqual([[], []]);
+  await Promise.all([first.stop(0), third.stop(0)]);
+});
+
 const title = 'the binding is deleted while a run runs: every replica says so at once, and all goes on when it is back';
 test.skipIf(!started)(title, { timeout: 120_000 }, async () => {
   const home = 'windlass';

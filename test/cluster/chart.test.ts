@@ -2,6 +2,8 @@ import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { parseAllDocuments, parse } from 'yaml';
+import { controllerCommand } from '../../cli/commands/controller.ts';
+import type { Cli } from '../../cli/io.ts';
 import { findHelm, kustomizeBase } from '../../scripts/chart.ts';
 import { chart, helm, render } from '../fixtures/helm.ts';
 import { kubectl, kubectlOrThrow } from '../fixtures/kubectl.ts';
@@ -116,6 +118,23 @@ describe.skipIf(!server)('the chart', () => {
     expect(Object.keys(schema.properties ?? {}).filter((name) => name !== 'global')).toEqual(Object.keys(values));
   });
 
+  test('lets no number through that the command refuses', { timeout: 60_000 }, async () => {
+    const schema = JSON.parse(readFileSync(join(chart, 'values.schema.json'), 'utf8')) as Schema;
+    const found = integers(schema);
+    expect(found.map(({ path }) => path)).toContain('runs.history');
+    for (const { path, minimum, maximum } of found) {
+      for (const extreme of [minimum, maximum]) {
+        expect(extreme, `${path} has bounds`).toBeTypeOf('number');
+        const deployment = (await manifests([`${path}=${extreme}`])).find(({ kind }) => kind === 'Deployment');
+        const pod = deployment?.spec?.['template'] as { spec: { containers: { args: string[] }[] } } | undefined;
+        const [name, ...args] = pod?.spec.containers[0]?.args ?? [];
+        const command = controllerCommand({} as Cli).exitOverride();
+        expect(name).toBe(command.name());
+        expect(command.parseOptions(args), `${path}=${extreme}`).toEqual({ operands: [], unknown: [] });
+      }
+    }
+  });
+
   test('keeps the CRDs when it is uninstalled', async () => {
     const crds = (await manifests()).filter(({ kind }) => kind === 'CustomResourceDefinition');
     expect(crds).toHaveLength(5);
@@ -153,6 +172,15 @@ describe.skipIf(!server)('the chart', () => {
     ]);
     const only = everywhere?.rules?.slice(-2).map(({ resourceNames }) => resourceNames);
     expect(only).toEqual([['kube-system'], ['dev', 'prod']]);
+  });
+
+  test('gives the command line of people what it uses, and nothing else', async () => {
+    const role = (await manifests()).find(({ kind, metadata }) => kind === 'Role' && metadata.name === 'windlass-cli');
+    expect(role?.rules?.flatMap(({ resources, verbs }) => resources.map((r) => `${verbs.join()} ${r}`))).toEqual([
+      'list pods',
+      'create,get pods/portforward',
+      'create serviceaccounts/token',
+    ]);
   });
 
   test('asks Prometheus only when it is told to', async () => {
@@ -238,6 +266,9 @@ describe.skipIf(!server)('the chart', () => {
 });
 
 interface Schema {
+  type?: string | string[];
+  minimum?: number;
+  maximum?: number;
   description?: string;
   properties?: Record<string, Schema>;
   items?: Schema;
@@ -249,6 +280,15 @@ function undescribed({ properties = {}, items }: Schema, path = ''): string[] {
     ...undescribed(schema, `${path}/${name}`),
   ]);
   return items ? [...own, ...undescribed(items, `${path}[]`)] : own;
+}
+
+/** Every number of the values, with its bounds. */
+function integers({ properties = {} }: Schema, path: string[] = []): (Schema & { path: string })[] {
+  return Object.entries(properties).flatMap(([name, schema]) => {
+    const here = [...path, name];
+    const own = [schema.type].flat().includes('integer') ? [{ ...schema, path: here.join('.') }] : [];
+    return [...own, ...integers(schema, here)];
+  });
 }
 
 function canI(resource: string): string[] {

@@ -36,7 +36,7 @@ export interface OpenArtifactsOptions {
 
 /** The artifacts of a home. Nothing is reached before the first use. @throws Error when a bucket has no credentials */
 export function openArtifacts(
-  { location, credentials }: ArtifactSettings,
+  { location, credentials, maxBytes: largest }: ArtifactSettings,
   options: OpenArtifactsOptions,
 ): ArtifactStore {
   const { home, spools, clock, note } = options;
@@ -58,6 +58,13 @@ export function openArtifacts(
       throw new Error('a bucket for artifacts needs AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY in the environment');
     }
     const own = createHash('sha256').update(home).digest('hex').slice(0, 16);
-    return createS3Artifacts({ ...location, prefix: `${location.prefix}${own}/`, credentials, spools, clock });
+    return createS3Artifacts({
+      ...location,
+      prefix: `${location.prefix}${own}/`,
+      credentials,
+      spools,
+      clock,
+      maxBytes: largest,
+    });
   }
 }

@@ -3,9 +3,10 @@ import { mkdtemp, readdir, rm } from 'node:fs/promises';
 import { createServer, type IncomingMessage, request, type Server } from 'node:http';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { Readable } from 'node:stream';
+import { PassThrough, Readable } from 'node:stream';
 import { afterAll, describe, expect, test } from 'vitest';
 import { describeArtifactStore } from '../../test/conformance/artifacts.ts';
+import { createVirtualClock } from '../../test/fixtures/clock.ts';
 import { startS3Server } from '../../test/fixtures/s3-server.ts';
 import { systemClock } from '../runtime/clock.ts';
 import { createS3Artifacts, type S3Options } from './s3.ts';
@@ -22,7 +23,7 @@ afterAll(async () => {
 
 function options(more: Partial<S3Options> = {}): S3Options {
   if (server === null) throw new Error('there is no server');
-  return { ...server.bucket, prefix: 'team/', spools, clock: systemClock, partBytes, ...more };
+  return { ...server.bucket, prefix: 'team/', spools, clock: systemClock, maxBytes: 64 * mebibyte, partBytes, ...more };
 }
 
 describe.skipIf(server === null)('a bucket', () => {
@@ -33,6 +34,20 @@ describe.skipIf(server === null)('a bucket', () => {
     const { digest } = await store.put(Readable.from([Buffer.from('hello')]), 10);
     expect(await readdir(join(server?.directory ?? '', 'named', 'sha256'))).toEqual([digest.slice('sha256:'.length)]);
     expect(await readdir(spools)).toEqual([]);
+  });
+
+  test('who sends nothing keeps its room from others for two minutes, and leaves nothing', async () => {
+    const clock = createVirtualClock();
+    const folder = join(spools, 'silent');
+    const store = createS3Artifacts(options({ clock, spools: folder }));
+    const silent = store.put(new PassThrough(), 10).then(
+      () => 'kept',
+      (error: Error) => error.message,
+    );
+    await expect.poll(() => clock.pending()).toBe(1);
+    clock.advance(120_000);
+    expect(await silent).toContain('nothing of it came');
+    expect(await readdir(folder)).toEqual([]);
   });
 
   test.each([

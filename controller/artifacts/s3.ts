@@ -4,6 +4,7 @@ import type { Clock } from '../seams/clock.ts';
 import { hexOf } from './digest.ts';
 import { createS3Requests, type S3Bucket, S3Refused, textOf } from './s3-requests.ts';
 import { spool } from './spool.ts';
+import { SpoolRoom } from './spool-room.ts';
 import { Spools } from './spools.ts';
 
 export interface S3Options extends S3Bucket {
@@ -12,16 +13,21 @@ export interface S3Options extends S3Bucket {
   /** Folder for what is on its way to the bucket: its name is known only at its end. */
   spools: string;
   clock: Clock;
+  /** Most bytes of one artifact, so that there is room for it in `spools`; what more is on its way at once waits. */
+  maxBytes: number;
   /** What is larger is sent in parts of this size: at least 5 MiB, but for tests. Default 16 MiB, held in memory. */
   partBytes?: number;
 }
 
 const deletionsAtOnce = 8;
+/** For what comes while a large one is on its way. */
+const besidesBytes = 256 * 1024 * 1024;
 
 /** Artifacts as objects of a bucket, `<prefix>sha256/<hex>`. The bucket, or the prefix of it, belongs to one database. */
 export function createS3Artifacts(options: S3Options): ArtifactStore {
   const { prefix, clock, partBytes = 16 * 1024 * 1024 } = options;
   const spools = new Spools(options.spools, clock);
+  const room = new SpoolRoom(options.maxBytes, options.maxBytes + besidesBytes);
   const send = createS3Requests(options, clock);
   const keyOf = (digest: string): string => `${prefix}sha256/${hexOf(digest)}`;
 
@@ -92,13 +98,20 @@ export function createS3Artifacts(options: S3Options): ArtifactStore {
   }
 
   return {
-    put: (content, maxBytes, known = async () => {}) =>
-      spools.with(async (path) => {
-        const artifact = await spool(content, path, maxBytes);
-        await known(artifact);
-        await upload(path, artifact);
-        return artifact;
-      }),
+    async put(content, maxBytes, known = async () => {}) {
+      const share = room.begin();
+      try {
+        return await spools.with(async (path) => {
+          const artifact = await spool(content, path, maxBytes, { room: share, clock });
+          share.filled();
+          await known(artifact);
+          await upload(path, artifact);
+          return artifact;
+        });
+      } finally {
+        share.release();
+      }
+    },
     async get(digest) {
       const answer = await send({ method: 'GET', key: keyOf(digest), accept: ['NoSuchKey'] });
       if (!answer.ok) return null;

@@ -48,7 +48,7 @@ describe.skipIf(nodes !== 'kubelet')('artifacts of steps as Pods', { timeout: 60
     history = await openStore({ dataDir: directory }, { clock: systemClock, home: 'test' });
     s3 = await startS3Server();
     artifacts = s3
-      ? createS3Artifacts({ ...s3.bucket, prefix: '', spools: join(directory, 'spools'), clock: systemClock })
+      ? createS3Artifacts({ ...s3.bucket, prefix: '', spools: join(directory, 'spools'), clock: systemClock, maxBytes })
       : createArtifactDirectory(join(directory, 'kept'), systemClock);
     const app = new Hono();
     app.use(async (c, next) => (failing-- > 0 ? c.text('not now', 503) : next()));

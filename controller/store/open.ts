@@ -130,12 +130,13 @@ async function assemble(
         await commits.idle();
         await replica.stop();
         const id = identity.replica();
+        // First, and never deleted here: a claim under way may yet name it as an owner, and is for anybody to take then.
+        await drizzle.update(replicas).set({ expiresAt: sql`clock_timestamp()` }).where(eq(replicas.id, id));
         await drizzle
           .update(runs)
           .set({ owner: '' })
           .where(and(eq(runs.home, home), eq(runs.owner, id), isNull(runs.finishedAt)));
         await drizzle.update(leaders).set({ owner: '' }).where(eq(leaders.owner, id));
-        await drizzle.delete(replicas).where(eq(replicas.id, id));
       } catch (error) {
         // A database that is away must not keep a process from ending; the lease runs out by itself.
         report('the lease could not be given back', { error });

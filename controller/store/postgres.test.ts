@@ -106,6 +106,19 @@ describe.runIf(server)(`PostgreSQL${skipped}`, () => {
       await two.close();
     });
 
+    test('what one claims while it leaves is another’s to take', async () => {
+      const [one, two] = await Promise.all([open(url, 'leave'), open(url, 'leave')]);
+      await one.runs.create(runRow('leave'));
+      const { replica } = one.lease;
+      await one.close();
+      // A claim that began before the end of the lease is written after it.
+      const sql = postgres(url, { max: 1 });
+      await sql`update runs set owner = ${replica}, fence = fence + 1 where id = 'leave'`;
+      expect(await two.runs.claim(200)).toEqual([{ id: 'leave', fence: 2 }]);
+      await sql.end();
+      await two.close();
+    });
+
     test('another home’s runs and objects are left alone', async () => {
       const [here, there] = await Promise.all([open(url, 'here'), open(url, 'there')]);
       await here.runs.create(runRow('of-here'));

@@ -58,7 +58,7 @@ export async function startController(home: Home, options: ControllerOptions): P
   const common = { store, clock, log, metrics, repositories };
   const writer = { objects: store.objects, clock, log };
   const statuses = {
-    runs: createRunStatusWriter(writer),
+    runs: createRunStatusWriter({ store, clock, log }),
     workflows: createKindStatusWriter('Workflow', writer),
     sources: createKindStatusWriter('WorkflowSource', writer),
     environments: createKindStatusWriter('Environment', writer),

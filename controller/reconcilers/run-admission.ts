@@ -45,7 +45,7 @@ export async function admitRun(deps: AdmissionDependencies, object: WorkflowRun)
   if (recorded) {
     if (!isFinished(recorded.phase)) return { recorded: true, finished: false, status: null };
     // It went on after what is recorded: its object has seen more than that end.
-    if (object.spec.desired !== 'Cancelled' && judgeHistory(object.status, recorded) === 'Lost') {
+    if (!isGivenUp(object) && judgeHistory(object.status, recorded) === 'Lost') {
       return { recorded: false, finished: false, status: lostStatus(object, recorded, clock.now()) };
     }
     if (!wantsExecution(object)) {
@@ -65,7 +65,7 @@ export async function admitRun(deps: AdmissionDependencies, object: WorkflowRun)
   const verdict = judgeHistory(object.status, null);
   if (verdict === 'Lost') {
     // A person has decided; what there was of it is recorded from the object, as of any run that has ended.
-    if (object.spec.desired === 'Cancelled') {
+    if (isGivenUp(object)) {
       return { recorded: false, finished: true, status: { ...object.status, ...cancelled(deps, object) } };
     }
     return { recorded: false, finished: false, status: lostStatus(object, null, clock.now()) };
@@ -81,11 +81,16 @@ export async function admitRun(deps: AdmissionDependencies, object: WorkflowRun)
   }
   const pin = await pinRun(deps, object);
   if ('waits' in pin) {
-    const finished = object.spec.desired === 'Cancelled';
+    const finished = isGivenUp(object);
     return { recorded: false, finished, status: (finished ? cancelled : waiting)(deps, object, pin.waits) };
   }
   if (await record(deps, object, pin)) return { recorded: true, finished: false, status: null };
   return { recorded: false, finished: true, status: await statusOf(deps, object) };
+}
+
+/** A person has decided that nothing more is to come of it. One that is kept for its end is deleted when that is found to be over. */
+export function isGivenUp({ metadata, spec }: WorkflowRun): boolean {
+  return spec.desired === 'Cancelled' || metadata.deletionTimestamp !== undefined;
 }
 
 /** False when the run is recorded as failed, as it could never begin. */

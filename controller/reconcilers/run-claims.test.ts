@@ -31,7 +31,7 @@ function claims(runs: RunHistory = store.runs) {
     store: { lease: store.lease, runs },
     clock,
     log,
-    before: () => {},
+    lost: () => {},
     claimed(id, { fence }) {
       known.set(id, fence);
       told.push(id);
@@ -54,14 +54,11 @@ test('a claim whose answer was lost with the connection is found when there is o
       throw new Error('the connection was cut');
     },
   });
-  claiming.soon();
-  await claiming.stop();
+  await claiming.soon();
   expect(known.has(run.id)).toBe(false);
-  claiming.soon();
-  await claiming.stop();
+  await claiming.soon();
   expect(known.has(run.id)).toBe(true);
-  claiming.soon();
-  await claiming.stop();
+  await claiming.soon();
   expect(told).toEqual([run.id]);
 });
 
@@ -70,20 +67,17 @@ test('a run of this replica that it has forgotten is found within half a minute,
   await store.runs.create(run);
   await store.runs.create(over);
   const { claiming, clock, known, told } = claims();
-  claiming.soon();
-  await claiming.stop();
+  await claiming.soon();
   const ended = { ...over, phase: 'Succeeded' as const, outcome: 'Succeeded' as const, finishedAt: 9_000 };
   await store.runs.commit(transition(ended), known.get(over.id) ?? 0);
   known.delete(run.id);
   known.delete(over.id);
   told.length = 0;
   clock.advance(29_999);
-  claiming.soon();
-  await claiming.stop();
+  await claiming.soon();
   expect(told).not.toContain(run.id);
   clock.advance(1);
-  claiming.soon();
-  await claiming.stop();
+  await claiming.soon();
   expect(told).toContain(run.id);
   expect(told).not.toContain(over.id);
 });

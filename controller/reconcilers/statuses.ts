@@ -4,9 +4,11 @@ import type { WorkflowRun, WorkflowRunStatus } from '../../crds/workflow-run.ts'
 import { nextConditions } from '../core/conditions.ts';
 import { asPrinted } from '../core/run/printed.ts';
 import type { Instant } from '../core/time.ts';
+import { LeaseEnding } from '../runtime/errors.ts';
 import { createStatusWriter } from '../runtime/status.ts';
 import type { Clock } from '../seams/clock.ts';
 import type { ObjectStore } from '../seams/objects.ts';
+import type { Store } from '../store/types.ts';
 import { createTroubles } from './troubles.ts';
 
 type StatusOf<K extends Kind> = NonNullable<ObjectByKind[K]['status']>;
@@ -21,13 +23,14 @@ export interface ObjectKey {
 export interface KindStatusWriter<Status> {
   offer(key: ObjectKey, status: Status, final?: boolean): void;
   known(key: ObjectKey, status: Status | undefined): void;
+  /** Drops what is remembered of an object, and what waits to be written into it. */
   forgetId(uid: string): void;
   close(): Promise<void>;
 }
 
 export function createKindStatusWriter<K extends Kind>(
   kind: K,
-  deps: { objects: ObjectStore; clock: Clock; log: Logger },
+  deps: { objects: Pick<ObjectStore, 'writeStatus'>; clock: Clock; log: Logger },
 ): KindStatusWriter<StatusOf<K>> {
   const said = {
     trouble: 'a status could not be written; it is tried again',
@@ -59,14 +62,27 @@ export interface RunStatusWriter extends KindStatusWriter<WorkflowRunStatus> {
   park(object: WorkflowRun, message: string): void;
 }
 
-export function createRunStatusWriter(deps: { objects: ObjectStore; clock: Clock; log: Logger }): RunStatusWriter {
-  const writer = createKindStatusWriter('WorkflowRun', deps);
+/** Of a replica that has stalled nothing is written: by the time it wakes, others have shown more. */
+export function createRunStatusWriter(deps: {
+  store: Pick<Store, 'objects' | 'lease'>;
+  clock: Clock;
+  log: Logger;
+}): RunStatusWriter {
+  const { store, clock, log } = deps;
+  const objects: Pick<ObjectStore, 'writeStatus'> = {
+    async writeStatus(kind, key, status) {
+      // Asking is what makes a lost one known, by which what waits to be said of its runs is dropped.
+      if (store.lease.remainingMs() <= 0) throw new LeaseEnding('the lease is lost');
+      await store.objects.writeStatus(kind, key, status);
+    },
+  };
+  const writer = createKindStatusWriter('WorkflowRun', { objects, clock, log });
   const offer: RunStatusWriter['offer'] = (key, status, final) => writer.offer(key, asPrinted(status), final);
   return {
     ...writer,
     offer,
     park(object, message) {
-      offer(object.metadata, untilDecided(object, 'Parked', message, deps.clock.now()));
+      offer(object.metadata, untilDecided(object, 'Parked', message, clock.now()));
     },
   };
 }

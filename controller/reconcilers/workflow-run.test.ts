@@ -4,7 +4,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import pino, { type Logger } from 'pino';
 import { Registry } from 'prom-client';
-import { afterEach, beforeEach, expect, test } from 'vitest';
+import { afterEach, beforeEach, describe, expect, test } from 'vitest';
 import { createVirtualClock } from '../../test/fixtures/clock.ts';
 import type { WorkflowRun, WorkflowRunSpec, WorkflowRunStatus } from '../../crds/workflow-run.ts';
 import type { WorkflowSpec } from '../../crds/workflow.ts';
@@ -12,7 +12,9 @@ import type { AttemptResult, RunObservation, RunRow } from '../core/run/types.ts
 import { systemClock } from '../runtime/clock.ts';
 import { createMailbox } from '../runtime/mailbox.ts';
 import type { Clock } from '../seams/clock.ts';
-import type { Executor, ExecutorSink, StartAction } from '../seams/executor.ts';
+import { type DeletionGuard, runFinalizer } from '../seams/deletion.ts';
+import { AttemptHeld, type Executor, type ExecutorSink, type StartAction } from '../seams/executor.ts';
+import type { Lease } from '../seams/lease.ts';
 import { openStore } from '../store/open.ts';
 import type { Store } from '../store/types.ts';
 import { createChildRuns, withChildRuns } from './child-runs.ts';
@@ -49,6 +51,10 @@ interface Changes {
   log?: Logger;
   /** How an attempt ends; null: it runs on. */
   end?: (action: StartAction) => AttemptResult | null;
+  /** Before an attempt begins. */
+  begin?: () => Promise<void>;
+  guard?: DeletionGuard;
+  othersWrite?: boolean;
   onFinished?: (run: RunRow) => void;
   slots?: number;
 }
@@ -62,12 +68,13 @@ interface Runs {
 async function startRuns({ clock = systemClock, ...changes }: Changes = {}): Promise<Runs> {
   const changed: Store = { ...store, ...changes.store };
   const mailbox = createMailbox<RunObservation>();
-  const statuses = createRunStatusWriter({ objects: changed.objects, clock, log });
+  const statuses = createRunStatusWriter({ store: changed, clock, log });
   const ended: ExecutorSink['ended'] = ({ runId, step, item, attempt }, result, at) =>
     mailbox.post(runId, { type: 'AttemptEnded', step, item, attempt, at, result });
   const scripts: Executor = {
     kinds: ['run'],
     async start(action) {
+      await changes.begin?.();
       const result = changes.end?.(action) ?? null;
       if (result) ended(action.key, result, clock.now());
     },
@@ -103,9 +110,9 @@ async function startRuns({ clock = systemClock, ...changes }: Changes = {}): Pro
     locks,
     cache,
     circuits: createCircuits(clock, () => {}),
-    othersWrite: false,
+    othersWrite: changes.othersWrite ?? false,
     limitedSlots: slots !== null,
-    deletion: createRunDeletion(null, clock),
+    deletion: createRunDeletion(changes.guard ?? null, clock),
     governance: laptopGovernance,
     plans,
     statuses,
@@ -369,7 +376,8 @@ test('a database that is away is told of once, and once more when it goes again'
   expect(lines).toHaveLength(2);
 });
 
-test('nothing is left armed after the end', async () => {
+/** A clock that says how many of its timers are still to fire. */
+function countingClock(): { clock: Clock; armed: Set<symbol> } {
   const armed = new Set<symbol>();
   const clock: Clock = {
     ...systemClock,
@@ -386,6 +394,11 @@ test('nothing is left armed after the end', async () => {
       };
     },
   };
+  return { clock, armed };
+}
+
+test('nothing is left armed after the end', async () => {
+  const { clock, armed } = countingClock();
   await apply('works', { steps: [{ name: 'works', run: 'true' }] });
   const begun = Promise.withResolvers<void>();
   const runs = await startRuns({
@@ -402,6 +415,256 @@ test('nothing is left armed after the end', async () => {
   await drained;
   await runs.stop();
   expect(armed.size).toBe(0);
+});
+
+test.each(['as it is claimed', 'as it is hydrated'])('a child run that is cancelled %s is cancelled', async (when) => {
+  await apply('asks', asks);
+  await apply('calls', { steps: [{ name: 'call', workflow: { name: 'asks' } }] });
+  const read = Promise.withResolvers<string>();
+  const told = Promise.withResolvers<void>();
+  let refuses = when === 'as it is hydrated';
+  let waits = true;
+  await startRuns({
+    store: {
+      runs: {
+        ...store.runs,
+        async load(ids) {
+          const rows = await store.runs.load(ids);
+          const child = rows.find(({ run }) => run.parent !== null);
+          if (!child || !waits) return rows;
+          if (refuses) {
+            refuses = false;
+            throw new Error('the connection was cut');
+          }
+          waits = false;
+          read.resolve(child.run.id);
+          await told.promise;
+          return rows;
+        },
+        onSpecs: (fn) =>
+          store.runs.onSpecs((ids) => {
+            fn(ids);
+            told.resolve();
+          }),
+      },
+    },
+  });
+  await create('one', { workflow: 'calls' });
+  const id = await read.promise;
+  await store.runs.changeSpec(id, (spec) => ({ ...spec, desired: 'Cancelled' }));
+  const run = await until('one', isFinished);
+  expect(run.status?.phase).toBe('Failed');
+  expect((await store.runs.get(id))?.phase).toBe('Cancelled');
+});
+
+test('one that drains claims nothing more; what is recorded meanwhile is for others', async () => {
+  await apply('asks', asks);
+  let claims = 0;
+  const recorded = Promise.withResolvers<void>();
+  const draining = await startRuns({
+    store: {
+      runs: {
+        ...store.runs,
+        claim(limit) {
+          claims++;
+          return store.runs.claim(limit);
+        },
+        async create(run, more) {
+          const made = await store.runs.create(run, more);
+          recorded.resolve();
+          return made;
+        },
+      },
+    },
+  });
+  await draining.reconciler.drain(60_000);
+  const before = claims;
+  await create('one', { workflow: 'asks' });
+  await recorded.promise;
+  await draining.reconciler.loop.idle();
+  draining.reconciler.claimSoon();
+  expect(claims).toBe(before);
+  await startRuns();
+  const run = await until('one', ({ status }) => status !== undefined);
+  expect(run.status?.phase).toBe('Running');
+});
+
+test('nothing is left armed by an attempt that is held while the controller ends', async () => {
+  const { clock, armed } = countingClock();
+  await apply('works', { steps: [{ name: 'works', run: 'true' }] });
+  const [begun, answered] = [Promise.withResolvers<void>(), Promise.withResolvers<void>()];
+  const runs = await startRuns({
+    clock,
+    async begin() {
+      begun.resolve();
+      await answered.promise;
+      throw new AttemptHeld('the quota is exhausted');
+    },
+  });
+  await create('one', { workflow: 'works' });
+  await begun.promise;
+  const stopped = runs.stop();
+  answered.resolve();
+  await stopped;
+  expect(armed.size).toBe(0);
+});
+
+/** A lease whose end is noticed only by who asks. */
+function endingLease() {
+  const controller = new AbortController();
+  const lease = { replica: store.lease.replica, left: Infinity, lost: controller.signal, remainingMs: () => look() };
+  function look(): number {
+    if (lease.left <= 0) controller.abort();
+    return lease.left;
+  }
+  return lease satisfies Lease & { left: number };
+}
+
+test('a replica that wakes after its lease writes no status that it had still to write', async () => {
+  await apply('both', {
+    steps: [
+      { name: 'works', run: 'true' },
+      { name: 'ask', needs: ['works'], approval: {} },
+    ],
+  });
+  const lease = endingLease();
+  const clock = createVirtualClock(Date.now());
+  const late: unknown[] = [];
+  const stalled = await startRuns({
+    clock,
+    end: () => ({ outcome: 'Succeeded', outputs: { text: '' } }),
+    store: {
+      lease,
+      objects: {
+        ...store.objects,
+        watch: (kind, handler) => store.objects.watch(kind, (event) => lease.left > 0 && handler(event)),
+        async writeStatus(kind, key, status) {
+          if (lease.left <= 0) late.push(status);
+          await store.objects.writeStatus(kind, key, status);
+        },
+      },
+    },
+  });
+  const { metadata } = await create('one', { workflow: 'both' });
+  const shown = await until('one', ({ status }) => status !== undefined);
+  await stalled.reconciler.loop.idle();
+  expect(condition(shown, 'WaitingForApproval')).toBeUndefined();
+  lease.left = 0;
+  await store.runs.release([metadata.uid]);
+  const other = await startRuns();
+  await until('one', (run) => condition(run, 'WaitingForApproval') !== undefined);
+  clock.advance(1000);
+  expect(lease.lost.aborted).toBe(true);
+  clock.advance(60_000);
+  await stalled.reconciler.loop.idle();
+  await other.stop();
+  await stalled.stop();
+  expect(late).toEqual([]);
+});
+
+test('a run whose lease is lost while its attempt is refused is not tried again here', async () => {
+  await apply('works', { steps: [{ name: 'works', run: 'true' }] });
+  const [begun, answered] = [Promise.withResolvers<void>(), Promise.withResolvers<void>()];
+  const lease = endingLease();
+  const clock = createVirtualClock(Date.now());
+  let looks = 0;
+  const runs = await startRuns({
+    clock,
+    async begin() {
+      begun.resolve();
+      await answered.promise;
+      throw new AttemptHeld('the quota is exhausted');
+    },
+    store: {
+      lease,
+      runs: {
+        ...store.runs,
+        claim: (limit) => (lease.left > 0 ? store.runs.claim(limit) : Promise.resolve([])),
+        owned: () => Promise.resolve([]),
+        get(id) {
+          looks++;
+          return store.runs.get(id);
+        },
+      },
+    },
+  });
+  await create('one', { workflow: 'works' });
+  await begun.promise;
+  lease.left = 0;
+  lease.remainingMs();
+  clock.advance(500);
+  answered.resolve();
+  await runs.reconciler.loop.idle();
+  // Its own backoff, which finds that it is not owned here.
+  clock.advance(1000);
+  await runs.reconciler.loop.idle();
+  looks = 0;
+  clock.advance(60_000);
+  await runs.reconciler.loop.idle();
+  expect(looks).toBe(0);
+});
+
+test('that a workflow has changed wakes none of the runs that others have begun', async () => {
+  await apply('asks', asks);
+  let looks = 0;
+  const idle = await startRuns({
+    store: {
+      runs: {
+        ...store.runs,
+        claim: () => Promise.resolve([]),
+        get(id) {
+          looks++;
+          return store.runs.get(id);
+        },
+      },
+    },
+  });
+  await startRuns();
+  await create('one', { workflow: 'asks' });
+  await until('one', (seen) => condition(seen, 'WaitingForApproval') !== undefined);
+  await idle.reconciler.loop.idle();
+  looks = 0;
+  await apply('asks', { ...asks, description: 'Another.' });
+  await idle.reconciler.loop.idle();
+  expect(looks).toBe(0);
+});
+
+test('the end of a run that went on is written once, where others can write it, too', async () => {
+  await apply('asks', asks);
+  let ends = 0;
+  const runs = await startRuns({
+    othersWrite: true,
+    store: {
+      isLeader: () => true,
+      objects: {
+        ...store.objects,
+        async writeStatus(kind, key, status) {
+          if ('finishedAt' in status && status.finishedAt !== undefined) ends++;
+          await store.objects.writeStatus(kind, key, status);
+        },
+      },
+    },
+  });
+  await create('one', { workflow: 'asks' });
+  for (const number of [1, 2]) {
+    await until(
+      'one',
+      (run) => run.status?.execution === number && condition(run, 'WaitingForApproval')?.status === 'True',
+    );
+    await store.objects.update('WorkflowRun', namespace, 'one', ({ spec }) => ({
+      spec: { ...spec, approvals: [{ step: 'ask', user: 'ada', decision: 'Reject', execution: number }] },
+    }));
+    await until('one', (run) => isFinished(run) && run.status?.execution === number);
+    await runs.reconciler.loop.idle();
+    expect(ends).toBe(number);
+    if (number === 1) {
+      await store.objects.update('WorkflowRun', namespace, 'one', ({ spec }) => ({
+        spec: { ...spec, execution: { number: 2 } },
+      }));
+    }
+  }
+  await runs.stop();
+  expect(ends).toBe(2);
 });
 
 /** As when the database was restored from a copy that is older than what the object has seen. */
@@ -471,5 +734,44 @@ test('an end that the object has seen and history has not is recorded, and nothi
   expect(await store.runs.get(metadata.uid)).toMatchObject({
     phase: 'Succeeded',
     finishedAt: Date.parse('2026-01-01T00:00:00Z'),
+  });
+});
+
+describe('a run that is deleted, and is kept for its end,', () => {
+  /** Starts a controller that sees every run so; resolves once it has let one go. */
+  async function startDeleted(): Promise<void> {
+    const gone = Promise.withResolvers<void>();
+    const guard = { hold: async () => {}, isTerminating: async () => false, letGo: async () => gone.resolve() };
+    const deleted = { finalizers: [runFinalizer], deletionTimestamp: new Date().toISOString() };
+    const watch: Store['objects']['watch'] = (kind, handler) =>
+      store.objects.watch(kind, ({ type, object }) =>
+        handler({ type, object: { ...object, metadata: { ...object.metadata, ...deleted } } }),
+      );
+    await startRuns({ guard, store: { objects: { ...store.objects, watch } } });
+    await gone.promise;
+  }
+
+  test('goes when nothing of it is recorded', async () => {
+    await apply('asks', asks);
+    const { metadata } = await create('one', { workflow: 'asks' });
+    await store.objects.writeStatus('WorkflowRun', metadata, { phase: 'Running', revision: 5 });
+    await startDeleted();
+    expect(await store.runs.get(metadata.uid)).toBeNull();
+  });
+
+  test('goes when only an earlier end of it is recorded', async () => {
+    await apply('passes', passes);
+    const first = await startRuns();
+    await create('one', { workflow: 'passes' });
+    const { metadata } = await until('one', isFinished);
+    await first.stop();
+    await seeAhead('one', { phase: 'Running', execution: 2, conditions: [] });
+    await startDeleted();
+    expect(await store.runs.get(metadata.uid)).toMatchObject({ execution: 1, phase: 'Succeeded' });
+  });
+
+  test('goes when its workflow is not there', async () => {
+    await create('one', { workflow: 'missing' });
+    await startDeleted();
   });
 });

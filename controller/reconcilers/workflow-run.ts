@@ -1,6 +1,5 @@
 import type { Logger } from 'pino';
 import type { WorkflowRun } from '../../crds/workflow-run.ts';
-import { decideRun } from '../core/run/decide.ts';
 import { endedRow, judgeHistory } from '../core/run/history-lost.ts';
 import { wantsExecution } from '../core/run/execution.ts';
 import { hydrate } from '../core/run/hydrate.ts';
@@ -31,10 +30,11 @@ import type { Circuits } from './circuits.ts';
 import { createFinishedStatuses } from './finished-statuses.ts';
 import { createLiveAttempts } from './live-attempts.ts';
 import type { PlanCache } from './plans.ts';
-import { admitRun, lostStatus } from './run-admission.ts';
+import { admitRun, isGivenUp, lostStatus } from './run-admission.ts';
 import { createRunActions } from './run-actions.ts';
 import type { RunCache } from './run-cache.ts';
 import { createRunClaims } from './run-claims.ts';
+import { createRunDecisions } from './run-decisions.ts';
 import type { RunLocks } from './run-locks.ts';
 import { isHeld, type RunDeletion } from './run-deletion.ts';
 import { countPhases, type Entry, type Loaded, unknownRun } from './run-entries.ts';
@@ -74,7 +74,6 @@ export interface RunReconcilerDependencies {
 
 /** Memory is right while the fence is ours; this only bounds how long a bug could hide. */
 const rehydrateMs = 600_000;
-const decisionAttempts = 3;
 /** Commits are grouped, so many runs in flight cost little; more only costs memory. */
 const concurrency = 512;
 const nothing: Requeue = { requeueAt: null };
@@ -117,12 +116,13 @@ export function createRunReconciler(deps: RunReconcilerDependencies): RunReconci
     store,
     clock,
     log,
-    before: disownLost,
+    lost: disownLost,
     claimed,
     has: (id, fence) => entries.get(id)?.claim?.fence === fence,
   });
   const live = createLiveAttempts(clock);
   const perform = createRunActions({ ...deps, live });
+  const decide = createRunDecisions({ statuses, clock });
   const finished = createFinishedStatuses();
   const holds = createRunHolds(clock, (id) => loop.enqueue(id));
 
@@ -130,7 +130,7 @@ export function createRunReconciler(deps: RunReconcilerDependencies): RunReconci
     const entry = entries.get(id);
     if (!entry) {
       // The end of an attempt that was begun for a run which is another's now.
-      mailbox.forget(id);
+      letGo(id);
       return nothing;
     }
     if (entry.claim?.lease.lost.aborted) disown(id, entry);
@@ -140,11 +140,11 @@ export function createRunReconciler(deps: RunReconcilerDependencies): RunReconci
     const facts = await gather(id, entry);
     if (!facts) return { requeueAt: letGoAt };
     try {
-      const decision = decide(entry, facts);
+      const decision = decide(entry, facts.loaded, facts.observations);
       circuits.sending(decision.actions);
       if (decision.transition) await commit(id, claim, decision.transition);
       await perform(decision.actions, claim.lease, decision.state.run).catch((error: unknown) => {
-        if (error instanceof AttemptHeld) {
+        if (error instanceof AttemptHeld && isOwned(id, entry)) {
           holds.held(decision.state.run.namespace, id);
           writeStatus(entry, facts.loaded, error.message);
         }
@@ -165,6 +165,8 @@ export function createRunReconciler(deps: RunReconcilerDependencies): RunReconci
       // What was decided may not be what is recorded: drop it, keep the observations, and hydrate at the next turn.
       entry.loaded = null;
       mailbox.putBack(id, facts.posted);
+      // Its lease was lost meanwhile: what is put back goes with the rest.
+      if (entry.claim === null) disown(id, entry);
       if (!(error instanceof FenceLost)) throw error;
       log.info({ run: id }, 'another replica owns this run now');
       disown(id, entry);
@@ -183,7 +185,7 @@ export function createRunReconciler(deps: RunReconcilerDependencies): RunReconci
       await deps.deletion.ended(entry.object);
       // Else it has gone on meanwhile, and was claimed by this replica.
       if (entries.get(id) === entry) forget(id);
-    } else if (admission.recorded) claims.soon();
+    } else if (admission.recorded) void claims.soon();
     return nothing;
   }
 
@@ -195,10 +197,7 @@ export function createRunReconciler(deps: RunReconcilerDependencies): RunReconci
       if (!loaded) return null;
       entry.loaded = loaded;
     }
-    if (entry.childChanged) {
-      entry.childChanged = false;
-      entry.child = (await store.runs.specs([id])).get(id) ?? entry.child;
-    }
+    if (entry.childChanged) await readChild(id, entry);
     const posted = mailbox.take(id);
     const { loaded } = entry;
     if (loaded.lookAt !== null && loaded.lookAt <= now) loaded.spec = null;
@@ -209,6 +208,17 @@ export function createRunReconciler(deps: RunReconcilerDependencies): RunReconci
     }
     const seen = observeCircuits(loaded, circuits.held());
     return { loaded, posted, spec, observations: [...posted, ...(spec ? [spec] : []), ...(seen ? [seen] : [])] };
+  }
+
+  async function readChild(id: string, entry: Entry): Promise<void> {
+    // Before it is read: what is told of meanwhile may be newer.
+    entry.childChanged = false;
+    try {
+      entry.child = (await store.runs.specs([id])).get(id) ?? entry.child;
+    } catch (error) {
+      entry.childChanged = true;
+      throw error;
+    }
   }
 
   /** Takes approvals that do not count out of the spec. Those of a child run are written by this controller's API alone. */
@@ -223,12 +233,13 @@ export function createRunReconciler(deps: RunReconcilerDependencies): RunReconci
 
   /** Null: nothing is done until a person decides, or its end was recorded just now. */
   async function load(id: string, entry: Entry, at: Instant): Promise<Loaded | null> {
+    // What is told of while they are read may be newer than they are; what was told of before is newer than those read before.
+    if (!entry.rows) entry.childChanged = false;
     const rows = entry.rows ?? (await store.runs.load([id]))[0];
     entry.rows = null;
     if (!rows) throw new TerminalError(`the recorded run ${id} is gone`);
     const { run } = rows;
     entry.child = rows.spec;
-    entry.childChanged = false;
     if (run.parent !== null) {
       const parent = await store.runs.get(run.parent.runId);
       if (!parent || isFinished(parent.phase)) entry.superseded = 'the run that started it has ended';
@@ -266,7 +277,7 @@ export function createRunReconciler(deps: RunReconcilerDependencies): RunReconci
       return true;
     }
     // Cancelling is a decision, and does no harm.
-    if (object.spec.desired === 'Cancelled' || object.metadata.deletionTimestamp !== undefined) return false;
+    if (isGivenUp(object)) return false;
     statuses.offer(object.metadata, lostStatus(object, run, now));
     return true;
   }
@@ -275,21 +286,6 @@ export function createRunReconciler(deps: RunReconcilerDependencies): RunReconci
     const found = await store.objects.get('WorkflowRun', run.namespace, run.name);
     // What the watch has told meanwhile is newer.
     if (!entry.watched) entry.object = found?.metadata.uid === run.id ? found : null;
-  }
-
-  function decide(entry: Entry, facts: { loaded: Loaded; observations: RunObservation[] }) {
-    try {
-      const decision = decideRun(facts.loaded.plan, facts.loaded.state, facts.observations, clock.now());
-      entry.failedDecisions = 0;
-      return decision;
-    } catch (cause) {
-      // Counted no further once it is parked: its message stays the same, so that its status is not written for ever.
-      entry.failedDecisions = Math.min(entry.failedDecisions + 1, decisionAttempts);
-      const message = `deciding failed ${entry.failedDecisions} times: ${String(cause)}`;
-      if (entry.failedDecisions < decisionAttempts) throw new Error(message, { cause });
-      if (entry.object) statuses.park(entry.object, message);
-      throw new TerminalError(`the run is parked; ${message}`, { cause });
-    }
   }
 
   async function commit(id: string, { fence }: { fence: number }, transition: RunTransition): Promise<void> {
@@ -309,14 +305,16 @@ export function createRunReconciler(deps: RunReconcilerDependencies): RunReconci
   function writeStatus(entry: Entry, loaded: Loaded, step: string | null = null): void {
     const { state, approvalsHeld } = loaded;
     entry.waitsChanged = false;
-    if (!entry.object) return;
+    const { phase } = state.run;
+    // The end of a run stays true; what there is more to say of one that is another's now, that one says.
+    if (!entry.object || (entry.claim === null && !isFinished(phase))) return;
     const { metadata, status } = entry.object;
     const next = projectRunStatus(state, metadata.generation, status?.conditions, clock.now(), {
       approvals: approvalsHeld,
       step,
       waiting: sayWait(entry, loaded),
     });
-    statuses.offer(metadata, next, isFinished(state.run.phase));
+    statuses.offer(metadata, next, isFinished(phase));
   }
 
   function finish(id: string, entry: Entry, run: RunRow): Requeue {
@@ -337,7 +335,12 @@ export function createRunReconciler(deps: RunReconcilerDependencies): RunReconci
     if (entries.get(id) !== entry) return;
     letGo(id);
     live.forget(id);
+    statuses.forgetId(id);
     if (!entry.object) entries.delete(id);
+  }
+
+  function isOwned(id: string, entry: Entry): boolean {
+    return entry.claim !== null && entries.get(id) === entry;
   }
 
   /** What was claimed under a lease that is lost now is dropped, to be claimed again by whoever comes first. */
@@ -376,16 +379,19 @@ export function createRunReconciler(deps: RunReconcilerDependencies): RunReconci
   function childrenChanged(ids: string[]): void {
     for (const id of ids) {
       const entry = entries.get(id);
-      if (!entry) continue;
-      entry.childChanged = true;
-      loop.enqueue(id);
+      if (!entry) claims.changed(id);
+      else {
+        entry.childChanged = true;
+        loop.enqueue(id);
+      }
     }
   }
 
-  /** Those that were not begun. */
+  /** Those that nobody has begun: what others run has a revision. */
   function wakeNew(namespace: string, which: (run: WorkflowRun) => boolean): void {
     for (const [id, { claim, object: run }] of entries) {
-      if (claim === null && run?.metadata.namespace === namespace && which(run)) loop.enqueue(id);
+      const isNew = claim === null && run !== null && run.status?.revision === undefined;
+      if (isNew && run.metadata.namespace === namespace && which(run)) loop.enqueue(id);
     }
   }
 
@@ -404,24 +410,22 @@ export function createRunReconciler(deps: RunReconcilerDependencies): RunReconci
     circuitClosed() {
       for (const [id, { loaded }] of entries) if (loaded && loaded.state.awaitingCircuit.size > 0) loop.enqueue(id);
     },
-    claimSoon: () => claims.soon(),
+    claimSoon: () => void claims.soon(),
     count: () => countPhases(entries.values()),
     async start() {
       mailbox.onPost((id) => loop.enqueue(id));
       const stopRuns = await store.objects.watch('WorkflowRun', ({ type, object }) => {
         const id = object.metadata.uid;
         const entry = entries.get(id);
+        const isOver = type !== 'Deleted' && isFinishedObject(object) && !wantsExecution(object) && !isHeld(object);
+        if (!isOver) finished.forget(id);
         if (entry?.claim) {
           entry.object = type === 'Deleted' ? null : object;
           entry.watched = true;
-          if (type === 'Deleted') finished.forget(id);
-        } else if (type === 'Deleted' || (isFinishedObject(object) && !wantsExecution(object) && !isHeld(object))) {
+        } else if (type === 'Deleted' || isOver) {
           // Nothing is left to do for it here, whoever had it.
           if (entry) forget(id);
-          if (type === 'Deleted') {
-            statuses.forgetId(id);
-            finished.forget(id);
-          }
+          if (type === 'Deleted') statuses.forgetId(id);
           // But what somebody else has written into its status, which the leader puts right.
           if (type === 'Deleted' || !deps.othersWrite || !finished.changed(object) || !store.isLeader()) return;
           entries.set(id, { ...unknownRun, object, watched: true });
@@ -445,9 +449,11 @@ export function createRunReconciler(deps: RunReconcilerDependencies): RunReconci
     },
     async stop() {
       for (const stop of stops) stop();
-      holds.stop();
       await claims.stop();
       await loop.stop();
+      holds.stop();
+      // While these runs are owned here: later, another may have shown more of them.
+      await statuses.close();
       await store.runs.release([...entries].filter(([, entry]) => entry.claim !== null).map(([id]) => id));
     },
   };

@@ -94,4 +94,48 @@ describe('createStatusWriter', () => {
     await writer.close();
     expect(clock.pending()).toBe(0);
   });
+
+  test('what is forgotten is not written, nor tried again; what is said of it after that is', async () => {
+    const answers: PromiseWithResolvers<void>[] = [];
+    const { clock, written, writer } = setup(() => {
+      const answer = Promise.withResolvers<void>();
+      answers.push(answer);
+      return answer.promise;
+    });
+    writer.offer('a', 1);
+    writer.offer('a', 2);
+    writer.forget('a');
+    answers[0]?.reject(new Error('the API server is away'));
+    await settled();
+    clock.advance(60_000);
+    await settled();
+    expect(answers).toHaveLength(1);
+
+    writer.offer('a', 3);
+    writer.forget('a');
+    writer.offer('a', 4);
+    // One after the other, so that the older is not the last.
+    expect(answers).toHaveLength(2);
+    for (const answer of answers) answer.resolve();
+    await settled();
+    clock.advance(1000);
+    await settled();
+    answers[2]?.resolve();
+    await settled();
+    expect(written).toEqual([3, 4]);
+  });
+
+  test('a write that forgets its object as it begins is not tried again', async () => {
+    let tries = 0;
+    const { clock, writer } = setup(() => {
+      tries++;
+      writer.forget('a');
+      return Promise.reject(new Error('the lease is lost'));
+    });
+    writer.offer('a', 1);
+    await settled();
+    clock.advance(60_000);
+    await settled();
+    expect(tries).toBe(1);
+  });
 });

@@ -21,7 +21,7 @@ export interface StatusWriter<Key, Status> {
   offer(key: Key, status: Status, final?: boolean): void;
   /** Tells the writer what the object's status is already, so that an equal one is not written again. */
   known(key: Key, status: Status | undefined): void;
-  /** Drops what is remembered of an object that is gone. */
+  /** Drops what is remembered of an object that is gone or another's, and what waits to be written; a write under way is not repeated. */
   forget(key: Key): void;
   /** Writes what waits and then nothing more: for the end. What fails now is projected anew by the next start. */
   close(): Promise<void>;
@@ -36,6 +36,8 @@ interface Entry<Key, Status> {
   cancelTimer: (() => void) | null;
   failures: number;
   final: boolean;
+  /** Of what is being written, nobody is to be told. */
+  forgotten: boolean;
 }
 
 /** A status that could not be written for long, as a right was missing, is right again so soon after that. */
@@ -61,6 +63,7 @@ export function createStatusWriter<Key, Status>(options: StatusWriterOptions<Key
         cancelTimer: null,
         failures: 0,
         final: false,
+        forgotten: false,
       };
       entries.set(id, entry);
     }
@@ -89,9 +92,10 @@ export function createStatusWriter<Key, Status>(options: StatusWriterOptions<Key
     entry.writtenAt = clock.now();
     try {
       await options.write(entry.key, wanted.status);
-      entry.written = wanted.json;
+      entry.written = entry.forgotten ? null : wanted.json;
       entry.failures = 0;
     } catch (error) {
+      if (entry.forgotten) return;
       entry.failures++;
       entry.wanted ??= wanted;
       options.onError(entry.key, error);
@@ -100,8 +104,10 @@ export function createStatusWriter<Key, Status>(options: StatusWriterOptions<Key
 
   function settle(entry: Entry<Key, Status>): void {
     entry.writing = null;
-    if (entry.final && !entry.wanted) entries.delete(options.id(entry.key));
-    else advance(entry);
+    const isOver = entry.final || entry.forgotten;
+    entry.forgotten = false;
+    if (entry.wanted) advance(entry);
+    else if (isOver && entries.get(options.id(entry.key)) === entry) entries.delete(options.id(entry.key));
   }
 
   return {
@@ -121,9 +127,14 @@ export function createStatusWriter<Key, Status>(options: StatusWriterOptions<Key
       if (entry.written === null && status !== undefined) entry.written = JSON.stringify(status);
     },
     forget(key) {
-      const id = options.id(key);
-      entries.get(id)?.cancelTimer?.();
-      entries.delete(id);
+      const entry = entries.get(options.id(key));
+      if (!entry) return;
+      entry.cancelTimer?.();
+      // It is settled before another write of this object may begin, or the older one could come last.
+      Object.assign(entry, { cancelTimer: null, wanted: null, written: null, failures: 0, final: false });
+      // Even if nothing is: the write that is just beginning may be what has brought this about.
+      entry.forgotten = true;
+      if (!entry.writing) entries.delete(options.id(key));
     },
     async close() {
       closed = true;

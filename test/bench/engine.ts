@@ -79,7 +79,7 @@ export async function startEngine(databaseUrl: string | null): Promise<Engine> {
   }
   const finished = new Map<string, (run: RunRow) => void>();
   const early = new Map<string, RunRow>();
-  const statuses = createRunStatusWriter({ objects: store.objects, clock, log });
+  const statuses = createRunStatusWriter({ store, clock, log });
   const watched: Store = Object.create(store, { runs: { value: { ...store.runs, commit } } });
   async function commit(transition: RunTransition, fence: number): Promise<void> {
     await store.runs.commit(transition, fence);

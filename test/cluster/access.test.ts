@@ -332,6 +332,19 @@ describe.skipIf(!server)('the command line in a cluster', () => {
     expect(unsaid.stderr).toContain('needs the right to list pods in namespace windlass');
   });
 
+  test("what lives in a project goes to --project's namespace, not to the context's", async () => {
+    const env = { KUBECONFIG: await kubeconfig('editor', 'prod') };
+    const promotion = { metadata: { name: 'by-project' }, spec: { environment: 'prod', ref: 'v3.0.0' } };
+    const stdin = JSON.stringify({ apiVersion: 'windlass.dev/v1alpha1', kind: 'Promotion', ...promotion });
+    const printed = async (...argv: string[]) => {
+      const invocation = invoke(['--project', 'dev', ...argv], { cwd: directory, env, stdin });
+      await invocation.exitCode;
+      return invocation.stdout() + invocation.stderr();
+    };
+    expect(await printed('apply', '-f', '-')).toBe('promotion/by-project created in dev\n');
+    expect(await printed('delete', 'promotion', 'by-project')).toBe('promotion/by-project deleted from dev\n');
+  });
+
   test.each([
     ['nobody', 'the right to list pods in namespace windlass', 4],
     ['lists-pods', 'no Pod of a controller in namespace windlass', 5],

@@ -52,7 +52,7 @@ describe('all executors as one', () => {
     await executor.stop(stopAction(template, 0));
     expect(sink.endsOf(template.key)).toEqual([{ outcome: 'Stopped' }]);
     const unknown = { runId: 'nobody', step: 'work', item: -1, attempt: 1 };
-    for (const kind of executor.kinds) await executor.stop({ type: 'Stop', key: unknown, kind, graceMs: 0 });
+    for (const kind of executor.kinds) await executor.stop({ ...stopAction(template, 0), key: unknown, kind });
     await sink.end(unknown, executor.kinds.length);
     expect(sink.endsOf(unknown)).toEqual(executor.kinds.map(() => ({ outcome: 'Stopped' })));
   });

@@ -273,7 +273,13 @@ test('an attempt that is stopped while it is being started leaves no child that 
   });
   const started = Promise.all([children.start(action()), children.start(action())]);
   await asked.promise;
-  const stopped = children.stop({ type: 'Stop', key, kind: 'workflow', graceMs: 0 });
+  const stopped = children.stop({
+    type: 'Stop',
+    key,
+    owner: { uid: key.runId, name: 'parent' },
+    kind: 'workflow',
+    graceMs: 0,
+  });
   await new Promise(setImmediate);
   expect(told).toEqual([]);
   letGo.resolve();
@@ -313,7 +319,13 @@ test('stopping cancels the child, and its end is that the attempt was stopped', 
   await store.runs.create(parent);
   const { children } = controller();
   await children.start(action());
-  const stop = { type: 'Stop' as const, key, kind: 'workflow' as const, graceMs: 1000 };
+  const stop = {
+    type: 'Stop' as const,
+    key,
+    owner: { uid: key.runId, name: 'parent' },
+    kind: 'workflow' as const,
+    graceMs: 1000,
+  };
   await children.stop(stop);
   expect((await store.runs.specs([childId(key)])).get(childId(key))).toMatchObject({
     desired: 'Cancelled',
@@ -331,7 +343,13 @@ test('force passes on, also when it comes later; a child that was never recorded
   parent = { ...parent, forced: true };
   await store.runs.create(parent);
   const { children } = controller();
-  const stop = { type: 'Stop' as const, key, kind: 'workflow' as const, graceMs: 0 };
+  const stop = {
+    type: 'Stop' as const,
+    key,
+    owner: { uid: key.runId, name: 'parent' },
+    kind: 'workflow' as const,
+    graceMs: 0,
+  };
   await children.stop(stop);
   expect(told).toEqual([{ outcome: 'Stopped' }]);
   await children.start(action());

@@ -164,8 +164,11 @@ export function neverLost(): AbortSignal {
 }
 
 /** The action that stops what an action of `startAction` began. */
-export function stopAction({ key, body }: Pick<StartAction, 'key' | 'body'>, graceMs: number): StopAction {
-  return { type: 'Stop', key, kind: body.kind, graceMs };
+export function stopAction(
+  { key, owner, body }: Pick<StartAction, 'key' | 'owner' | 'body'>,
+  graceMs: number,
+): StopAction {
+  return { type: 'Stop', key, owner, kind: body.kind, graceMs };
 }
 
 /** What every executor promises. A new implementation calls this with a setup; a skip says why. */
@@ -257,7 +260,7 @@ export function executorConformance(
     check('an unknown attempt is Stopped', async () => {
       const { executor, sink, bodies } = await ready();
       const key = { runId: 'nobody', step: 'work', item: -1, attempt: 3 };
-      await executor.stop(stopAction({ key, body: bodies.endless }, 1000));
+      await executor.stop(stopAction({ key, owner: { uid: 'nobody', name: 'nobody' }, body: bodies.endless }, 1000));
       expect(await sink.end(key)).toEqual({ outcome: 'Stopped' });
     });
 

@@ -38,9 +38,9 @@ function artifactsOf(draft: Draft, unit: Unit, live: AttemptRow): StartArtifacts
 }
 
 /** What an executor is told to end. */
-export function stopAction({ step }: Unit, live: AttemptRow): RunAction {
+export function stopAction({ state }: Draft, { step }: Unit, live: AttemptRow): RunAction {
   const { kind } = bodyOf(step, live.via).body;
-  return { type: 'Stop', key: keyOf(live), kind: kind as ResolvedBody['kind'], graceMs };
+  return { type: 'Stop', key: keyOf(live), owner: state.owner, kind: kind as ResolvedBody['kind'], graceMs };
 }
 
 const nothingIn = Object.freeze({ ok: true as const, refs: noArtifacts.in });

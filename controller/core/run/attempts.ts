@@ -108,7 +108,7 @@ export function stopAttempt(draft: Draft, unit: Unit, reason: 'cancelled' | 'tim
   if (live?.phase !== 'Starting') return;
   const own = ownAttempt(draft, live);
   unit.live = Object.assign(own, { phase: 'Stopping', stopReason: reason });
-  draft.actions.push(stopAction(unit, own));
+  draft.actions.push(stopAction(draft, unit, own));
 }
 
 /** Says the Start or Stop of an attempt again that was live when the run was hydrated: the first may never have got out. */
@@ -117,7 +117,7 @@ export function confirmAttempt(draft: Draft, unit: Unit): void {
   // Stopping since this very decision: said already.
   if (live === null || draft.attempts.has(live)) return;
   if (live.phase === 'Stopping') {
-    draft.actions.push(stopAction(unit, live));
+    draft.actions.push(stopAction(draft, unit, live));
     return;
   }
   const before = Math.max(0, (row?.bodyAttempts ?? 0) - 1);

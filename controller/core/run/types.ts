@@ -301,7 +301,14 @@ export type RunAction =
       /** When the attempt was first decided on: an old one may have begun before, and be gone. */
       startedAt: Instant;
     }
-  | { type: 'Stop'; key: AttemptKey; kind: ResolvedBody['kind']; graceMs: number }
+  | {
+      type: 'Stop';
+      key: AttemptKey;
+      /** As of its Start. */
+      owner: { uid: string; name: string };
+      kind: ResolvedBody['kind'];
+      graceMs: number;
+    }
   /** Ask for locks; said again by a hydrated state, and the answer comes again. */
   | {
       type: 'Acquire';

@@ -123,7 +123,7 @@ export class PodExecutor implements Executor {
     }
   }
 
-  async stop({ key, graceMs }: StopAction): Promise<void> {
+  async stop({ key, owner, graceMs }: StopAction): Promise<void> {
     const hash = attemptHash(key);
     const present = this.#live.get(hash);
     if (present) {
@@ -137,7 +137,7 @@ export class PodExecutor implements Executor {
     }
     await this.#enter(key, async (live) => {
       live.stop(graceMs);
-      const pod = await this.#pods.find(key, null);
+      const pod = await this.#pods.find(key, owner.uid);
       if (pod) await this.#adopt(live, pod);
       else live.end({ outcome: 'Stopped' });
     });

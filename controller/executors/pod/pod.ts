@@ -12,7 +12,7 @@ export interface Pod {
     annotations?: Record<string, string>;
     deletionTimestamp?: string;
     deletionGracePeriodSeconds?: number;
-    ownerReferences?: { kind: string; uid: string }[];
+    ownerReferences?: { uid: string }[];
   };
   spec?: JsonObject;
   status?: PodStatus;

@@ -82,21 +82,17 @@ export class Pods {
 
   /**
    * The Pod of an attempt, wherever it is, asked of the API server; null when there is none. `owner`: UID of the run object
-   * that owns it, which is not the attempt's own run where that is a child; null: whoever asks does not know it.
+   * that owns it, which is not the attempt's own run where that is a child.
    */
-  async find(key: AttemptKey, owner: string | null): Promise<Pod | null> {
-    const ownedBy = ({ metadata }: Pod, uid: string) => metadata.ownerReferences?.some((by) => by.uid === uid);
-    let child: Pod | null = null;
+  async find(key: AttemptKey, owner: string): Promise<Pod | null> {
     for (const path of this.collections('pods')) {
       const { items } = await this.#client.request<{ items: Pod[] }>('GET', path, {
         query: { labelSelector: `${labels.attempt}=${attemptHash(key)}` },
       });
-      const own = items.find((pod) => ownedBy(pod, owner ?? key.runId));
+      const own = items.find(({ metadata }) => metadata.ownerReferences?.some(({ uid }) => uid === owner));
       if (own) return own;
-      const byRun = items.find(({ metadata }) => metadata.ownerReferences?.some(({ kind }) => kind === 'WorkflowRun'));
-      if (owner === null) child ??= byRun ?? null;
     }
-    return child;
+    return null;
   }
 
   /** Where objects of a kind are listed. */

@@ -52,7 +52,8 @@ export const WorkflowSpec = Strict(
           }),
           policy: Type.Optional(
             Type.Union([Type.Literal('Queue'), Type.Literal('CancelRunning'), Type.Literal('Reject')], {
-              description: 'What a run does that finds another: waits (the default), cancels the other, or ends Cancelled itself.',
+              description:
+                'What a run does that finds another: waits (the default), cancels the other, or ends Cancelled itself.',
             }),
           ),
         },

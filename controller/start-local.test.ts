@@ -7,12 +7,14 @@ import { createVirtualClock } from '../test/fixtures/clock.ts';
 import { type LocalRunOptions, runLocally } from './start-local.ts';
 import { readWorkingCopy } from './working-copy.ts';
 
-/** Stops the process that hands on how the launcher (who is in `pid`) ends: then nobody hears of it. */
-const unheard = `
+/** Stops the process that hands on how the launcher (who is in `pid`) ends: then nobody hears of it. Once it is seen to run. */
+const unheard = (go: string) => `
+  echo began
+  until [ -e '${go}' ]; do sleep 0.05; done
   read -r launcher _ <../pid
   spawner=$(ps -o ppid= -p "$launcher" 2>/dev/null || cut -d ' ' -f 4 "/proc/$launcher/stat")
   kill -STOP $spawner
-  echo "stopped $spawner."
+  echo stopped $spawner.
   sleep 1000`;
 
 let root = '';
@@ -28,11 +30,12 @@ afterAll(async () => {
 test('an attempt whose end is never heard of is named, and the run ends without it', async () => {
   const clock = createVirtualClock();
   const { cancel, end } = { cancel: new AbortController(), end: new AbortController() };
+  const go = join(root, 'go');
   let printed = '';
   const left: Parameters<LocalRunOptions['onLeft']>[] = [];
   let returned = false;
   const running = runLocally({
-    ...(await readWorkflow({ steps: [{ name: 'stuck', run: unheard }] })),
+    ...(await readWorkflow({ steps: [{ name: 'stuck', run: unheard(go) }] })),
     namespace: 'default',
     inputs: {},
     values: {},
@@ -54,6 +57,8 @@ test('an attempt whose end is never heard of is named, and the run ends without 
     for (; !isSo(); clock.advance(stepMs)) await tick(5);
   };
   // No faster than real processes begin.
+  await turnUntil(() => printed.includes('began'), 5);
+  await writeFile(go, '');
   await turnUntil(() => /stopped \d+\./.test(printed), 5);
   const spawner = Number(/stopped (\d+)\./.exec(printed)?.[1]);
   try {

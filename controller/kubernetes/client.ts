@@ -1,7 +1,7 @@
 import { setTimeout as pause } from 'node:timers/promises';
 import { KubeConfig, type RequestContext } from '@kubernetes/client-node';
 import { type Dispatcher, request } from 'undici';
-import { KubernetesError, statusOf } from './errors.ts';
+import { KubernetesError, NotSent, statusOf } from './errors.ts';
 import { pooled } from './pooled.ts';
 
 /** Longest time of one request, tries and all, when nothing else is said. */
@@ -95,6 +95,7 @@ export class KubernetesClient {
   async #once<T>(method: Method, path: string, options: RequestOptions, signal: AbortSignal): Promise<T> {
     const release = await this.#slots.take();
     try {
+      if (signal.aborted) throw new NotSent(method, path, { cause: signal.reason });
       const { body } = await this.#send(method, path, options, signal, 0);
       const text = await body.text().catch((cause: unknown) => {
         throw unreachable(method, path, cause);

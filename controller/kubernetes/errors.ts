@@ -24,6 +24,15 @@ export class KubernetesError extends Error {
   }
 }
 
+/** The time of a request was over before its turn had come. */
+export class NotSent extends Error {
+  override name = 'NotSent';
+
+  constructor(method: string, path: string, options: ErrorOptions) {
+    super(`${method} ${path} was not sent: too many others were under way`, options);
+  }
+}
+
 /** True when the API server answered with this status code. */
 export function isRefusal(error: unknown, code: number): error is KubernetesError {
   return error instanceof KubernetesError && error.status.code === code;

@@ -6,6 +6,7 @@ import pino, { type Logger } from 'pino';
 import { Registry } from 'prom-client';
 import { afterEach, beforeEach, describe, expect, test } from 'vitest';
 import { createVirtualClock } from '../../test/fixtures/clock.ts';
+import { endingLease } from '../../test/fixtures/lease.ts';
 import type { WorkflowRun, WorkflowRunSpec, WorkflowRunStatus } from '../../crds/workflow-run.ts';
 import type { WorkflowSpec } from '../../crds/workflow.ts';
 import type { AttemptResult, RunObservation, RunRow } from '../core/run/types.ts';
@@ -14,7 +15,6 @@ import { createMailbox } from '../runtime/mailbox.ts';
 import type { Clock } from '../seams/clock.ts';
 import { type DeletionGuard, runFinalizer } from '../seams/deletion.ts';
 import { AttemptHeld, type Executor, type ExecutorSink, type StartAction } from '../seams/executor.ts';
-import type { Lease } from '../seams/lease.ts';
 import { openStore } from '../store/open.ts';
 import type { Store } from '../store/types.ts';
 import { createChildRuns, withChildRuns } from './child-runs.ts';
@@ -509,17 +509,6 @@ test('nothing is left armed by an attempt that is held while the controller ends
   expect(armed.size).toBe(0);
 });
 
-/** A lease whose end is noticed only by who asks. */
-function endingLease() {
-  const controller = new AbortController();
-  const lease = { replica: store.lease.replica, left: Infinity, lost: controller.signal, remainingMs: () => look() };
-  function look(): number {
-    if (lease.left <= 0) controller.abort();
-    return lease.left;
-  }
-  return lease satisfies Lease & { left: number };
-}
-
 test('a replica that wakes after its lease writes no status that it had still to write', async () => {
   await apply('both', {
     steps: [
@@ -527,7 +516,7 @@ test('a replica that wakes after its lease writes no status that it had still to
       { name: 'ask', needs: ['works'], approval: {} },
     ],
   });
-  const lease = endingLease();
+  const lease = endingLease(store);
   const clock = createVirtualClock(Date.now());
   const late: unknown[] = [];
   const stalled = await startRuns({
@@ -562,10 +551,41 @@ test('a replica that wakes after its lease writes no status that it had still to
   expect(late).toEqual([]);
 });
 
+test('the end of a run is shown, though its status is what finds the lease lost', async () => {
+  await apply('works', { steps: [{ name: 'works', run: 'true' }] });
+  const lease = endingLease(store);
+  const clock = createVirtualClock(Date.now());
+  const { reconciler } = await startRuns({
+    clock,
+    end: () => ({ outcome: 'Succeeded', outputs: { text: '' } }),
+    store: {
+      lease,
+      runs: {
+        ...store.runs,
+        async commit(transition, fence) {
+          const ends = transition.run.phase === 'Succeeded';
+          // Else the event of this status has the run looked at once more.
+          if (ends) await until('one', ({ status }) => status?.phase === 'Running');
+          await store.runs.commit(transition, fence);
+          if (ends) lease.left = 0;
+        },
+      },
+    },
+  });
+  await create('one', { workflow: 'works' });
+  await expect.poll(() => lease.lost.aborted, { timeout: 10_000 }).toBe(true);
+  await reconciler.loop.idle();
+  lease.left = Infinity;
+  clock.advance(10_000);
+  expect((await until('one', ({ status }) => status?.phase === 'Succeeded')).status).toMatchObject({
+    phase: 'Succeeded',
+  });
+});
+
 test('a run whose lease is lost while its attempt is refused is not tried again here', async () => {
   await apply('works', { steps: [{ name: 'works', run: 'true' }] });
   const [begun, answered] = [Promise.withResolvers<void>(), Promise.withResolvers<void>()];
-  const lease = endingLease();
+  const lease = endingLease(store);
   const clock = createVirtualClock(Date.now());
   let looks = 0;
   const runs = await startRuns({

@@ -17,7 +17,7 @@ import type { Instant } from '../core/time.ts';
 import { TerminalError } from '../runtime/errors.ts';
 import { createLoop, type Loop, type Requeue } from '../runtime/loop.ts';
 import type { Mailbox } from '../runtime/mailbox.ts';
-import type { Clock } from '../seams/clock.ts';
+import { type Clock, pause } from '../seams/clock.ts';
 import { AttemptHeld, type Executor } from '../seams/executor.ts';
 import { FenceLost, type Lease } from '../seams/lease.ts';
 import type { Governance } from '../seams/governance.ts';
@@ -74,6 +74,8 @@ export interface RunReconcilerDependencies {
 
 /** Memory is right while the fence is ours; this only bounds how long a bug could hide. */
 const rehydrateMs = 600_000;
+/** For the statuses that are still to be written when this replica ends: an API server may be away. */
+const lastStatusesMs = 3_000;
 /** Commits are grouped, so many runs in flight cost little; more only costs memory. */
 const concurrency = 512;
 const nothing: Requeue = { requeueAt: null };
@@ -133,7 +135,8 @@ export function createRunReconciler(deps: RunReconcilerDependencies): RunReconci
       letGo(id);
       return nothing;
     }
-    if (entry.claim?.lease.lost.aborted) disown(id, entry);
+    // Asking is what makes a lost lease known: of a process that stood still, nothing else may have said so yet.
+    if (entry.claim && entry.claim.lease.remainingMs() <= 0) disown(id, entry);
     const { claim } = entry;
     if (claim === null) return await admit(id, entry);
     const letGoAt = entry.object ? await deps.deletion.check(entry.object) : null;
@@ -192,14 +195,13 @@ export function createRunReconciler(deps: RunReconcilerDependencies): RunReconci
   async function gather(id: string, entry: Entry) {
     const now = clock.now();
     if (entry.loaded && now - entry.loaded.at >= rehydrateMs) entry.loaded = null;
-    if (!entry.loaded) {
-      const loaded = await load(id, entry, now);
-      if (!loaded) return null;
-      entry.loaded = loaded;
-    }
+    const loaded = entry.loaded ?? (await load(id, entry, now));
+    if (!loaded) return null;
+    entry.loaded = loaded;
     if (entry.childChanged) await readChild(id, entry);
+    // Its lease was lost meanwhile.
+    if (entry.claim === null) return null;
     const posted = mailbox.take(id);
-    const { loaded } = entry;
     if (loaded.lookAt !== null && loaded.lookAt <= now) loaded.spec = null;
     const spec = observeSpec(entry, loaded.spec);
     if (spec) {
@@ -328,6 +330,8 @@ export function createRunReconciler(deps: RunReconcilerDependencies): RunReconci
 
   /** The run is another's, or nobody's: all that is known of it may be old. Its object is looked at like any other's. */
   function disown(id: string, entry: Entry): void {
+    // The end that was recorded stays to be shown: nobody claims a run that is over.
+    const isOver = entry.loaded !== null && isFinished(entry.loaded.state.run.phase);
     entry.claim = null;
     entry.loaded = null;
     entry.rows = null;
@@ -335,7 +339,7 @@ export function createRunReconciler(deps: RunReconcilerDependencies): RunReconci
     if (entries.get(id) !== entry) return;
     letGo(id);
     live.forget(id);
-    statuses.forgetId(id);
+    if (!isOver) statuses.forgetId(id);
     if (!entry.object) entries.delete(id);
   }
 
@@ -452,8 +456,10 @@ export function createRunReconciler(deps: RunReconcilerDependencies): RunReconci
       await claims.stop();
       await loop.stop();
       holds.stop();
-      // While these runs are owned here: later, another may have shown more of them.
-      await statuses.close();
+      // While these runs are owned here: later, another may have shown more of them. But they do not wait for it for long.
+      const written = new AbortController();
+      await Promise.race([statuses.close(), pause(clock, lastStatusesMs, written.signal)]);
+      written.abort();
       await store.runs.release([...entries].filter(([, entry]) => entry.claim !== null).map(([id]) => id));
     },
   };

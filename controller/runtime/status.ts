@@ -48,7 +48,7 @@ export function createStatusWriter<Key, Status>(options: StatusWriterOptions<Key
   const { clock } = options;
   const intervalMs = options.intervalMs ?? 1000;
   const entries = new Map<string, Entry<Key, Status>>();
-  let closed = false;
+  let closing: Promise<void> | null = null;
 
   function entryOf(key: Key): Entry<Key, Status> {
     const id = options.id(key);
@@ -71,7 +71,7 @@ export function createStatusWriter<Key, Status>(options: StatusWriterOptions<Key
   }
 
   function advance(entry: Entry<Key, Status>): void {
-    if (closed || !entry.wanted || entry.writing) return;
+    if (closing || !entry.wanted || entry.writing) return;
     entry.cancelTimer?.();
     entry.cancelTimer = null;
     const now = clock.now();
@@ -110,6 +110,16 @@ export function createStatusWriter<Key, Status>(options: StatusWriterOptions<Key
     else if (isOver && entries.get(options.id(entry.key)) === entry) entries.delete(options.id(entry.key));
   }
 
+  async function writeWaiting(): Promise<void> {
+    for (const entry of entries.values()) entry.cancelTimer?.();
+    await Promise.all(
+      [...entries.values()].map(async (entry) => {
+        await entry.writing;
+        await write(entry);
+      }),
+    );
+  }
+
   return {
     offer(key, status, final = false) {
       const entry = entryOf(key);
@@ -136,15 +146,9 @@ export function createStatusWriter<Key, Status>(options: StatusWriterOptions<Key
       entry.forgotten = true;
       if (!entry.writing) entries.delete(options.id(key));
     },
-    async close() {
-      closed = true;
-      for (const entry of entries.values()) entry.cancelTimer?.();
-      await Promise.all(
-        [...entries.values()].map(async (entry) => {
-          await entry.writing;
-          await write(entry);
-        }),
-      );
+    close() {
+      closing ??= writeWaiting();
+      return closing;
     },
   };
 }

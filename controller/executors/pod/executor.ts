@@ -164,7 +164,7 @@ export class PodExecutor implements Executor {
     const mayGo = before === null ? over : over.filter(({ uid, finishedAt }) => finishedAt !== null && before.has(uid));
     for (const pod of mayGo) this.#removals.add(pod, Promise.resolve());
     const used = new Set(found.flatMap(([, { namespace, files }]) => files.map((name) => `${namespace}/${name}`)));
-    for (const path of this.#pods.collections('configmaps')) await this.#files.sweep(path, used);
+    for (const path of this.#pods.collections('configmaps')) await this.#files.sweep(path, used, this.#closing.signal);
   }
 
   async close(): Promise<void> {
@@ -283,7 +283,7 @@ export class PodExecutor implements Executor {
       if (isRefusal(error, 409)) return this.#adoptNamed(live, action);
       if (!(error instanceof KubernetesError)) {
         if (isUnsent(error)) this.#notBegun(live, action);
-        else this.#unbegun.doubt(live.hash);
+        else this.#unbegun.doubt(live.hash, action.owner.uid);
         throw new Error(`cannot create the Pod of step ${action.key.step}`, { cause: error });
       }
       const refused = refusalOf(error.status, action.namespace);

@@ -21,12 +21,35 @@ test('what was refused may begin at any age', () => {
   expect(unbegun.has('a')).toBe(true);
 });
 
-test('what may have begun never does again, whatever is refused after that', () => {
-  const unbegun = new Unbegun(createVirtualClock());
+test('what may have begun is asked for again by its name for a minute, then never, whatever is refused after that', () => {
+  const clock = createVirtualClock();
+  const unbegun = new Unbegun(clock);
   unbegun.add('a', 'run');
-  unbegun.doubt('a');
+  unbegun.doubt('a', 'run');
+  clock.advance(59_000);
+  unbegun.doubt('a', 'run');
+  unbegun.add('a', 'run');
+  expect(unbegun.has('a')).toBe(true);
+  clock.advance(1000);
   unbegun.add('a', 'run');
   expect(unbegun.has('a')).toBe(false);
+});
+
+test('a Pod that was in doubt and is seen has begun it', () => {
+  const unbegun = new Unbegun(createVirtualClock());
+  unbegun.doubt('a', 'run');
+  unbegun.seen(podOf('a', 'run'));
+  expect(unbegun.has('a')).toBe(false);
+});
+
+test('what is in doubt when the lease is lost is not begun under another', () => {
+  const unbegun = new Unbegun(createVirtualClock());
+  unbegun.add('a', 'run');
+  unbegun.doubt('b', 'run');
+  unbegun.clear();
+  for (const hash of ['a', 'b']) unbegun.add(hash, 'run');
+  expect(unbegun.has('a')).toBe(true);
+  expect(unbegun.has('b')).toBe(false);
 });
 
 test('a Pod of it that was seen has begun it; one that another owns has not', () => {

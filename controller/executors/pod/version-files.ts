@@ -50,16 +50,17 @@ export class VersionFiles {
   }
 
   /** Removes those that no attempt has used for long, nor any Pod names. */
-  async sweep(path: string, inUse: ReadonlySet<string>): Promise<void> {
+  async sweep(path: string, inUse: ReadonlySet<string>, signal: AbortSignal): Promise<void> {
     const list = await this.#client.request<{ items: ConfigMap[] }>('GET', path, {
       query: { labelSelector: labels.files },
+      signal,
     });
     for (const { metadata } of list.items) {
       const used = Date.parse(metadata.annotations?.[usedAt] ?? '') || 0;
       if (inUse.has(`${metadata.namespace}/${metadata.name}`) || this.#clock.now() - used < keepMs) continue;
       const preconditions = { resourceVersion: metadata.resourceVersion };
       await this.#client
-        .request('DELETE', pathOf(metadata.namespace, metadata.name), { body: { preconditions } })
+        .request('DELETE', pathOf(metadata.namespace, metadata.name), { body: { preconditions }, signal })
         .catch((error: unknown) => {
           // Gone already, or used again meanwhile.
           if (!isRefusal(error, 404) && !isRefusal(error, 409)) throw error;

@@ -167,8 +167,8 @@ async function runIn(root: string, options: LocalRunOptions): Promise<LocalRun> 
       return [...live.values()].filter(({ key }) => !gone.has(attemptOf(key)));
     };
     const allGone = async () => {
-      const stop = ({ key, owner, body }: StartAction) =>
-        executor.stop({ type: 'Stop', key, owner, kind: body.kind, graceMs: 0 });
+      const stop = ({ key, namespace, owner, body }: StartAction) =>
+        executor.stop({ type: 'Stop', key, namespace, owner, kind: body.kind, graceMs: 0 });
       await Promise.all(left().map(stop));
       while (left().length > 0) {
         bell = Promise.withResolvers();

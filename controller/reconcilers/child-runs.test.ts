@@ -276,6 +276,7 @@ test('an attempt that is stopped while it is being started leaves no child that 
   const stopped = children.stop({
     type: 'Stop',
     key,
+    namespace: 'default',
     owner: { uid: key.runId, name: 'parent' },
     kind: 'workflow',
     graceMs: 0,
@@ -322,6 +323,7 @@ test('stopping cancels the child, and its end is that the attempt was stopped', 
   const stop = {
     type: 'Stop' as const,
     key,
+    namespace: 'default',
     owner: { uid: key.runId, name: 'parent' },
     kind: 'workflow' as const,
     graceMs: 1000,
@@ -346,6 +348,7 @@ test('force passes on, also when it comes later; a child that was never recorded
   const stop = {
     type: 'Stop' as const,
     key,
+    namespace: 'default',
     owner: { uid: key.runId, name: 'parent' },
     kind: 'workflow' as const,
     graceMs: 0,

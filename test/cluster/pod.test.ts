@@ -97,7 +97,7 @@ describe.skipIf(nodes !== 'kubelet')('steps as Pods (on a kubelet)', () => {
       const reasonOf = () => [...world.pods.values()][0]?.status?.containerStatuses?.[0]?.state?.waiting?.reason;
       await world.until(() => reasonOf() === 'ImagePullBackOff');
       expect(sink.waits).toHaveLength(1);
-      await executor.stop({ type: 'Stop', key: action.key, owner: action.owner, kind: 'run', graceMs: 1000 });
+      await executor.stop(stopAction(action, 1000));
       expect(await sink.end(action.key)).toEqual({ outcome: 'Stopped' });
       expect(sink.waits.slice(1)).toEqual([{ key: action.key, reason: null }]);
     });

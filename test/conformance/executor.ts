@@ -165,10 +165,10 @@ export function neverLost(): AbortSignal {
 
 /** The action that stops what an action of `startAction` began. */
 export function stopAction(
-  { key, owner, body }: Pick<StartAction, 'key' | 'owner' | 'body'>,
+  { key, namespace, owner, body }: Pick<StartAction, 'key' | 'namespace' | 'owner' | 'body'>,
   graceMs: number,
 ): StopAction {
-  return { type: 'Stop', key, owner, kind: body.kind, graceMs };
+  return { type: 'Stop', key, namespace, owner, kind: body.kind, graceMs };
 }
 
 /** What every executor promises. A new implementation calls this with a setup; a skip says why. */
@@ -258,9 +258,9 @@ export function executorConformance(
     });
 
     check('an unknown attempt is Stopped', async () => {
-      const { executor, sink, bodies } = await ready();
+      const { executor, sink, bodies, given } = await ready();
       const key = { runId: 'nobody', step: 'work', item: -1, attempt: 3 };
-      await executor.stop(stopAction({ key, owner: { uid: 'nobody', name: 'nobody' }, body: bodies.endless }, 1000));
+      await executor.stop(stopAction({ ...(await given(bodies.endless)), key }, 1000));
       expect(await sink.end(key)).toEqual({ outcome: 'Stopped' });
     });
 

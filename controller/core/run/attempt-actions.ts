@@ -40,7 +40,14 @@ function artifactsOf(draft: Draft, unit: Unit, live: AttemptRow): StartArtifacts
 /** What an executor is told to end. */
 export function stopAction({ state }: Draft, { step }: Unit, live: AttemptRow): RunAction {
   const { kind } = bodyOf(step, live.via).body;
-  return { type: 'Stop', key: keyOf(live), owner: state.owner, kind: kind as ResolvedBody['kind'], graceMs };
+  return {
+    type: 'Stop',
+    key: keyOf(live),
+    namespace: state.run.namespace,
+    owner: state.owner,
+    kind: kind as ResolvedBody['kind'],
+    graceMs,
+  };
 }
 
 const nothingIn = Object.freeze({ ok: true as const, refs: noArtifacts.in });

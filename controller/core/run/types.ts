@@ -305,6 +305,7 @@ export type RunAction =
       type: 'Stop';
       key: AttemptKey;
       /** As of its Start. */
+      namespace: string;
       owner: { uid: string; name: string };
       kind: ResolvedBody['kind'];
       graceMs: number;

@@ -123,7 +123,8 @@ export class PodExecutor implements Executor {
     }
   }
 
-  async stop({ key, owner, graceMs }: StopAction): Promise<void> {
+  async stop(action: StopAction): Promise<void> {
+    const { key, graceMs } = action;
     const hash = attemptHash(key);
     const present = this.#live.get(hash);
     if (present) {
@@ -137,7 +138,7 @@ export class PodExecutor implements Executor {
     }
     await this.#enter(key, async (live) => {
       live.stop(graceMs);
-      const pod = await this.#pods.find(key, owner.uid);
+      const pod = await this.#pods.find(action);
       if (pod) await this.#adopt(live, pod);
       else live.end({ outcome: 'Stopped' });
     });
@@ -246,7 +247,7 @@ export class PodExecutor implements Executor {
     const { clock } = this.#options;
     const fresh = clock.now() - action.startedAt < beginWithinMs;
     if (!fresh && !this.#unbegun.has(live.hash)) {
-      const found = await this.#pods.find(action.key, action.owner.uid);
+      const found = await this.#pods.find(action);
       return found ? this.#adopt(live, found) : live.end({ outcome: 'Failed', error: lost });
     }
     const prepared = Promise.all([this.#make(action, body), this.#masks(action.namespace, body.secrets)]);
@@ -263,7 +264,7 @@ export class PodExecutor implements Executor {
     const { client } = this.#options;
     // Told to stop before it began: another replica may have begun it all the same.
     if (live.isStopped) {
-      const found = await this.#pods.find(action.key, action.owner.uid);
+      const found = await this.#pods.find(action);
       return found ? this.#adopt(live, found) : live.end({ outcome: 'Stopped' });
     }
     // It waited for its turn: whoever owns the run now begins it.

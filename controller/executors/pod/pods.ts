@@ -1,7 +1,7 @@
-import type { AttemptKey } from '../../core/run/types.ts';
 import type { KubernetesClient } from '../../kubernetes/client.ts';
 import { listWatch } from '../../kubernetes/list-watch.ts';
 import { type Clock, pause } from '../../seams/clock.ts';
+import type { StartAction } from '../../seams/executor.ts';
 import { attemptHash, attemptSelector, hashOf, labels, podsPath } from './names.ts';
 import { type Pod, stepStatus } from './pod.ts';
 
@@ -81,18 +81,14 @@ export class Pods {
   }
 
   /**
-   * The Pod of an attempt, wherever it is, asked of the API server; null when there is none. `owner`: UID of the run object
-   * that owns it, which is not the attempt's own run where that is a child.
+   * The Pod of an attempt, asked of the API server; null when there is none. `owner`: the run object that owns it, which is
+   * not the attempt's own run where that is a child.
    */
-  async find(key: AttemptKey, owner: string): Promise<Pod | null> {
-    for (const path of this.collections('pods')) {
-      const { items } = await this.#client.request<{ items: Pod[] }>('GET', path, {
-        query: { labelSelector: `${labels.attempt}=${attemptHash(key)}` },
-      });
-      const own = items.find(({ metadata }) => metadata.ownerReferences?.some(({ uid }) => uid === owner));
-      if (own) return own;
-    }
-    return null;
+  async find({ key, namespace, owner }: Pick<StartAction, 'key' | 'namespace' | 'owner'>): Promise<Pod | null> {
+    const { items } = await this.#client.request<{ items: Pod[] }>('GET', podsPath(namespace), {
+      query: { labelSelector: `${labels.attempt}=${attemptHash(key)}` },
+    });
+    return items.find(({ metadata }) => metadata.ownerReferences?.some(({ uid }) => uid === owner.uid)) ?? null;
   }
 
   /** Where objects of a kind are listed. */

@@ -1,6 +1,13 @@
 import { expect, test } from 'vitest';
 import { createVirtualClock } from '../../test/fixtures/clock.ts';
-import { answerInAbsence, namespaceOf, wantsRight, watchInAbsence } from './absent-namespaces.ts';
+import {
+  type Absence,
+  answerInAbsence,
+  NamespaceTerminating,
+  namespaceOf,
+  wantsRight,
+  watchInAbsence,
+} from './absent-namespaces.ts';
 import { KubernetesError } from './errors.ts';
 
 function refusal(message: string, code = 403): KubernetesError {
@@ -30,23 +37,52 @@ test('only a missing right may be missing because its namespace is', () => {
   expect(wantsRight(new Error('cannot list resource'))).toBe(false);
 });
 
-test.each([true, false])('nothing is listed in a namespace that is not there (still going: %s)', (terminating) => {
-  const absence = { namespace: 'a', terminating, version: '7' };
-  for (const path of ['/api/v1/namespaces/a/pods', runs]) {
-    expect(answerInAbsence(absence, 'GET', path, rbac)).toEqual({ metadata: { resourceVersion: '7' }, items: [] });
-  }
+const pods = '/api/v1/namespaces/a/pods';
+const [gone, going] = [false, true].map((terminating) => ({ namespace: 'a', terminating, version: '7' })) as [
+  Absence,
+  Absence,
+];
+
+test.each([pods, runs, '/api/v1/namespaces/a/configmaps'])('a namespace that is gone is empty: %s', (path) => {
+  expect(answerInAbsence(gone, 'GET', path, rbac)).toEqual({ metadata: { resourceVersion: '7' }, items: [] });
 });
 
-test.each([
+test.each([pods, runs])('one on its way out is not known to be empty, and no right is missing: %s', (path) => {
+  const answer = () => answerInAbsence(going, 'GET', path, rbac);
+  expect(answer).toThrow(NamespaceTerminating);
+  expect(answer).toThrow(expect.objectContaining({ version: '7', cause: rbac }));
+  expect(answer).not.toThrow(KubernetesError);
+});
+
+test('what nobody follows is not missed there: it keeps no one from going through all namespaces', () => {
+  expect(answerInAbsence(going, 'GET', '/api/v1/namespaces/a/configmaps', rbac)).toMatchObject({ items: [] });
+});
+
+const writes = [
   ['GET', `${runs}/r`],
   ['PATCH', `${runs}/r/status`],
-  ['POST', '/api/v1/namespaces/a/pods'],
-] as const)('%s %s: not found when the namespace is gone; refused, while some of it may be there', (method, path) => {
-  const answer = (terminating: boolean) => () =>
-    answerInAbsence({ namespace: 'a', terminating, version: '7' }, method, path, rbac);
+  ['PUT', `${runs}/r`],
+  ['DELETE', `${pods}/p`],
+  ['POST', pods],
+] as const;
+
+test.each(writes)('%s %s: not found when the namespace is gone', (method, path) => {
   const status = { code: 404, reason: 'NotFound', about: { kind: 'namespaces', name: 'a' } };
-  expect(answer(false)).toThrow(expect.objectContaining({ status: expect.objectContaining(status) as unknown }));
-  expect(answer(true)).toThrow(rbac);
+  const expected = expect.objectContaining({ status: expect.objectContaining(status) as unknown });
+  expect(() => answerInAbsence(gone, method, path, rbac)).toThrow(expected);
+});
+
+test.each(writes.slice(0, -1))('%s %s: refused while the namespace is on its way out', (method, path) => {
+  expect(() => answerInAbsence(going, method, path, rbac)).toThrow(rbac);
+});
+
+test('what is created in a namespace on its way out is refused because of that, not for want of a right', () => {
+  const causes = [expect.objectContaining({ reason: 'NamespaceTerminating' })];
+  const status = expect.objectContaining({ code: 403, reason: 'Forbidden', causes }) as unknown;
+  const create = () => answerInAbsence(going, 'POST', pods, rbac);
+  expect(create).toThrow(expect.objectContaining({ status }));
+  expect(create).toThrow(/namespace a because it is being terminated/);
+  expect(create).not.toThrow(/cannot \w+ resource/);
 });
 
 test('a watch there hears nothing and ends: in a while, or when it is told to', async () => {

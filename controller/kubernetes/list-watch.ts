@@ -1,4 +1,5 @@
 import { type Clock, pause } from '../seams/clock.ts';
+import { NamespaceTerminating } from './absent-namespaces.ts';
 import type { KubernetesClient, Query } from './client.ts';
 import { isRefusal, KubernetesError, statusOf } from './errors.ts';
 import { type Listed, listAll } from './list.ts';
@@ -13,7 +14,10 @@ export interface ListWatchOptions<T extends Listed> {
   onList: (objects: T[], version: string) => void;
   /** One object has changed, or has gone: then as it was last. */
   onChange: (type: 'changed' | 'gone', object: T) => void;
-  /** A watch runs on a complete list: nothing is missing, but for what is on its way. May be said again. */
+  /**
+   * A watch runs on a complete list: nothing is missing, but for what is on its way. May be said again. Also while
+   * nobody may look, in a namespace on its way out: what was known stands, and before the first list that is nothing.
+   */
   onWatching?: () => void;
   /** Nothing more is seen until the watch runs again, which is tried. `normal`: as it happens now and then, and passes. */
   onError?: (error: unknown, normal: boolean) => void;
@@ -39,6 +43,7 @@ export async function listWatch<T extends Listed>(options: ListWatchOptions<T>):
   let relistAt = 0;
   let failures = 0;
   let early = 0;
+  let listed = false;
   while (!signal.aborted) {
     const begun = clock.monotonic();
     try {
@@ -47,6 +52,7 @@ export async function listWatch<T extends Listed>(options: ListWatchOptions<T>):
         if (signal.aborted) return;
         relistAt = clock.monotonic() + relistMs;
         version = list.version;
+        listed = true;
         options.onList(list.items, version);
       }
       const watchedAt = clock.monotonic();
@@ -62,6 +68,14 @@ export async function listWatch<T extends Listed>(options: ListWatchOptions<T>):
       // What happened from here on is unknown, and only a new list proves what is there.
       version = null;
       failures = clock.monotonic() - begun > longestPauseMs ? 1 : failures + 1;
+      if (error instanceof NamespaceTerminating) {
+        // Nobody could know more: what was known stands, and whoever waits for a first list goes on without this one.
+        if (!listed) options.onList([], error.version);
+        listed = true;
+        options.onWatching?.();
+        await pause(clock, backoff(failures), signal);
+        continue;
+      }
       // An API server that has just begun says 429.
       const normal = (isRefusal(error, 410) && failures === 1) || (isRefusal(error, 429) && failures < 4);
       options.onError?.(error, normal);

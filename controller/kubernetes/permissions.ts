@@ -1,7 +1,14 @@
 import type { KubeConfig } from '@kubernetes/client-node';
 import type { Logger } from 'pino';
 import type { Clock } from '../seams/clock.ts';
-import { answerInAbsence, findAbsence, namespaceOf, wantsRight, watchInAbsence } from './absent-namespaces.ts';
+import {
+  answerInAbsence,
+  findAbsence,
+  NamespaceTerminating,
+  namespaceOf,
+  wantsRight,
+  watchInAbsence,
+} from './absent-namespaces.ts';
 import { KubernetesClient, type Method, type Query, type RequestOptions } from './client.ts';
 import type { KubernetesError } from './errors.ts';
 
@@ -9,7 +16,8 @@ import type { KubernetesError } from './errors.ts';
 export interface Permissions {
   /**
    * The API server, as this controller calls it: what is refused to it is noted. A namespace of those that are served
-   * may be gone, and the rights in it with it: it is empty then, as it is for whoever may read everywhere.
+   * may be gone, and the rights in it with it: it is empty then, as it is for whoever may read everywhere. While it is
+   * on its way out, what is left in it is not known: NamespaceTerminating.
    */
   client: KubernetesClient;
   /** The rights that it misses at present, and what to do; empty while none is known to be missing. */
@@ -162,7 +170,9 @@ class OwnClient extends KubernetesClient {
     try {
       return await super.stream(path, query, signal, silenceMs);
     } catch (error) {
-      if (query['watch'] !== true || !wantsRight(error) || !(await this.#absence(path))) throw error;
+      const absence = query['watch'] === true && wantsRight(error) ? await this.#absence(path) : null;
+      if (!absence) throw error;
+      if (absence.terminating) throw new NamespaceTerminating(absence, error as KubernetesError);
       return watchInAbsence(this.#clock, signal);
     }
   }

@@ -4,9 +4,11 @@ import { afterAll, expect, test } from 'vitest';
 import { parseAllDocuments } from 'yaml';
 import { findHelm } from '../../scripts/chart.ts';
 import type { RunningController } from '../../controller/start.ts';
+import { runFinalizer } from '../../controller/seams/deletion.ts';
 import { type ClusterWorld, startClusterWorld } from '../fixtures/cluster-world.ts';
 import { render } from '../fixtures/helm.ts';
 import { install, kubectl, manifest } from '../fixtures/kubectl.ts';
+import { startKubernetesProxy } from '../fixtures/kubernetes-proxy.ts';
 
 /*
  * The controller with exactly the rights of the chart, which are then taken away as a person does it: one binding is
@@ -122,6 +124,46 @@ test.skipIf(!started || findHelm() === null)(gone, { timeout: 180_000 }, async (
   await works(one, 'again');
   await expect.poll(reasons, { timeout: 30_000 }).toEqual([[], []]);
   await Promise.all([second.stop(0), third.stop(0)]);
+});
+
+const kept =
+  'a namespace is on its way out, the binding in it first: a run kept for its end stays known, and is let go';
+test.skipIf(!started || findHelm() === null)(kept, { timeout: 120_000 }, async () => {
+  const [one, two] = [await world().namespace(), await world().namespace()];
+  await install(world().server, [{ apiVersion: 'v1', kind: 'Namespace', metadata: { name: 'windlass' } }]);
+  await install(world().server, roles(await render([`namespaces={${one},${two}}`])));
+  const proxy = await startKubernetesProxy(login());
+  const options = { kubeConfig: proxy.kubeConfig, namespaces: [one, two] };
+  const controller = await world().start(await world().database(), options);
+  const wait = { steps: [{ name: 'a', wait: { for: '1h' } }], finally: [{ name: 'bye', wait: { for: '1h' } }] };
+  await install(world().server, [
+    manifest('Workflow', 'w', wait, one),
+    manifest('WorkflowRun', 'r', { workflow: 'w' }, one),
+  ]);
+  await world().waitFor(one, 'r', '.status.phase', 'Running');
+
+  await world().kubectl(`delete namespace ${one} --wait=false`);
+  await world().kubectl(`delete rolebinding,role --all -n ${one}`);
+  await world().kubectl(`delete wrun r -n ${one} --wait=false`);
+  const lists = `GET /apis/windlass.dev/v1alpha1/namespaces/${one}/workflowruns?limit=500`;
+  const before = proxy.asked.length;
+  proxy.cut();
+  const again = () => proxy.asked.slice(before).filter((asked) => asked === lists).length;
+  await expect.poll(again, { timeout: 20_000 }).toBeGreaterThan(2);
+  expect((await world().run(one, 'r'))?.metadata).toMatchObject({ finalizers: [runFinalizer] });
+  expect(await reasonsOf(controller)).toEqual([]);
+  await install(world().server, [
+    manifest('Workflow', 'w', { steps: [{ name: 'a', wait: { for: '1ms' } }] }, two),
+    manifest('WorkflowRun', 'r', { workflow: 'w' }, two),
+  ]);
+  await world().waitFor(two, 'r', '.status.phase', 'Succeeded');
+
+  const binding = 'create clusterrolebinding all --clusterrole=cluster-admin --serviceaccount=windlass:windlass';
+  await world().kubectl(binding);
+  await world().kubectl(`wait -n ${one} --for=delete --timeout=40s wrun/r`);
+  await world().kubectl('delete clusterrolebinding all');
+  await controller.stop(0);
+  await proxy.close();
 });
 
 const title = 'the binding is deleted while a run runs: every replica says so at once, and all goes on when it is back';

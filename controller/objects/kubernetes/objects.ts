@@ -2,6 +2,7 @@ import { isDeepStrictEqual } from 'node:util';
 import type { Logger } from 'pino';
 import { type Kind, kinds, type ObjectByKind } from '../../../crds/kinds.ts';
 import { apiVersion } from '../../../crds/metadata.ts';
+import { NamespaceTerminating } from '../../kubernetes/absent-namespaces.ts';
 import type { KubernetesClient } from '../../kubernetes/client.ts';
 import { isRefusal } from '../../kubernetes/errors.ts';
 import type { FieldManagers } from '../../kubernetes/field-managers.ts';
@@ -107,17 +108,21 @@ export function createKubernetesObjects(options: KubernetesObjectsOptions): Kube
       const selector = Object.entries(filter.labels ?? {}).map(([label, value]) => `${label}=${value}`);
       const query = selector.length === 0 ? {} : { labelSelector: selector.join(',') };
       const lists = await Promise.all(
-        wanted.map((namespace) =>
-          listAll<RawObject>(client, pathOf(kind, namespace), { query }).catch((error: unknown) => {
+        wanted.map(async (namespace) => {
+          try {
+            const { items } = await listAll<RawObject>(client, pathOf(kind, namespace), { query });
+            return items.map((raw) => toObject(kind, raw));
+          } catch (error) {
+            // Nobody could know more: what was known stands.
+            if (error instanceof NamespaceTerminating) {
+              return cache?.list({ ...filter, namespace: error.namespace }) ?? [];
+            }
             if (isRefusal(error, 404)) throw notServed(kind, error);
             throw seamError(error, 'list', kind, namespace ?? '*', '*');
-          }),
-        ),
+          }
+        }),
       );
-      return lists
-        .flatMap(({ items }) => items)
-        .map((raw) => toObject(kind, raw))
-        .sort(byNamespaceAndName);
+      return lists.flat().sort(byNamespaceAndName);
     },
     async create<K extends Kind>(draft: Draft<K>) {
       const { kind, metadata, spec } = draft;

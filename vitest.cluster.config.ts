@@ -9,6 +9,8 @@ export default defineConfig({
     fileParallelism: false, // Each file may start an API server of its own, 300 MB each.
     testTimeout: 60_000,
     hookTimeout: 120_000,
+    // What is awaited may take as long as a busy machine needs; a second is too little for that.
+    expect: { poll: { timeout: 10_000 } },
     reporters: process.env['CI'] ? ['default', ['json', { outputFile: 'test-results-cluster.json' }]] : ['default'],
   },
 });

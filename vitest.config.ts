@@ -9,6 +9,8 @@ export default defineConfig({
     maxWorkers: 2,
     testTimeout: 30_000,
     hookTimeout: 60_000,
+    // What is awaited may take as long as a busy machine needs; a second is too little for that.
+    expect: { poll: { timeout: 10_000 } },
     // CI counts what really ran from this file.
     reporters: process.env['CI'] ? ['default', ['json', { outputFile: 'test-results.json' }]] : ['default'],
   },

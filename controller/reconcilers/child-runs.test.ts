@@ -4,6 +4,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import pino from 'pino';
 import { afterAll, beforeAll, beforeEach, describe, expect, test } from 'vitest';
+import { stopAction } from '../../test/conformance/executor.ts';
 import { createVirtualClock } from '../../test/fixtures/clock.ts';
 import { runRow, transition } from '../../test/fixtures/history.ts';
 import { type AttemptKey, type AttemptResult, type RunRow, wholeStep } from '../core/run/types.ts';
@@ -273,14 +274,7 @@ test('an attempt that is stopped while it is being started leaves no child that 
   });
   const started = Promise.all([children.start(action()), children.start(action())]);
   await asked.promise;
-  const stopped = children.stop({
-    type: 'Stop',
-    key,
-    namespace: 'default',
-    owner: { uid: key.runId, name: 'parent' },
-    kind: 'workflow',
-    graceMs: 0,
-  });
+  const stopped = children.stop(stopAction(action(), 0));
   await new Promise(setImmediate);
   expect(told).toEqual([]);
   letGo.resolve();
@@ -320,14 +314,7 @@ test('stopping cancels the child, and its end is that the attempt was stopped', 
   await store.runs.create(parent);
   const { children } = controller();
   await children.start(action());
-  const stop = {
-    type: 'Stop' as const,
-    key,
-    namespace: 'default',
-    owner: { uid: key.runId, name: 'parent' },
-    kind: 'workflow' as const,
-    graceMs: 1000,
-  };
+  const stop = stopAction(action(), 1000);
   await children.stop(stop);
   expect((await store.runs.specs([childId(key)])).get(childId(key))).toMatchObject({
     desired: 'Cancelled',
@@ -345,14 +332,7 @@ test('force passes on, also when it comes later; a child that was never recorded
   parent = { ...parent, forced: true };
   await store.runs.create(parent);
   const { children } = controller();
-  const stop = {
-    type: 'Stop' as const,
-    key,
-    namespace: 'default',
-    owner: { uid: key.runId, name: 'parent' },
-    kind: 'workflow' as const,
-    graceMs: 0,
-  };
+  const stop = stopAction(action(), 0);
   await children.stop(stop);
   expect(told).toEqual([{ outcome: 'Stopped' }]);
   await children.start(action());
